@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libremap: the mremap(2) of the newest kernel, on any Linux from 4.14 on.
+ *
+ * This is the one public header. Everything here starts with remap_ or REMAP_. Functions return 0 or a
+ * negative errno value, except remap_mremap(), which has mremap(2)'s own shape. All of them may be called from
+ * any thread; which ones may be called from a signal handler is said at each. Structures begin with their own
+ * size, which the caller sets, so that they can grow: fields that an older library does not know stay as they
+ * were, and a newer library writes no further than the size says.
+ *
+ * Rules cited as "semantics" are those of the project's semantics notes; the reference is Linux 6.18.
+ */
+#ifndef LIBREMAP_H
+#define LIBREMAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define REMAP_VERSION_MAJOR 0
+#define REMAP_VERSION_MINOR 1
+#define REMAP_VERSION_PATCH 0
+
+#if defined(__GNUC__) && !defined(REMAP_API)
+#define REMAP_API __attribute__((visibility("default")))
+#endif
+#ifndef REMAP_API
+#define REMAP_API
+#endif
+
+/* Flags of mremap(2), for C libraries whose headers are older than the flag. */
+#define REMAP_MREMAP_MAYMOVE   1
+#define REMAP_MREMAP_FIXED     2
+#define REMAP_MREMAP_DONTUNMAP 4
+
+/*
+ * remap_mremap: mremap(2) as Linux 6.18 does it.
+ *
+ * old_address, old_size, new_size, flags, and new_address (read only if flags has MREMAP_FIXED or
+ * MREMAP_DONTUNMAP) are those of mremap(2), in bytes; addresses are page-aligned, sizes are rounded up to pages.
+ * Without MREMAP_DONTUNMAP the call goes to the kernel as it is.
+ *
+ * MREMAP_DONTUNMAP (native from 5.7 for private anonymous memory, from 5.13 for every mapping that is neither
+ * VM_DONTEXPAND nor VM_PFNMAP): the pages move to the new range, the old range stays mapped and empty, and a
+ * userfaultfd that watches it goes on watching it. Where the kernel lacks it, private anonymous memory and
+ * shared memory of every kind but hugetlb are moved by older calls; other threads of the process are stopped
+ * for the microseconds in which the range would be a hole.
+ *
+ * Returns the new address, or MAP_FAILED with errno:
+ *   EINVAL  a flag this kernel and libremap do not know; an address that is not page-aligned or not in user
+ *           space; MAYMOVE missing; sizes that differ with DONTUNMAP; overlapping ranges; new_size 0; a mapping
+ *           that can not be left behind (hugetlb, vdso, AIO ring, device); or: libremap can not do it identically
+ *           here (remap_strerror_last() says why)
+ *   EFAULT  the source is not mapped, or reaches past the end of its mapping
+ *   ENOMEM  RLIMIT_AS, RLIMIT_DATA, the commit limit or vm.max_map_count is reached
+ *   EPERM   the source or the destination is sealed (mseal, 6.10)
+ *   EAGAIN  RLIMIT_MEMLOCK (growth without DONTUNMAP only)
+ *
+ * Async-signal-safe. May sleep. After vfork() and other CLONE_VM clones that are not threads: EINVAL where it
+ * would have to be emulated.
+ */
+REMAP_API void *remap_mremap(void *old_address, size_t old_size, size_t new_size, int flags,
+	... /* void *new_address */);
+
+/* How a feature is to be had on this machine. */
+enum remap_state {
+	REMAP_UNAVAILABLE = 0, /* not at all: see reason and remedy */
+	REMAP_EMULATED = 1,    /* by libremap: see how */
+	REMAP_NATIVE = 2       /* by the kernel */
+};
+
+struct remap_feature {
+	uint32_t size;	    /* in: sizeof(struct remap_feature) */
+	int32_t state;	    /* enum remap_state */
+	int32_t error;	    /* what the kernel answered to the probe: 0 or a positive errno value */
+	int32_t reserved;   /* 0 */
+	const char *name;   /* "dontunmap-anon" and so on */
+	const char *since;  /* the kernel version that has it natively, or "never merged" */
+	const char *how;    /* state EMULATED: by what; else "" */
+	const char *reason; /* why not native (or not at all); "" if native */
+	const char *remedy; /* what would make it available; "" if nothing is needed */
+};
+
+/*
+ * remap_probe: what this machine can do, found out by behaviour and never by version number.
+ *
+ * name is one of the names that remap-probe(1) lists; with name NULL, index counts through all of them from 0.
+ * The strings are static. Each feature is probed once per process, on throw-away mappings.
+ *
+ * Returns 0, or: -EINVAL (feature NULL or its size too small), -ENOENT (no feature of that name or index).
+ * May be called from any thread; not from a signal handler the first time.
+ */
+REMAP_API int remap_probe(const char *name, unsigned int index, struct remap_feature *feature);
+
+/*
+ * remap_prepare: pay in advance. Probes the features, sets up the machinery that stops threads, and checks that
+ * [addr, addr + len) is memory that a later MREMAP_DONTUNMAP can move. addr NULL: only the machinery.
+ * flags: 0.
+ *
+ * Returns 0, or: -EINVAL (flags; addr not page-aligned; memory that can not be moved), -EFAULT (not one mapping),
+ * -ENOSYS (no /proc: nothing can be emulated), -ENOMEM. Not to be called from a signal handler.
+ */
+REMAP_API int remap_prepare(void *addr, size_t len, unsigned int flags);
+
+/* What keeps other threads out of the range while its pages move and no kernel call can do it at once. */
+enum remap_quiesce {
+	REMAP_QUIESCE_STOP = 0, /* every other thread is stopped (the default) */
+	REMAP_QUIESCE_CALLER =
+		2 /* the caller promises that no thread touches, maps or forks meanwhile */
+};
+
+/*
+ * remap_set_quiesce: choose it for the whole process, from now on. Overrides quiesce: in LIBREMAP_CONF.
+ * Returns 0 or -EINVAL (no such mode). Async-signal-safe.
+ */
+REMAP_API int remap_set_quiesce(int mode);
+
+struct remap_stats {
+	uint32_t size;		 /* in: sizeof(struct remap_stats) */
+	uint32_t reserved;	 /* 0 */
+	uint64_t native_calls;	 /* calls given to the kernel as they were */
+	uint64_t emulated_moves; /* moves that libremap did */
+	uint64_t refused;	 /* calls answered with an error by libremap itself */
+	uint64_t bytes_moved;	 /* bytes of the ranges that libremap moved */
+	uint64_t stops;		 /* times the other threads were stopped */
+	uint64_t
+		stop_retries; /* stops given up and tried again because a thread could not stop yet */
+	uint64_t stop_ns_total; /* nanoseconds for which the world was stopped, in all */
+	uint64_t stop_ns_max;	/* and the longest of them */
+	uint64_t undone;	/* plans rolled back after a step failed */
+	uint64_t
+		undo_failures; /* steps whose undoing failed: memory was lost or left behind; never expected */
+	uint64_t
+		interrupted_restarted; /* waits of other threads, cut short by a stop, that were continued */
+};
+
+/*
+ * remap_stats: the counters of this process since it began (a forked child goes on from its parent's).
+ * Returns 0 or -EINVAL (stats NULL or its size too small). Async-signal-safe.
+ */
+REMAP_API int remap_stats(struct remap_stats *stats);
+
+/*
+ * remap_strerror_last: why libremap itself refused the calling thread's last refused call; "" if there is nothing
+ * to say. The string is static. Kept for the 256 most recent threads only. Async-signal-safe.
+ */
+REMAP_API const char *remap_strerror_last(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBREMAP_H */
