@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Executing a plan step by step; on failure, undoing what was done in reverse order.
+ *
+ * A place is "owned" while what lies there is ours to unmap: a reservation, a twin. Moving something onto a reserved
+ * place or out of the twin's place ends that, and undoing the move restores it; so undoing never unmaps a
+ * range that another thread may have been given in the meantime. What can not be undone is ordered last in
+ * every plan or is what 6.18 loses too (a FIXED destination, semantics.md 1.4).
+ *
+ * Between STOP and RESUME: raw system calls and no log. An undo that fails is counted and logged once the threads
+ * run again; it means memory lost and is never expected.
+ */
+#include "emul/exec.h"
+
+#include <errno.h>
+#include <linux/prctl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+
+#include "emul/file.h"
+#include "emul/log.h"
+#include "emul/quiesce.h"
+#include "emul/stats.h"
+#include "emul/sys.h"
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA	     0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
+int (*rm_exec_test_hook)(unsigned int step, const struct rm_step *what, bool undo);
+
+struct exec {
+	struct rm_world *world;
+	const struct rm_request *piece;
+	const struct rm_facts *facts;
+	uintptr_t at[RM_TWIN + 1]; /* by enum rm_place */
+	bool owned[RM_TWIN + 1];   /* ours to unmap */
+	bool stopped;
+	long native; /* what RM_OP_NATIVE returned */
+	int undo_failures;
+};
+
+static size_t length(const struct exec *x)
+{
+	return x->piece->source.len;
+}
+
+static struct rm_range range_at(const struct exec *x, enum rm_place place)
+{
+	return (struct rm_range){x->at[place], length(x)};
+}
+
+static int do_reserve(struct exec *x, const struct rm_step *step)
+{
+	const bool fixed = x->piece->flags & RM_FIXED;
+	long addr = rm_sys_mmap(x->piece->target, length(x), PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED : 0), -1, 0);
+
+	if (rm_is_err(addr))
+		return (int)addr;
+	x->at[step->place] = (uintptr_t)addr;
+	x->owned[step->place] = !fixed;
+	return 0;
+}
+
+/*
+ * The flags of mmap that the source must have been made with. MAP_FIXED_NOREPLACE is only a hint before 4.17, hence
+ * the look at the address.
+ */
+static int do_map(struct exec *x, const struct rm_step *step)
+{
+	const struct rm_vma *vma = &x->facts->vma;
+	const bool in_hole = step->place == RM_SOURCE;
+	const int prot = step->arg == RM_MAP_PROT ? vma->prot : PROT_NONE;
+	uintptr_t where = in_hole ? x->at[RM_SOURCE] : 0;
+	int flags = vma->vmflags & RM_VF_DROPPABLE ? MAP_DROPPABLE : MAP_PRIVATE, fd = -1;
+	long offset = 0, addr;
+
+	if (vma->vmflags & RM_VF_NORESERVE)
+		flags |= MAP_NORESERVE;
+	if (vma->vmflags & RM_VF_GROWSDOWN)
+		flags |= MAP_GROWSDOWN;
+	if (in_hole)
+		flags |= MAP_FIXED_NOREPLACE;
+	if (x->facts->kind == RM_KIND_FILE) {
+		fd = rm_file_open(vma, x->world->dirents, sizeof(x->world->dirents));
+		if (fd < 0)
+			return fd;
+		offset = (long)(vma->offset + (x->at[RM_SOURCE] - vma->start));
+	} else {
+		flags |= MAP_ANONYMOUS;
+	}
+	addr = rm_sys_mmap(where, length(x), prot, flags, fd, offset);
+	if (fd >= 0)
+		rm_sys_close(fd);
+	if (rm_is_err(addr))
+		return (int)addr;
+	if (in_hole && (uintptr_t)addr != where) {
+		rm_sys_munmap((uintptr_t)addr, length(x));
+		return -ENOMEM;
+	}
+	x->at[step->place] = (uintptr_t)addr;
+	x->owned[step->place] = true;
+	return 0;
+}
+
+static int do_protect(struct exec *x, const struct rm_step *step)
+{
+	const struct rm_range r = range_at(x, step->place);
+
+	if (x->facts->vma.pkey)
+		return (int)rm_sys_pkey_mprotect(r.start, r.len, step->arg, x->facts->vma.pkey);
+	return (int)rm_sys_mprotect(r.start, r.len, step->arg);
+}
+
+static int do_name(struct exec *x, const struct rm_step *step)
+{
+	char name[RM_VMA_NAME_MAX];
+	const char *from = x->facts->vma.name + strlen("[anon:");
+	size_t len = strlen(from);
+
+	if (len && from[len - 1] == ']')
+		len--;
+	memcpy(name, from, len);
+	name[len] = '\0';
+	return (int)rm_sys_prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (long)x->at[step->place],
+		(long)length(x), (long)name);
+}
+
+static int do_disarm(const struct exec *x, enum rm_place place)
+{
+	struct uffdio_range r = {x->at[place], length(x)};
+
+	return (int)rm_sys_ioctl(x->facts->uffd.fd, UFFDIO_UNREGISTER, &r);
+}
+
+static int do_move(struct exec *x, enum rm_place from, enum rm_place to)
+{
+	long r = rm_sys_mremap(x->at[from], length(x), length(x), RM_MAYMOVE | RM_FIXED, x->at[to]);
+
+	if (rm_is_err(r))
+		return (int)r;
+	x->owned[from] = false;
+	x->owned[to] = false;
+	return 0;
+}
+
+static int do_duplicate(struct exec *x, const struct rm_step *step)
+{
+	/* Reserved by a step before, or FIXED by the caller: either way the address is known. */
+	const bool known = (x->piece->flags & RM_FIXED) || x->owned[step->other];
+	long r = rm_sys_mremap(x->at[step->place], 0, length(x),
+		RM_MAYMOVE | (known ? RM_FIXED : 0), known ? x->at[step->other] : 0);
+
+	if (rm_is_err(r))
+		return (int)r;
+	x->at[step->other] = (uintptr_t)r;
+	x->owned[step->other] = true;
+	return 0;
+}
+
+static int do_lock(const struct exec *x, enum rm_place place, bool on_fault)
+{
+	const struct rm_range r = range_at(x, place);
+
+	return (int)(on_fault ? rm_sys_mlock2(r.start, r.len, MLOCK_ONFAULT)
+			      : rm_sys_mlock(r.start, r.len));
+}
+
+static int do_step(struct exec *x, const struct rm_step *step)
+{
+	const struct rm_range r = range_at(x, step->place);
+	int result;
+
+	switch (step->op) {
+	case RM_OP_NATIVE:
+		x->native = rm_sys_mremap(x->piece->source.start, length(x), length(x),
+			x->piece->flags, x->piece->target);
+		if (rm_is_err(x->native))
+			return (int)x->native;
+		x->at[RM_TARGET] = (uintptr_t)x->native;
+		return 0;
+	case RM_OP_RESERVE:
+		return do_reserve(x, step);
+	case RM_OP_MAP:
+		return do_map(x, step);
+	case RM_OP_UNLOCK:
+		return (int)rm_sys_munlock(r.start, r.len);
+	case RM_OP_LOCK:
+		return do_lock(x, step->place, step->arg);
+	case RM_OP_PROTECT:
+		return do_protect(x, step);
+	case RM_OP_ADVISE:
+		return (int)rm_sys_madvise(r.start, r.len, step->arg);
+	case RM_OP_BIND:
+		return (int)rm_sys_mbind(r.start, r.len, x->facts->policy.mode,
+			x->facts->policy.nodes, RM_POLICY_NODES + 1);
+	case RM_OP_NAME:
+		return do_name(x, step);
+	case RM_OP_STOP:
+		result = rm_quiesce_stop(x->world, r);
+		x->stopped = !result;
+		return result;
+	case RM_OP_VERIFY:
+		return x->world->began ? rm_facts_verify(x->world, x->facts, x->piece->source) : 0;
+	case RM_OP_DISARM:
+		return do_disarm(x, step->place);
+	case RM_OP_MOVE:
+		return do_move(x, step->place, step->other);
+	case RM_OP_ARM:
+		return rm_uffd_arm(&x->facts->uffd, r);
+	case RM_OP_RESUME:
+		rm_quiesce_resume(x->world);
+		x->stopped = false;
+		return 0;
+	case RM_OP_DUPLICATE:
+		return do_duplicate(x, step);
+	case RM_OP_EMPTY:
+		return (int)rm_sys_madvise(r.start, r.len, MADV_DONTNEED);
+	}
+	return -EINVAL;
+}
+
+static int unmap_if_owned(struct exec *x, enum rm_place place)
+{
+	int r = x->owned[place] ? (int)rm_sys_munmap(x->at[place], length(x)) : 0;
+
+	if (!r)
+		x->owned[place] = false;
+	return r;
+}
+
+/* A move is undone by moving back; a reservation that it consumed is made again, while nobody else runs. */
+static int undo_move(struct exec *x, const struct rm_step *step)
+{
+	const bool from_twin = step->place == RM_TWIN;
+	const bool to_reserved = step->other == RM_TARGET && !(x->piece->flags & RM_FIXED);
+	int r = do_move(x, step->other, step->place);
+
+	if (r)
+		return r;
+	x->owned[RM_TWIN] = from_twin;
+	if (to_reserved) {
+		long again = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+		x->owned[RM_TARGET] = !rm_is_err(again) && (uintptr_t)again == x->at[RM_TARGET];
+	}
+	return 0;
+}
+
+static int undo_step(struct exec *x, const struct rm_step *step)
+{
+	switch (step->op) {
+	case RM_OP_RESERVE:
+	case RM_OP_MAP:
+		return unmap_if_owned(x, step->place);
+	case RM_OP_UNLOCK:
+		/* Only the source's lock was the program's own. */
+		return step->place == RM_SOURCE && x->facts->kind == RM_KIND_SHARED
+			       ? do_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
+			       : 0;
+	case RM_OP_STOP:
+		if (x->stopped)
+			rm_quiesce_resume(x->world);
+		x->stopped = false;
+		return 0;
+	case RM_OP_DISARM:
+		return rm_uffd_arm(&x->facts->uffd, range_at(x, RM_SOURCE));
+	case RM_OP_MOVE:
+		return undo_move(x, step);
+	case RM_OP_DUPLICATE:
+		return unmap_if_owned(x, step->other);
+	default:
+		return 0; /* changes only the twin, which goes as a whole, or nothing */
+	}
+}
+
+/* The errno of a step as mremap would say it. */
+static int documented(const struct rm_step *step, int error)
+{
+	if (error == -ESTALE || error == -ENOMEM || error == -EPERM || error == -EINVAL)
+		return error;
+	if (error == -EAGAIN && step->op != RM_OP_STOP)
+		return -ENOMEM; /* mlockall(MCL_FUTURE) and RLIMIT_MEMLOCK: the twin does not fit */
+	return -EINVAL;
+}
+
+long rm_exec(struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts,
+	const struct rm_plan *plan)
+{
+	struct exec x = {.world = world, .piece = piece, .facts = facts};
+	unsigned int i, failed = 0;
+	int r = 0;
+
+	x.at[RM_SOURCE] = piece->source.start;
+	x.at[RM_TARGET] = piece->target;
+	for (i = 0; i < plan->nsteps; i++) {
+		r = rm_exec_test_hook ? rm_exec_test_hook(i, &plan->steps[i], false) : 0;
+		if (!r)
+			r = do_step(&x, &plan->steps[i]);
+		if (r)
+			break;
+	}
+	if (!r)
+		return (long)x.at[RM_TARGET];
+
+	failed = i;
+	while (i--) {
+		int u = rm_exec_test_hook ? rm_exec_test_hook(i, &plan->steps[i], true) : 0;
+
+		if (!u)
+			u = undo_step(&x, &plan->steps[i]);
+		if (u)
+			x.undo_failures++;
+	}
+	if (failed)
+		rm_stat_add(RM_STAT_UNDONE, 1);
+	if (x.undo_failures) {
+		rm_stat_add(RM_STAT_UNDO_FAILURES, (uint64_t)x.undo_failures);
+		rm_log(RM_LOG_ERROR, "%d steps of plan %s could not be undone at %lx",
+			x.undo_failures, plan->strategy, piece->source.start);
+	}
+	if (rm_log_on(RM_LOG_DEBUG)) {
+		char what[128];
+
+		rm_plan_describe(plan, failed, what, sizeof(what));
+		rm_log(RM_LOG_DEBUG, "plan %s failed with errno %d at step %u: %s", plan->strategy,
+			-r, failed + 1, what);
+	}
+	return documented(&plan->steps[failed], r);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Facts: one pass over /proc/self/smaps, a look at the NUMA policy, and who has armed the range.
+ *
+ * smaps and not maps, because the twin has to be what the source is (A4) and only VmFlags tell: NORESERVE, the advice
+ * flags, VM_ACCOUNT, VM_LOCKED, VM_DONTEXPAND. It costs a walk over the page tables up to the range; that price is
+ * paid only where the kernel lacks the flag.
+ *
+ * Between reading and acting another thread may change the mapping; whoever acts with the threads stopped calls
+ * rm_facts_verify() first and starts over on -ESTALE. Async-signal-safe.
+ */
+#include "emul/facts.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "emul/sys.h"
+
+#define MPOL_F_ADDR_FLAG  2UL
+#define MPOL_DEFAULT_MODE 0
+
+enum rm_kind rm_facts_kind(const struct rm_vma *vma)
+{
+	if (vma->vmflags & RM_VF_HUGETLB)
+		return RM_KIND_HUGETLB;
+	if (vma->vmflags & (RM_VF_DONTEXPAND | RM_VF_PFNMAP))
+		return RM_KIND_SPECIAL;
+	if (vma->shared)
+		return RM_KIND_SHARED;
+	return vma->inode || vma->dev_major || vma->dev_minor ? RM_KIND_FILE : RM_KIND_ANON;
+}
+
+/*
+ * The policy of the mapping itself. The kernel answers with the thread's policy where the mapping has none, so what
+ * equals the thread's is taken for that: giving the twin a policy of its own would keep it from merging.
+ */
+static void read_policy(uintptr_t addr, struct rm_policy *policy)
+{
+	struct rm_policy own;
+
+	memset(policy, 0, sizeof(*policy));
+	memset(&own, 0, sizeof(own));
+	if (rm_sys_get_mempolicy(
+		    &policy->mode, policy->nodes, RM_POLICY_NODES, addr, MPOL_F_ADDR_FLAG) ||
+		policy->mode == MPOL_DEFAULT_MODE)
+		return;
+	if (!rm_sys_get_mempolicy(&own.mode, own.nodes, RM_POLICY_NODES, 0, 0) &&
+		own.mode == policy->mode && !memcmp(own.nodes, policy->nodes, sizeof(own.nodes)))
+		return;
+	policy->set = true;
+}
+
+int rm_facts_collect(
+	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts)
+{
+	const bool fixed = request->flags & RM_FIXED;
+	const uintptr_t source_end = rm_range_end(request->source);
+	const uintptr_t target_end = fixed ? request->target + request->source.len : 0;
+	struct rm_maps *maps = &world->maps;
+	bool found = false;
+	struct rm_vma vma;
+	int r;
+
+	facts->target_armed = false;
+	r = rm_maps_open(maps, true);
+	if (r)
+		return r;
+	while ((r = rm_maps_next(maps, &vma)) > 0) {
+		if (!found && vma.end > request->source.start) {
+			if (vma.start >= source_end) {
+				r = -EFAULT;
+				break;
+			}
+			facts->vma = vma;
+			found = true;
+		}
+		if (fixed && vma.start < target_end && vma.end > request->target &&
+			(vma.vmflags & RM_VF_UFFD))
+			facts->target_armed = true;
+		if (found && vma.end >= target_end)
+			break;
+	}
+	rm_maps_close(maps);
+	if (r < 0)
+		return r;
+	if (!found)
+		return -EFAULT;
+	if (!facts->vma.have_flags)
+		return -ENOENT; /* a kernel without CONFIG_PROC_PAGE_MONITOR */
+
+	facts->kind = rm_facts_kind(&facts->vma);
+	if (facts->kind == RM_KIND_ANON || facts->kind == RM_KIND_FILE) {
+		uintptr_t first = facts->vma.start > request->source.start ? facts->vma.start
+									   : request->source.start;
+
+		read_policy(first, &facts->policy);
+	} else {
+		facts->policy.set = false;
+	}
+	facts->uffd_error = rm_uffd_find(&facts->vma,
+		(struct rm_range){facts->vma.start, facts->vma.end - facts->vma.start},
+		world->dirents, sizeof(world->dirents), &facts->uffd);
+	return 0;
+}
+
+int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct rm_range range)
+{
+	struct rm_vma now;
+	int r = rm_maps_find(&world->maps, true, range.start, &now);
+
+	if (r < 0)
+		return r;
+	if (!r || rm_range_end(range) > now.end)
+		return -ESTALE;
+	/* A neighbour that came or went and merged or not: no matter, as long as the range is in one mapping. */
+	if (!facts->vma.inode || now.offset - now.start == facts->vma.offset - facts->vma.start) {
+		now.start = facts->vma.start;
+		now.end = facts->vma.end;
+		now.offset = facts->vma.offset;
+	}
+	return memcmp(&now, &facts->vma, sizeof(now)) ? -ESTALE : 0;
+}

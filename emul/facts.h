@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is mapped at the source and the destination of a request: everything that the plan depends on.
+ */
+#ifndef RM_FACTS_H
+#define RM_FACTS_H
+
+#include "emul/procmaps.h"
+#include "emul/types.h"
+#include "emul/uffd.h"
+#include "emul/world.h"
+
+enum rm_kind {
+	RM_KIND_ANON,	 /* private, no file behind it: heap, stack, MAP_ANONYMOUS */
+	RM_KIND_FILE,	 /* private mapping of a file; /dev/zero counts as one */
+	RM_KIND_SHARED,	 /* MAP_SHARED of anything but hugetlbfs */
+	RM_KIND_HUGETLB, /* can not be left behind on any kernel (VM_DONTEXPAND) */
+	RM_KIND_SPECIAL, /* VM_DONTEXPAND or VM_PFNMAP: vdso, AIO ring, devices */
+};
+
+#define RM_POLICY_NODES 1024 /* as many NUMA nodes as a kernel can be built for */
+
+struct rm_policy {
+	bool set;
+	int mode;
+	unsigned long nodes[RM_POLICY_NODES / (8 * sizeof(unsigned long))];
+};
+
+struct rm_facts {
+	struct rm_vma vma; /* the first mapping that the source touches, whole */
+	enum rm_kind kind;
+	struct rm_policy policy; /* NUMA policy of its own */
+	struct rm_uffd uffd;	 /* who has armed it */
+	int uffd_error;		 /* armed, and why it is not known by whom: -errno */
+	bool target_armed; /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
+};
+
+/*
+ * Fills *facts for the first mapping that ends above request->source.start. 0; -EFAULT if none begins below the end
+ * of the source; -ENOENT, -EMFILE, ... if /proc can not be read. The caller holds the world.
+ */
+int __must_check rm_facts_collect(
+	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
+
+/* Pure: what kind of mapping that is. */
+enum rm_kind rm_facts_kind(const struct rm_vma *vma);
+
+/* Reads again: 0 if range still lies in one mapping of the same attributes, -ESTALE if not, or -errno. */
+int __must_check rm_facts_verify(
+	struct rm_world *world, const struct rm_facts *facts, struct rm_range range);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What this kernel can do, found out by behaviour.
+ */
+#ifndef RM_FEATURES_H
+#define RM_FEATURES_H
+
+#include "emul/types.h"
+
+enum rm_feature {
+	RM_FEAT_DONTUNMAP_ANON,
+	RM_FEAT_DONTUNMAP_SHARED,
+	RM_FEAT_DONTUNMAP_FILE,
+	RM_FEAT_MIRROR,
+	RM_FEAT_RELOCATE_ANON,
+	RM_FEAT_MULTI_VMA_MOVE,
+	RM_FEAT_USERFAULTFD,
+	RM_FEAT_USERFAULTFD_WP,
+	RM_FEAT_USERFAULTFD_MINOR,
+	RM_FEAT_USERFAULTFD_MOVE,
+	RM_FEAT_SECCOMP_NOTIFY,
+	RM_FEAT_MEMFD,
+	RM_FEAT_PROCMAP_QUERY,
+	RM_FEAT_COUNT
+};
+
+/* What the plan needs to know; forceable, for --explain and the unit tests. */
+struct rm_features {
+	bool native_anon;    /* DONTUNMAP on private anonymous memory */
+	bool native_shared;  /* on shared memory */
+	bool native_file;    /* on private file mappings */
+	uintptr_t task_size; /* the first address beyond user space */
+};
+
+/* Probed once per process, then a read of one word. Honours native:no. Not async-signal-safe the first time. */
+const struct rm_features *rm_features(void);
+
+/* True if all three are native: nothing is ever emulated. The fast path of every call. */
+static inline bool rm_features_all_native(const struct rm_features *f)
+{
+	return f->native_anon && f->native_shared && f->native_file;
+}
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file behind a private mapping, for its twin: the range left behind must show the file's own content again.
+ *
+ * Three ways, each believed only if device and inode are the mapping's: the descriptors of this process (the
+ * only one for a memfd without privilege), /proc/self/map_files (any file, even deleted, with privilege), the path
+ * that maps shows. If none leads there - the file was deleted, renamed, is not readable now, or its file system
+ * shows other numbers in maps than in stat, as overlayfs may - the move is refused, as kernels before 5.13 do.
+ */
+#include "emul/file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "emul/log.h"
+#include "emul/numbers.h"
+#include "emul/sys.h"
+
+static bool is_file_of(int fd, const struct rm_vma *vma)
+{
+	struct stat st;
+
+	if (rm_syscall(SYS_fstat, fd, (long)&st, 0, 0, 0, 0))
+		return false;
+	return major(st.st_dev) == vma->dev_major && minor(st.st_dev) == vma->dev_minor &&
+	       st.st_ino == vma->inode;
+}
+
+static int open_checked(const char *path, const struct rm_vma *vma)
+{
+	long fd = rm_sys_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -EINVAL;
+	if (is_file_of((int)fd, vma))
+		return (int)fd;
+	rm_sys_close((int)fd);
+	return -EINVAL;
+}
+
+/* Through /proc/self/fd, so that the new descriptor is readable and has no part in the old one's offset. */
+static int open_from_descriptors(const struct rm_vma *vma, char *buf, size_t size)
+{
+	struct rm_numbers fds;
+	int fd, found = -EINVAL;
+
+	if (rm_numbers_open(&fds, "/proc/self/fd", buf, size))
+		return -EINVAL;
+	while (found < 0 && rm_numbers_next(&fds, &fd) > 0) {
+		char path[64];
+
+		if (!is_file_of(fd, vma))
+			continue;
+		rm_format(path, sizeof(path), "/proc/self/fd/%d", fd);
+		found = open_checked(path, vma);
+	}
+	rm_numbers_close(&fds);
+	return found;
+}
+
+int rm_file_open(const struct rm_vma *vma, char *buf, size_t size)
+{
+	char path[80];
+	int fd;
+
+	rm_format(path, sizeof(path), "/proc/self/map_files/%lx-%lx", vma->start, vma->end);
+	fd = open_checked(path, vma);
+	if (fd < 0 && vma->name[0] == '/')
+		fd = open_checked(vma->name, vma);
+	if (fd < 0)
+		fd = open_from_descriptors(vma, buf, size);
+	if (fd < 0)
+		return rm_refuse("the file behind the private mapping can not be opened again");
+	return fd;
+}

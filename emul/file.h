@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file behind a mapping, opened again (A7).
+ */
+#ifndef RM_FILE_H
+#define RM_FILE_H
+
+#include "emul/procmaps.h"
+
+/*
+ * A read-only, close-on-exec descriptor of the very file that vma maps, checked by device and inode; buf is scratch.
+ * -EINVAL, with a reason for the user, if it can not be had. Async-signal-safe; also inside the window.
+ */
+int __must_check rm_file_open(const struct rm_vma *vma, char *buf, size_t size);
+
+#endif

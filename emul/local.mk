@@ -1,0 +1,27 @@
+# The engine: libremap.so and a PIC libremap.a. Only libc.
+noinst_LTLIBRARIES += libemul.la
+libemul_la_SOURCES = \
+	emul/api.c emul/api.h \
+	emul/conf.c emul/conf.h \
+	emul/exec.c emul/exec.h \
+	emul/facts.c emul/facts.h \
+	emul/features.c emul/features.h \
+	emul/file.c emul/file.h \
+	emul/log.c emul/log.h \
+	emul/numbers.c emul/numbers.h \
+	emul/plan.c emul/plan.h \
+	emul/procmaps.c emul/procmaps.h \
+	emul/quiesce.c emul/quiesce.h \
+	emul/restart.c emul/restart.h \
+	emul/stats.c emul/stats.h \
+	emul/stub.S emul/sys.h emul/types.h \
+	emul/uffd.c emul/uffd.h \
+	emul/world.c emul/world.h
+
+lib_LTLIBRARIES += libremap.la
+libremap_la_SOURCES =
+libremap_la_LIBADD = libemul.la
+libremap_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 \
+	-Wl,--version-script=$(srcdir)/emul/libremap.map
+libremap_la_DEPENDENCIES = libemul.la emul/libremap.map
+EXTRA_DIST += emul/libremap.map

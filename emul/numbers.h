@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The numbers in a directory of /proc: threads in task, descriptors in fd. No libc, no allocation.
+ */
+#ifndef RM_NUMBERS_H
+#define RM_NUMBERS_H
+
+#include "emul/types.h"
+
+struct rm_numbers {
+	int dir; /* the directory's descriptor */
+	char *buf;
+	size_t size;
+	long filled, at;
+};
+
+/* buf is the caller's, at least 1 KiB, and is used until rm_numbers_close. 0 or -errno. */
+int __must_check rm_numbers_open(struct rm_numbers *n, const char *path, char *buf, size_t size);
+/* 1: *number is the next one; 0: no more; -errno. Entries that are not numbers are passed over. */
+int __must_check rm_numbers_next(struct rm_numbers *n, int *number);
+/* From the beginning again. 0 or -errno. */
+int __must_check rm_numbers_rewind(struct rm_numbers *n);
+void rm_numbers_close(struct rm_numbers *n);
+
+#endif

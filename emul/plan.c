@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From facts to steps.
+ *
+ *   source               kernel has it   otherwise
+ *   -------------------  --------------  ----------------------------------------------------------------
+ *   private anonymous    5.7   native    twin: an empty copy of the mapping is made, the world is stopped, the
+ *   private file         5.13  native    pages move to the destination, the twin moves into the hole
+ *   shared               5.13  native    duplicate: a second view (old_size 0), then the old page tables are
+ *                                        dropped; the range is never a hole and nobody is stopped (A8)
+ *   hugetlb, special     never           EINVAL, as every kernel
+ *
+ * The twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
+ * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow.
+ *
+ * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS, RLIMIT_DATA, the map count),
+ * it is made in the hole itself, with everybody stopped. Then usage peaks where the kernel's own call does;
+ * the price is a longer window and a destination that is lost if it fails, as in 6.18 (semantics.md 1.4).
+ *
+ * No system call is made here and nothing outside the arguments is read.
+ */
+#include "emul/plan.h"
+
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+
+#include "emul/log.h"
+#include "emul/sys.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* Flags of the source that madvise gives to the twin. */
+static const struct {
+	uint32_t vmflag;
+	int advice;
+	const char *name;
+} advices[] = {
+	{RM_VF_HUGEPAGE, MADV_HUGEPAGE, "HUGEPAGE"},
+	{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE, "NOHUGEPAGE"},
+	{RM_VF_MERGEABLE, MADV_MERGEABLE, "MERGEABLE"},
+	{RM_VF_DONTFORK, MADV_DONTFORK, "DONTFORK"},
+	{RM_VF_WIPEONFORK, MADV_WIPEONFORK, "WIPEONFORK"},
+	{RM_VF_DONTDUMP, MADV_DONTDUMP, "DONTDUMP"},
+	{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL, "SEQUENTIAL"},
+	{RM_VF_RANDOM, MADV_RANDOM, "RANDOM"},
+};
+
+static void add(
+	struct rm_plan *plan, enum rm_op op, enum rm_place place, enum rm_place other, int arg)
+{
+	/* The longest plan has 24 steps; the unit test builds it. */
+	plan->steps[plan->nsteps++] = (struct rm_step){op, place, other, arg};
+}
+
+static void fail(struct rm_plan *plan, int error, const char *reason)
+{
+	plan->strategy = "refuse";
+	plan->nsteps = 0;
+	plan->error = error;
+	plan->reason = reason;
+}
+
+/* An empty copy of the source at place, which is RM_TWIN, or RM_SOURCE when the hole is already there. */
+static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
+{
+	const struct rm_vma *vma = &facts->vma;
+	/*
+	 * Mapped PROT_NONE and unlocked before it gets its protection, lest mlockall(MCL_FUTURE) populate it (A11,
+	 * A24). Not if it is executable: gaining PROT_EXEC by mprotect is what hardened systems forbid (MDWE).
+	 */
+	const enum rm_map_how how = vma->prot & PROT_EXEC ? RM_MAP_PROT : RM_MAP_NONE;
+	int prot = how == RM_MAP_PROT ? vma->prot : PROT_NONE;
+
+	add(plan, RM_OP_MAP, place, RM_NOWHERE, how);
+	add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
+	if (how == RM_MAP_PROT)
+		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
+	if ((vma->vmflags & RM_VF_ACCOUNT) && !(prot & PROT_WRITE)) {
+		prot = PROT_READ | PROT_WRITE;
+		add(plan, RM_OP_PROTECT, place, RM_NOWHERE, prot);
+	}
+	if (prot != vma->prot || vma->pkey)
+		add(plan, RM_OP_PROTECT, place, RM_NOWHERE, vma->prot);
+	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
+		if (vma->vmflags & advices[i].vmflag)
+			add(plan, RM_OP_ADVISE, place, RM_NOWHERE, advices[i].advice);
+	if (facts->policy.set)
+		add(plan, RM_OP_BIND, place, RM_NOWHERE, facts->policy.mode);
+	if (!strncmp(vma->name, "[anon:", 6))
+		add(plan, RM_OP_NAME, place, RM_NOWHERE, 0);
+}
+
+static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
+	const struct rm_facts *facts, enum rm_variant variant)
+{
+	const bool late = variant == RM_VARIANT_TWIN_LATE;
+	const bool armed = facts->uffd.fd >= 0;
+
+	plan->strategy = late ? "twin-late" : "twin";
+	/*
+	 * A destination that a userfaultfd watches goes before the window: its UNMAP event holds us until the
+	 * program's monitor has read it, and the monitor would stand still.
+	 */
+	if (!(piece->flags & RM_FIXED) || facts->target_armed)
+		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+	if (!late)
+		add_twin(plan, facts, RM_TWIN);
+	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
+	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+	/* Moving an armed mapping would tell the monitor of an unmapping that did not happen (A6). */
+	if (armed)
+		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+	add(plan, RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
+	if (late)
+		add_twin(plan, facts, RM_SOURCE);
+	else
+		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, 0);
+	if (armed)
+		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
+	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
+}
+
+static void plan_duplicate(
+	struct rm_plan *plan, const struct rm_request *piece, const struct rm_facts *facts)
+{
+	const bool locked = facts->vma.vmflags & RM_VF_LOCKED;
+	/* Dropping page tables tells a monitor that asked for EVENT_REMOVE; the kernel's own call does not. */
+	const bool quiet = facts->uffd.fd >= 0 &&
+			   (facts->uffd.features & UFFD_FEATURE_EVENT_REMOVE);
+
+	plan->strategy = quiet ? "duplicate-stopped" : "duplicate";
+	/* With a hint the place is reserved first: old_size 0 without FIXED knows no hints. */
+	if (!(piece->flags & RM_FIXED) && piece->target)
+		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+	if (quiet) {
+		add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
+		add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+	}
+	/* Unlocked first, so that the second view fits into RLIMIT_MEMLOCK whenever the first one did. */
+	if (locked)
+		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
+	add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
+	if (locked)
+		add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE,
+			(facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
+	add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 0);
+	if (quiet) {
+		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
+		add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
+	}
+}
+
+/* What 6.18 refuses in check_prep_vma(), in its order. 0: it would go on. */
+static int kernel_refuses(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	const struct rm_vma *vma = &facts->vma;
+
+	if (vma->start > piece->source.start)
+		return -EFAULT;
+	if (vma->vmflags & RM_VF_SEALED)
+		return -EPERM;
+	if (facts->kind == RM_KIND_HUGETLB || facts->kind == RM_KIND_SPECIAL)
+		return -EINVAL;
+	if (piece->source.len > vma->end - piece->source.start)
+		return -EFAULT;
+	return 0;
+}
+
+/* What we could not do identically. NULL: nothing. */
+static const char *we_refuse(const struct rm_facts *facts)
+{
+	if (facts->uffd_error == -ENOENT)
+		return "the range is watched by a userfaultfd that only another process holds";
+	if (facts->uffd_error)
+		return "/proc/self/fd can not be read, so the range's userfaultfd can not be found";
+	if (rm_uffd_wants_remap_event(&facts->uffd))
+		return "the range is watched by a userfaultfd with EVENT_REMAP, which this version "
+		       "can not "
+		       "serve";
+	if (facts->vma.vmflags & RM_VF_SHADOWSTACK)
+		return "the range is a shadow stack";
+	if (facts->vma.vmflags & RM_VF_MTE)
+		return "the range has memory tags (PROT_MTE)";
+	return NULL;
+}
+
+void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
+	const struct rm_features *features, enum rm_variant variant, struct rm_plan *plan)
+{
+	const bool native = facts->kind == RM_KIND_ANON	    ? features->native_anon
+			    : facts->kind == RM_KIND_SHARED ? features->native_shared
+							    : features->native_file;
+	const char *reason = native ? NULL : we_refuse(facts);
+	int error = kernel_refuses(piece, facts);
+
+	plan->error = 0;
+	plan->reason = NULL;
+	plan->nsteps = 0;
+	if (error) {
+		fail(plan, error, NULL);
+	} else if (native) {
+		plan->strategy = "native";
+		add(plan, RM_OP_NATIVE, RM_SOURCE, RM_TARGET, 0);
+	} else if (reason) {
+		fail(plan, -EINVAL, reason);
+	} else if (facts->kind == RM_KIND_SHARED) {
+		plan_duplicate(plan, piece, facts);
+	} else {
+		plan_twin(plan, piece, facts, variant);
+	}
+}
+
+static const char *advice_name(int advice)
+{
+	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
+		if (advices[i].advice == advice)
+			return advices[i].name;
+	return "?";
+}
+
+size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size)
+{
+	static const char *const places[] = {"", "source", "destination", "twin"};
+	const struct rm_step *step = &plan->steps[i];
+	const char *place = places[step->place], *other = places[step->other];
+
+	switch (step->op) {
+	case RM_OP_NATIVE:
+		return rm_format(buf, size, "give the call to the kernel as it is");
+	case RM_OP_RESERVE:
+		return rm_format(buf, size, "reserve the %s: mmap PROT_NONE", place);
+	case RM_OP_MAP:
+		return rm_format(buf, size, "map an empty mapping like the source at the %s%s",
+			place, step->arg == RM_MAP_NONE ? ", PROT_NONE for now" : "");
+	case RM_OP_UNLOCK:
+		return rm_format(buf, size, "munlock the %s", place);
+	case RM_OP_LOCK:
+		return rm_format(buf, size, "mlock the %s%s", place, step->arg ? " on fault" : "");
+	case RM_OP_PROTECT:
+		return rm_format(buf, size, "mprotect the %s to %s%s%s", place,
+			step->arg & PROT_READ ? "r" : "-", step->arg & PROT_WRITE ? "w" : "-",
+			step->arg & PROT_EXEC ? "x" : "-");
+	case RM_OP_ADVISE:
+		return rm_format(
+			buf, size, "madvise the %s MADV_%s", place, advice_name(step->arg));
+	case RM_OP_BIND:
+		return rm_format(buf, size, "mbind the %s like the source", place);
+	case RM_OP_NAME:
+		return rm_format(buf, size, "name the %s like the source", place);
+	case RM_OP_STOP:
+		return rm_format(buf, size, "stop every other thread");
+	case RM_OP_VERIFY:
+		return rm_format(buf, size, "check that the %s has not changed meanwhile", place);
+	case RM_OP_DISARM:
+		return rm_format(
+			buf, size, "unregister the %s from the program's userfaultfd", place);
+	case RM_OP_MOVE:
+		return rm_format(
+			buf, size, "move the page tables: mremap the %s onto the %s", place, other);
+	case RM_OP_ARM:
+		return rm_format(
+			buf, size, "register the %s with the program's userfaultfd", place);
+	case RM_OP_RESUME:
+		return rm_format(buf, size, "let the threads run");
+	case RM_OP_DUPLICATE:
+		return rm_format(buf, size,
+			"map a second view of the %s at the %s: mremap, old_size 0", place, other);
+	case RM_OP_EMPTY:
+		return rm_format(buf, size, "drop the page tables of the %s: MADV_DONTNEED", place);
+	}
+	return rm_format(buf, size, "?");
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plan: facts + request + features -> an ordered list of steps. Pure, printable, testable without a kernel.
+ */
+#ifndef RM_PLAN_H
+#define RM_PLAN_H
+
+#include "emul/facts.h"
+#include "emul/features.h"
+#include "emul/types.h"
+
+/* Places that steps speak of; their addresses are known when the plan is executed. */
+enum rm_place {
+	RM_NOWHERE,
+	RM_SOURCE, /* the old range */
+	RM_TARGET, /* the new range */
+	RM_TWIN,   /* the replacement for the source, made beside it */
+};
+
+enum rm_op {
+	RM_OP_NATIVE,  /* the call as it is */
+	RM_OP_RESERVE, /* map PROT_NONE at the hint, or anywhere, or (FIXED) over the destination */
+	RM_OP_MAP,     /* make the empty twin: arg = rm_map_how */
+	RM_OP_UNLOCK,  /* munlock */
+	RM_OP_LOCK,    /* mlock, or mlock2 ONFAULT: arg */
+	RM_OP_PROTECT, /* arg = PROT_ */
+	RM_OP_ADVISE,  /* arg = MADV_ */
+	RM_OP_BIND,    /* the source's NUMA policy */
+	RM_OP_NAME,    /* the source's anonymous name */
+	RM_OP_STOP,    /* other threads stand still from here: the window opens */
+	RM_OP_VERIFY,  /* the source is still what the facts say */
+	RM_OP_DISARM,  /* the program's userfaultfd lets go of the source */
+	RM_OP_MOVE,    /* page tables go from place to other */
+	RM_OP_ARM,     /* and watches it again */
+	RM_OP_RESUME,  /* the window closes */
+	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */
+	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED */
+};
+
+enum rm_map_how {
+	RM_MAP_NONE, /* PROT_NONE first: nothing can be populated by mlockall(MCL_FUTURE) */
+	RM_MAP_PROT, /* with the source's protection at once */
+};
+
+struct rm_step {
+	enum rm_op op;
+	enum rm_place place, other;
+	int arg;
+};
+
+#define RM_PLAN_STEPS 32
+
+struct rm_plan {
+	const char *strategy; /* static string, for people and statistics */
+	int error;	      /* not 0: there is no plan, the call fails so (-errno) */
+	const char *
+		reason; /* with error -EINVAL: why libremap will not, NULL if the kernel would not either */
+	unsigned int nsteps;
+	struct rm_step steps[RM_PLAN_STEPS];
+};
+
+enum rm_variant {
+	RM_VARIANT_TWIN_FIRST, /* everything that can fail, fails before anything has moved (A3) */
+	RM_VARIANT_TWIN_LATE,  /* the twin is made in the hole: peak usage is the kernel's own */
+};
+
+/* The last VMA of the range, or the only one. piece is the part of the request that lies in facts->vma. */
+void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
+	const struct rm_features *features, enum rm_variant variant, struct rm_plan *plan);
+
+/* One line for step i of the plan, as people read it: the length. For logs and remap-probe --explain. */
+size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stopping the world by signals.
+ *
+ * The stopper makes the generation odd, sends RM_STOP_SIGNAL with (generation, slot) to every thread that
+ * /proc/self/task names, and looks again until a look finds nobody new: a thread that had not stopped yet may
+ * have given birth meanwhile, stopped threads can not. A thread obeys in the handler: it marks its slot and
+ * waits until the generation moves on. Resuming is one increment and one wake-up; nobody is waited for. A thread
+ * still on its way out of the handler when the next stop begins leaves it first, whatever the generation says:
+ * it finds the next signal pending before it executes one instruction of the program.
+ *
+ * A stop that does not come about within its patience is taken back, everybody runs on, and it is tried again:
+ * a thread may be waiting in the kernel for another one that we have stopped already (read(2) into a page that
+ * the program's own userfaultfd monitor must fill; vfork whose child waits for a pipe). Threads that are dying
+ * vanish from the list; a main thread that has exited stays there as a zombie and is passed over, and so are
+ * io_uring's and vhost's kernel workers, which never return to user space. What those workers do in the window can
+ * fail with EFAULT (semantics.md A1): that is a limit, said in remap(7).
+ *
+ * Sharing the signal with libc: glibc sends SIGSETXID by tgkill (SI_TKILL) to make threads change their uid, musl
+ * sends SIGCANCEL. Ours comes as SI_QUEUE with our own mark. What is not ours goes to the handler found when ours
+ * was installed; and because libc installs its own late (at the first pthread_create, the first pthread_cancel), every
+ * stop looks first whether ours is still there. libc's handlers ignore what has not their si_code.
+ *
+ * Inside the handler and between stop and resume: raw system calls only, no lock, no allocation, no libc.
+ */
+#include "emul/quiesce.h"
+
+#include <errno.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "emul/log.h"
+#include "emul/numbers.h"
+#include "emul/restart.h"
+#include "emul/stats.h"
+#include "emul/sys.h"
+#include "libremap.h"
+
+enum slot_state {
+	SLOT_NEW,    /* the signal could not be queued yet */
+	SLOT_SENT,   /* signalled, not seen to obey */
+	SLOT_PASSED, /* gone, a zombie, or a kernel worker */
+};
+
+#define OUR_MARK       0x72656d61u /* si_uid of our signals: no user has this id and SI_QUEUE */
+#define FIRST_PATIENCE 20000000ULL /* ns for the first try; doubles up to LAST_PATIENCE */
+#define LAST_PATIENCE  640000000ULL
+#define FIRST_PAUSE    500000ULL /* ns between tries, in which everybody runs; doubles too */
+#define LAST_PAUSE     50000000ULL
+#define GIVE_UP	       10000000000ULL
+#define POLL_NS	       1000000 /* how often unresponsive threads are looked at */
+
+static struct {
+	_Atomic int mode;
+	_Atomic(struct rm_world *) world; /* for the handler */
+	/* libc's handler for the signal, from before ours */
+	_Atomic(void (*)(int, siginfo_t *, void *)) next;
+} quiesce;
+
+void rm_quiesce_set_mode(int mode)
+{
+	atomic_store(&quiesce.mode, mode);
+}
+
+int rm_quiesce_mode(void)
+{
+	return atomic_load(&quiesce.mode);
+}
+
+extern void rm_sigreturn(void);
+
+static uintptr_t context_stack(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+	return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+#else
+	return (uintptr_t)context->uc_mcontext.sp;
+#endif
+}
+
+static void on_stop(int sig, siginfo_t *info, void *context)
+{
+	struct rm_world *world = atomic_load(&quiesce.world);
+	uintptr_t cookie = (uintptr_t)info->si_value.sival_ptr;
+	uint32_t generation = (uint32_t)cookie, index = (uint32_t)(cookie >> 32);
+	char on_stack;
+
+	if (info->si_code != SI_QUEUE || info->si_uid != OUR_MARK || !world) {
+		void (*next)(int, siginfo_t *, void *) = atomic_load(&quiesce.next);
+
+		if (next)
+			next(sig, info, context);
+		return;
+	}
+	/* A signal of a stop that was taken back: everybody is running again. */
+	if (atomic_load(&world->generation) != generation || index >= RM_SLOTS)
+		return;
+	if (rm_range_holds(world->range, context_stack(context)) ||
+		rm_range_holds(world->range, (uintptr_t)&on_stack))
+		atomic_fetch_add(&world->trouble, 1);
+	atomic_store(&world->slots[index].acked, generation);
+	atomic_fetch_add(&world->arrivals, 1);
+	rm_sys_futex_wake(&world->arrivals, 1);
+	while (atomic_load(&world->generation) == generation)
+		rm_sys_futex_wait(&world->generation, generation, NULL);
+	rm_restart_wait(context);
+}
+
+int rm_quiesce_prepare(void)
+{
+	struct rm_ksigaction ours, now;
+	int r;
+
+	r = (int)rm_sys_rt_sigaction(RM_STOP_SIGNAL, NULL, &now);
+	if (r)
+		return r;
+	if (now.handler == on_stop)
+		return 0;
+	if (now.handler == (void *)SIG_DFL || now.handler == (void *)SIG_IGN)
+		now.handler = NULL;
+	atomic_store(&quiesce.next, now.handler);
+	memset(&ours, 0, sizeof(ours));
+	ours.handler = on_stop;
+	/* On the alternate stack if there is one: Go's and Java's stacks have no room for our frame. */
+	ours.flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | 0x04000000UL /* SA_RESTORER */;
+	ours.restorer = rm_sigreturn;
+	ours.mask = ~0ULL;
+	return (int)rm_sys_rt_sigaction(RM_STOP_SIGNAL, &ours, NULL);
+}
+
+int rm_quiesce_count_threads(void)
+{
+	struct stat st;
+	long r;
+
+	r = rm_syscall(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/task", (long)&st, 0, 0, 0);
+	/* proc_task_getattr() adds the number of threads to the directory's own two links. */
+	return r ? (int)r : (int)st.st_nlink - 2;
+}
+
+/* The list of threads keeps its order from look to look, so the slot is nearly always the next one. */
+static struct rm_slot *find_slot(struct rm_world *world, unsigned int *hint, int tid)
+{
+	for (unsigned int i = *hint; i < world->nslots; i++)
+		if (world->slots[i].tid == tid) {
+			*hint = i + 1;
+			return &world->slots[i];
+		}
+	for (unsigned int i = 0; i < *hint && i < world->nslots; i++)
+		if (world->slots[i].tid == tid) {
+			*hint = i + 1;
+			return &world->slots[i];
+		}
+	return NULL;
+}
+
+static void send_stop(struct rm_world *world, unsigned int index, uint32_t generation)
+{
+	struct rm_slot *slot = &world->slots[index];
+	siginfo_t info;
+	long r;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = RM_STOP_SIGNAL;
+	info.si_code = SI_QUEUE;
+	info.si_pid = world->pid;
+	info.si_uid = OUR_MARK;
+	info.si_value.sival_ptr = (void *)((uintptr_t)index << 32 | generation);
+	r = rm_sys_rt_tgsigqueueinfo(world->pid, slot->tid, RM_STOP_SIGNAL, &info);
+	/* -EAGAIN: the user's queue of signals is full (RLIMIT_SIGPENDING); those who obey empty it. */
+	slot->state = r == 0 ? SLOT_SENT : r == -EAGAIN ? SLOT_NEW : SLOT_PASSED;
+}
+
+/* One look at the list of threads, signalling who is new. The number of new ones, or -errno. */
+static int signal_new_threads(
+	struct rm_world *world, struct rm_numbers *tasks, uint32_t generation, int self)
+{
+	unsigned int hint = 0;
+	int found = 0, tid, r;
+
+	r = rm_numbers_rewind(tasks);
+	if (r)
+		return r;
+	while ((r = rm_numbers_next(tasks, &tid)) > 0) {
+		if (tid == self || find_slot(world, &hint, tid))
+			continue;
+		if (world->nslots == RM_SLOTS)
+			return -EAGAIN;
+		world->slots[world->nslots].tid = tid;
+		atomic_store(&world->slots[world->nslots].acked, 0);
+		send_stop(world, world->nslots++, generation);
+		found++;
+	}
+	return r < 0 ? r : found;
+}
+
+/*
+ * Whether a thread that does not answer never will: it is gone, a zombie, or a worker that the kernel has put into
+ * our thread group. (PF_IO_WORKER was PF_VCPU's bit before 5.12, hence the look at the name as well.)
+ */
+static bool never_answers(struct rm_world *world, int tid)
+{
+	enum { PF_IO_WORKER = 0x10, PF_USER_WORKER = 0x4000 };
+	char path[64], stat[256], *p, *name, *last = NULL;
+	unsigned long flags = 0;
+	long fd, got;
+	int field;
+
+	if (rm_sys_tgkill(world->pid, tid, 0) == -ESRCH)
+		return true;
+	rm_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	fd = rm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ESRCH;
+	got = rm_sys_read((int)fd, stat, sizeof(stat) - 1);
+	rm_sys_close((int)fd);
+	if (got <= 0)
+		return got == -ESRCH;
+	stat[got] = '\0';
+	name = strchr(stat, '(');
+	for (p = stat; *p; p++)
+		if (*p == ')')
+			last = p;
+	if (!name || !last || last[1] != ' ')
+		return false;
+	if (last[2] == 'Z' || last[2] == 'X')
+		return true;
+	/* "pid (comm) state ppid pgrp session tty tpgid flags": the seventh word after the name. */
+	for (p = last + 2, field = 0; *p && field < 6; p++)
+		field += *p == ' ';
+	for (; *p >= '0' && *p <= '9'; p++)
+		flags = flags * 10 + (unsigned long)(*p - '0');
+	return (flags & (PF_IO_WORKER | PF_USER_WORKER)) &&
+	       (!strncmp(name, "(iou-", 5) || !strncmp(name, "(vhost-", 7));
+}
+
+/* Waits until every signalled thread has obeyed. 0; -ETIME: not by the deadline, *late is one that has not. */
+static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t deadline, int *late)
+{
+	unsigned int first = 0; /* everybody before it is known to stand still */
+	bool look_closely = false;
+
+	for (;;) {
+		struct timespec poll = {0, POLL_NS};
+		uint32_t arrivals = atomic_load(&world->arrivals);
+		unsigned int waiting = 0;
+
+		for (unsigned int i = first; i < world->nslots; i++) {
+			struct rm_slot *slot = &world->slots[i];
+
+			if (slot->state == SLOT_NEW)
+				send_stop(world, i, generation);
+			if (slot->state == SLOT_SENT && atomic_load(&slot->acked) != generation &&
+				look_closely && never_answers(world, slot->tid))
+				slot->state = SLOT_PASSED;
+			if (slot->state == SLOT_PASSED ||
+				(slot->state == SLOT_SENT &&
+					atomic_load(&slot->acked) == generation)) {
+				if (!waiting)
+					first = i + 1;
+				continue;
+			}
+			*late = slot->tid;
+			waiting++;
+		}
+		if (!waiting)
+			return 0;
+		if (rm_sys_now_ns() >= deadline)
+			return -ETIME;
+		look_closely = rm_sys_futex_wait(&world->arrivals, arrivals, &poll) == -ETIMEDOUT;
+	}
+}
+
+static void release(struct rm_world *world)
+{
+	atomic_fetch_add(&world->generation, 1);
+	rm_sys_futex_wake(&world->generation, INT32_MAX);
+}
+
+/* One try. 0: the world stands still. Else everybody runs: -ETIME, or -errno of /proc. */
+static int try_stop(struct rm_world *world, uint64_t patience, int *late)
+{
+	int self = rm_sys_gettid();
+	uint64_t deadline = rm_sys_now_ns() + patience;
+	struct rm_numbers tasks;
+	uint32_t generation;
+	int r;
+
+	r = rm_numbers_open(&tasks, "/proc/self/task", world->dirents, sizeof(world->dirents));
+	if (r)
+		return r;
+	world->nslots = 0;
+	atomic_store(&world->trouble, 0);
+	generation = atomic_fetch_add(&world->generation, 1) + 1;
+	do {
+		r = signal_new_threads(world, &tasks, generation, self);
+		if (r > 0) {
+			int late_r = wait_for_all(world, generation, deadline, late);
+
+			if (late_r)
+				r = late_r;
+		}
+	} while (r > 0);
+	rm_numbers_close(&tasks);
+	if (r)
+		release(world);
+	return r;
+}
+
+int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
+{
+	uint64_t patience = FIRST_PATIENCE, pause = FIRST_PAUSE;
+	const uint64_t first_try = rm_sys_now_ns();
+	uint64_t began;
+	int late = 0, r, threads;
+
+	if (world->depth++)
+		return 0;
+	if (atomic_load(&quiesce.mode) == REMAP_QUIESCE_CALLER)
+		goto stopped;
+	threads = rm_quiesce_count_threads();
+	if (threads == 1)
+		goto stopped;
+	world->range = moving;
+	atomic_store(&quiesce.world, world);
+	for (;;) {
+		began = rm_sys_now_ns();
+		r = threads < 0 ? threads : rm_quiesce_prepare();
+		if (!r)
+			r = try_stop(world, patience, &late);
+		if (!r)
+			break;
+		if (r != -ETIME) {
+			world->depth--;
+			return rm_refuse(
+				"/proc/self/task can not be read, so threads can not be stopped");
+		}
+		if (rm_sys_now_ns() - first_try > GIVE_UP) {
+			rm_log(RM_LOG_WARN, "thread %d could not be stopped for 10 s", late);
+			world->depth--;
+			return rm_refuse(
+				"a thread could not be stopped: it blocks signal 33, or is stuck "
+				"in the kernel");
+		}
+		rm_stat_add(RM_STAT_STOP_RETRIES, 1);
+		rm_sys_sleep_ns(pause);
+		patience = patience < LAST_PATIENCE ? patience * 2 : patience;
+		pause = pause < LAST_PAUSE ? pause * 2 : pause;
+	}
+	rm_stat_add(RM_STAT_STOPS, 1);
+	world->began = began;
+	if (atomic_load(&world->trouble)) {
+		rm_quiesce_resume(world);
+		return rm_refuse("the stack of a running thread lies in the range");
+	}
+	return 0;
+stopped:
+	world->began = 0;
+	return 0;
+}
+
+void rm_quiesce_resume(struct rm_world *world)
+{
+	uint64_t ns;
+
+	if (--world->depth || !world->began)
+		return;
+	release(world);
+	ns = rm_sys_now_ns() - world->began;
+	world->began = 0;
+	rm_stat_add(RM_STAT_STOP_NS_TOTAL, ns);
+	rm_stat_max(RM_STAT_STOP_NS_MAX, ns);
+}

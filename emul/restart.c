@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waits of other threads that a stop cuts short.
+ *
+ * Most system calls that our signal interrupts are restarted by the kernel (SA_RESTART). Some never are, signal(7)
+ * lists them: poll, epoll_wait, select, sleeps, waits for signals, System V and futex waits with a timeout. Their
+ * caller would see EINTR although no handler of the program ran. So where the context shows such a call, just
+ * returned with EINTR, it is set back onto the system call instruction with the number in place: the arguments are
+ * still in their registers, and the wait begins again when our handler returns.
+ *
+ * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one that the kernel
+ * has updated in memory with the time that remains. A relative timeout that is kept in a register (poll, epoll_wait) or
+ * whose remainder nobody asked for (usleep) is left as it is: EINTR, documented in remap(7). Likewise when a signal of
+ * the program is waiting to be delivered: then EINTR is what the program is due.
+ *
+ * x86-64: the number is known if the instruction before the system call loads it (mov $nr, %eax), as in every wait
+ * of glibc and musl. arm64 has overwritten the first argument by then: nothing is restarted there.
+ *
+ * Runs in the stop handler: async-signal-safe, raw system calls only.
+ */
+#include "emul/restart.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "emul/stats.h"
+#include "emul/sys.h"
+
+#if defined(__x86_64__)
+
+/* The timeout is in argument arg (0: there is none) and is of the kind: */
+enum timeout_kind {
+	TIMEOUT_NONE,	 /* waits until something happens */
+	TIMEOUT_MS,	 /* milliseconds in a register: only "forever" goes on */
+	TIMEOUT_POINTER, /* pointer to a relative time that is not updated: only NULL goes on */
+	TIMEOUT_UPDATED, /* the kernel leaves the remaining time there */
+	TIMEOUT_REMAINDER, /* argument arg is the time, arg + 1 where the remainder goes: the same place */
+	TIMEOUT_CLOCK, /* clock_nanosleep: absolute, or as above */
+	TIMEOUT_FUTEX, /* FUTEX_WAIT_BITSET: absolute */
+};
+
+static const struct {
+	int nr;
+	enum timeout_kind kind;
+	int arg;
+} waits[] = {
+	{SYS_poll, TIMEOUT_MS, 3},
+	{SYS_epoll_wait, TIMEOUT_MS, 4},
+	{SYS_epoll_pwait, TIMEOUT_MS, 4},
+	{SYS_select, TIMEOUT_UPDATED, 5},
+	{SYS_pselect6, TIMEOUT_UPDATED, 5},
+	{SYS_ppoll, TIMEOUT_UPDATED, 3},
+	{SYS_nanosleep, TIMEOUT_REMAINDER, 1},
+	{SYS_clock_nanosleep, TIMEOUT_CLOCK, 3},
+	{SYS_futex, TIMEOUT_FUTEX, 0},
+	{SYS_rt_sigtimedwait, TIMEOUT_POINTER, 3},
+	{SYS_rt_sigsuspend, TIMEOUT_NONE, 0},
+	{SYS_pause, TIMEOUT_NONE, 0},
+	{SYS_semop, TIMEOUT_NONE, 0},
+	{SYS_semtimedop, TIMEOUT_POINTER, 4},
+	{SYS_msgrcv, TIMEOUT_NONE, 0},
+	{SYS_msgsnd, TIMEOUT_NONE, 0},
+	{SYS_io_getevents, TIMEOUT_POINTER, 5},
+};
+
+static uint64_t argument(const greg_t *regs, int arg)
+{
+	static const int where[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+
+	return (uint64_t)regs[where[arg - 1]];
+}
+
+static bool goes_on(const greg_t *regs, enum timeout_kind kind, int arg)
+{
+	switch (kind) {
+	case TIMEOUT_NONE:
+	case TIMEOUT_UPDATED:
+		return true;
+	case TIMEOUT_MS:
+		return (int32_t)argument(regs, arg) < 0;
+	case TIMEOUT_POINTER:
+		return !argument(regs, arg);
+	case TIMEOUT_CLOCK:
+		if (argument(regs, 2) & TIMER_ABSTIME)
+			return true;
+		/* fall through */
+	case TIMEOUT_REMAINDER:
+		return argument(regs, arg) == argument(regs, arg + 1);
+	case TIMEOUT_FUTEX:
+		return (argument(regs, 2) & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+	}
+	return false;
+}
+
+/* The number that the instruction before the system call loads into %eax, or -1. */
+static int number_before(const uint8_t *after)
+{
+	const uint8_t *mov = after - 7;
+	int32_t nr;
+
+	if (after[-2] != 0x0f || after[-1] != 0x05)
+		return -1;
+	/* glibc's epoll_pwait and pselect put mov disp8(%rsp), %edi in between: 8b 7c 24 imm8 */
+	if (after[-6] == 0x8b && after[-5] == 0x7c && after[-4] == 0x24)
+		mov -= 4;
+	/* b8 imm32; with 41 in front it would be %r8d */
+	if (mov[0] != 0xb8 || mov[-1] == 0x41)
+		return -1;
+	memcpy(&nr, mov + 1, sizeof(nr));
+	return nr;
+}
+
+void rm_restart_wait(void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+	uint64_t pending = 0, blocked;
+	int nr;
+
+	/* SYSCALL leaves the return address in %rcx: this context stopped on its way out of one. */
+	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
+		return;
+	nr = number_before((const uint8_t *)regs[REG_RIP]);
+	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++) {
+		if (waits[i].nr != nr)
+			continue;
+		if (!goes_on(regs, waits[i].kind, waits[i].arg))
+			return;
+		memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
+		rm_sys_rt_sigpending(&pending);
+		if (pending & ~blocked & ~(1ULL << 32))
+			return;
+		regs[REG_RAX] = nr;
+		regs[REG_RIP] -= 2;
+		rm_stat_add(RM_STAT_RESTARTED, 1);
+		return;
+	}
+}
+
+#else
+
+void rm_restart_wait(void *context)
+{
+	(void)context;
+}
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding and renewing the program's userfaultfd registration.
+ *
+ * The mapping's VmFlags say that it is armed and how, not by which descriptor. Registering the same range with the
+ * same mode again is a no-op for the owner and EBUSY for everybody else (semantics.md 7), so every userfaultfd
+ * that /proc/self/fd shows is asked. That finds descriptors however they were come by: made by the system call or
+ * by /dev/userfaultfd, received over a socket, duplicated, opened before the library was loaded. What was asked for
+ * in UFFDIO_API stands in fdinfo ("API: aa:FEATURES:...").
+ *
+ * A descriptor that only another process holds can not be found; such a range is refused by the caller.
+ */
+#include "emul/uffd.h"
+
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+
+#include "emul/log.h"
+#include "emul/numbers.h"
+#include "emul/sys.h"
+
+#ifndef UFFDIO_REGISTER_MODE_MINOR
+#define UFFDIO_REGISTER_MODE_MINOR ((uint64_t)1 << 2)
+#endif
+
+static uint64_t mode_of(uint32_t vmflags)
+{
+	return (vmflags & RM_VF_UFFD_MISSING ? UFFDIO_REGISTER_MODE_MISSING : 0) |
+	       (vmflags & RM_VF_UFFD_WP ? UFFDIO_REGISTER_MODE_WP : 0) |
+	       (vmflags & RM_VF_UFFD_MINOR ? UFFDIO_REGISTER_MODE_MINOR : 0);
+}
+
+static int register_range(int fd, uint64_t mode, struct rm_range range)
+{
+	struct uffdio_register reg;
+
+	memset(&reg, 0, sizeof(reg));
+	reg.range.start = range.start;
+	reg.range.len = range.len;
+	reg.mode = mode;
+	return (int)rm_sys_ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+static uint64_t features_of(int fd)
+{
+	char path[64], text[512], *p;
+	uint64_t features = 0;
+	long info, got;
+
+	rm_format(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = rm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (info < 0)
+		return 0;
+	got = rm_sys_read((int)info, text, sizeof(text) - 1);
+	rm_sys_close((int)info);
+	if (got <= 0)
+		return 0;
+	text[got] = '\0';
+	p = strstr(text, "API:");
+	p = p ? strchr(p + 4, ':') : NULL; /* behind "aa" */
+	for (p = p ? p + 1 : NULL; p && *p; p++) {
+		unsigned int digit = *p >= '0' && *p <= '9'   ? (unsigned int)(*p - '0')
+				     : *p >= 'a' && *p <= 'f' ? (unsigned int)(*p - 'a') + 10
+							      : 16;
+		if (digit == 16)
+			break;
+		features = features << 4 | digit;
+	}
+	return features;
+}
+
+static bool is_userfaultfd(int dir, int fd)
+{
+	static const char wanted[] = "anon_inode:[userfaultfd]";
+	char name[16], link[sizeof(wanted)];
+
+	rm_format(name, sizeof(name), "%d", fd);
+	return rm_sys_readlinkat(dir, name, link, sizeof(link)) == (long)sizeof(wanted) - 1 &&
+	       !memcmp(link, wanted, sizeof(wanted) - 1);
+}
+
+int rm_uffd_find(const struct rm_vma *vma, struct rm_range range, char *buf, size_t size,
+	struct rm_uffd *uffd)
+{
+	const uint64_t mode = mode_of(vma->vmflags);
+	struct rm_numbers fds;
+	int fd, r;
+
+	if (!mode) {
+		*uffd = (struct rm_uffd){.fd = -1};
+		return 0;
+	}
+	r = rm_numbers_open(&fds, "/proc/self/fd", buf, size);
+	if (r)
+		return r;
+	while ((r = rm_numbers_next(&fds, &fd)) > 0) {
+		if (!is_userfaultfd(fds.dir, fd) || register_range(fd, mode, range))
+			continue;
+		*uffd = (struct rm_uffd){fd, mode, features_of(fd)};
+		break;
+	}
+	rm_numbers_close(&fds);
+	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
+}
+
+int rm_uffd_arm(const struct rm_uffd *uffd, struct rm_range range)
+{
+	return register_range(uffd->fd, uffd->mode, range);
+}
+
+bool rm_uffd_wants_remap_event(const struct rm_uffd *uffd)
+{
+	return uffd->fd >= 0 && (uffd->features & UFFD_FEATURE_EVENT_REMAP);
+}

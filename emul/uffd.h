@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program's own userfaultfd on a range that is about to move (A5).
+ */
+#ifndef RM_UFFD_H
+#define RM_UFFD_H
+
+#include "emul/procmaps.h"
+#include "emul/types.h"
+
+struct rm_uffd {
+	int fd;		   /* -1: the range is not armed */
+	uint64_t mode;	   /* UFFDIO_REGISTER_MODE_* */
+	uint64_t features; /* what was asked for in UFFDIO_API */
+};
+
+/*
+ * Which descriptor of this process has armed the mapping that vma describes, part of which is range. vma has flags.
+ * 0 with fd -1 if it is not armed; -ENOENT if it is, and by no descriptor of this process; -EMFILE and other errors
+ * of opening /proc/self/fd. Re-registers the range with the mode it has, which changes nothing.
+ */
+int __must_check rm_uffd_find(const struct rm_vma *vma, struct rm_range range, char *buf,
+	size_t size, struct rm_uffd *uffd);
+
+/* Arms range as uffd says. 0 or -errno. Inside the window. */
+int __must_check rm_uffd_arm(const struct rm_uffd *uffd, struct rm_range range);
+
+/* The kernel will hold the mover until the program has read a REMAP event. */
+bool rm_uffd_wants_remap_event(const struct rm_uffd *uffd);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The world's mapping, its lock, and the signal mask of whoever is inside. The rules are in world.h.
+ *
+ * The lock is a futex of three states. It is taken with signals blocked, so it can not be found held by the same
+ * thread; and a thread that waits leaves RM_STOP_SIGNAL open, because the holder may have to stop it.
+ */
+#include "emul/world.h"
+
+#include <errno.h>
+#include <sys/auxv.h>
+
+#include "emul/log.h"
+#include "emul/quiesce.h"
+#include "emul/sys.h"
+
+static _Atomic(struct rm_world *) the_world;
+
+#define ALL_SIGNALS  (~0ULL)
+#define ALL_BUT_STOP (ALL_SIGNALS & ~(1ULL << (RM_STOP_SIGNAL - 1)))
+
+size_t rm_page_size(void)
+{
+	static _Atomic size_t size;
+	size_t s = atomic_load_explicit(&size, memory_order_relaxed);
+
+	if (!s) {
+		s = getauxval(AT_PAGESZ);
+		if (!s)
+			s = 4096;
+		atomic_store_explicit(&size, s, memory_order_relaxed);
+	}
+	return s;
+}
+
+/* Made by whoever comes first; a loser of the race gives its own back. Never unmapped again. */
+static struct rm_world *world_get(void)
+{
+	struct rm_world *world = atomic_load_explicit(&the_world, memory_order_acquire);
+	struct rm_world *none = NULL;
+	size_t len = rm_page_round(sizeof(*world));
+	long addr;
+
+	if (world)
+		return world;
+	addr = rm_sys_mmap(
+		0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (rm_is_err(addr))
+		return NULL;
+	world = (struct rm_world *)addr;
+	if (rm_sys_madvise((uintptr_t)addr, len, MADV_WIPEONFORK)) {
+		/* Without it a child could inherit a held lock. 4.14 has it, so this is a filter's doing. */
+		rm_sys_munmap((uintptr_t)addr, len);
+		return NULL;
+	}
+	/* Our own memory is of no interest in a core dump. */
+	(void)rm_sys_madvise((uintptr_t)addr, len, MADV_DONTDUMP);
+	if (!atomic_compare_exchange_strong(&the_world, &none, world)) {
+		rm_sys_munmap((uintptr_t)addr, len);
+		world = none;
+	}
+	return world;
+}
+
+static void lock(struct rm_world *world)
+{
+	uint32_t expected = 0;
+
+	if (atomic_compare_exchange_strong(&world->lock, &expected, 1))
+		return;
+	while (atomic_exchange(&world->lock, 2))
+		rm_sys_futex_wait(&world->lock, 2, NULL);
+}
+
+static void unlock(struct rm_world *world)
+{
+	if (atomic_exchange(&world->lock, 0) == 2)
+		rm_sys_futex_wake(&world->lock, 1);
+}
+
+int rm_world_enter(struct rm_entry *entry)
+{
+	const uint64_t all = ALL_SIGNALS, all_but_stop = ALL_BUT_STOP;
+	struct rm_world *world = world_get();
+	int pid = rm_sys_getpid();
+
+	if (!world) {
+		rm_refuse("no memory for libremap's own state");
+		return -ENOMEM;
+	}
+	/*
+	 * The lock word is shared with a vfork child, so its holder may be our parent, asleep until we exec: a
+	 * child of that kind does not even try. After a real fork pid reads 0 (wiped) and the first one sets it.
+	 */
+	if (world->pid && world->pid != pid) {
+		rm_refuse("a vfork or CLONE_VM child can not stop its parent's threads");
+		return -EINVAL;
+	}
+	rm_sys_rt_sigprocmask(SIG_SETMASK, &all_but_stop, &entry->saved_mask);
+	lock(world);
+	rm_sys_rt_sigprocmask(SIG_SETMASK, &all, NULL);
+	world->pid = pid;
+	entry->world = world;
+	return 0;
+}
+
+void rm_world_leave(struct rm_entry *entry)
+{
+	unlock(entry->world);
+	rm_sys_rt_sigprocmask(SIG_SETMASK, &entry->saved_mask, NULL);
+}
+
+bool rm_world_is_own(struct rm_range range)
+{
+	struct rm_world *world = atomic_load(&the_world);
+	char on_stack;
+
+	return rm_range_holds(range, (uintptr_t)&on_stack) ||
+	       rm_range_holds(range, (uintptr_t)&the_world) ||
+	       rm_range_holds(range, (uintptr_t)&rm_world_is_own) ||
+	       (world && rm_range_overlaps(range, (struct rm_range){(uintptr_t)world,
+							  rm_page_round(sizeof(*world))}));
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The world: the one block of state that serving an emulated call needs, and the lock that guards it.
+ *
+ * It is one anonymous mapping, made on first use, wiped on fork (MADV_WIPEONFORK, 4.14): a child that is forked while
+ * another thread of its parent holds the lock starts with a free lock and no stop under way (A17), whatever call
+ * forked it. A CLONE_VM child that is not a thread (vfork) shares it and is told apart by its process id (A19).
+ *
+ * Lock order: there is this one lock. Whoever holds it has every signal blocked. Whoever waits for it has every
+ * signal blocked but the one that stops threads (quiesce.h), so that waiters can be stopped by the holder.
+ */
+#ifndef RM_WORLD_H
+#define RM_WORLD_H
+
+#include <stdatomic.h>
+
+#include "emul/procmaps.h"
+#include "emul/types.h"
+
+#define RM_SLOTS 32768 /* threads that can be stopped; more: the call is refused */
+
+struct rm_slot {
+	int tid;
+	uint8_t state;		/* quiesce.c */
+	_Atomic uint32_t acked; /* the generation whose stop this thread has obeyed */
+};
+
+struct rm_world {
+	int pid;	       /* whose this is: 0 after a fork, until it is entered again */
+	_Atomic uint32_t lock; /* futex: 0 free, 1 held, 2 held and waited for */
+
+	/* quiesce.c */
+	_Atomic uint32_t generation; /* futex: odd while a stop is asked for or in force */
+	_Atomic uint32_t arrivals;   /* futex: counts obeyed stops */
+	_Atomic uint32_t trouble;    /* threads whose own stack lies in the range */
+	struct rm_range range;	     /* what is about to move */
+	unsigned int depth;	     /* stops nest */
+	uint64_t began; /* when the stop in force began, ns; 0: nobody had to be stopped */
+	unsigned int nslots;
+	struct rm_slot slots[RM_SLOTS];
+
+	/* scratch of the lock's holder */
+	struct rm_maps maps;
+	char dirents[16384];
+};
+
+/* How a caller gets in and out. saved is what rm_world_leave needs. */
+struct rm_entry {
+	struct rm_world *world;
+	uint64_t saved_mask;
+};
+
+/*
+ * Blocks the calling thread's signals and takes the lock. 0, or -EINVAL for a CLONE_VM child that is no thread of
+ * ours, -ENOMEM. Async-signal-safe: a signal handler never finds its own thread inside.
+ */
+int __must_check rm_world_enter(struct rm_entry *entry);
+void rm_world_leave(struct rm_entry *entry);
+
+/* Whether the range touches memory that the engine stands on: its world, its data, the caller's stack (A22). */
+bool rm_world_is_own(struct rm_range range);
+
+size_t rm_page_size(void);
+
+static inline size_t rm_page_round(size_t len)
+{
+	return (len + rm_page_size() - 1) & ~(rm_page_size() - 1);
+}
+
+#endif
