@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the preload share.
+ *
+ * Rules of preload code (poison.h enforces the first three):
+ *  - no malloc, no stdio, no getenv: any of them may be the caller, or be interposed itself;
+ *  - no libc function that issues a system call where the raw one will do (rm_sys_*);
+ *  - no dlsym outside the constructor;
+ *  - errno and the signal mask are the program's: untouched on success, errno set as libc would on failure;
+ *  - a call that comes before the constructor (another library's constructor) must work: then the engine is asked,
+ *    which sets itself up.
+ */
+#ifndef RM_SHIM_H
+#define RM_SHIM_H
+
+/*
+ * What to do with DONTUNMAP. Unknown until the constructor has run: then the engine decides each call.
+ * One word, read on every call of mremap that has the flag; never written after start-up.
+ */
+enum rm_shim_state { RM_SHIM_UNKNOWN, RM_SHIM_PASS, RM_SHIM_SERVE };
+extern int rm_shim_state;
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * syscall(2), taken over from libc for the sake of syscall(SYS_mremap, ...).
+ *
+ * In assembly because it is variadic with up to six arguments of which we know nothing, and because it must be as
+ * transparent as libc's own: no frame, so that a system call that returns twice or on another stack (vfork, clone) meets the
+ * same state as after libc's function. Everything but mremap is the bare system call here.
+ */
+	.text
+	.globl syscall
+#if defined(__x86_64__)
+	.type syscall, @function
+	.p2align 4
+syscall:
+	.cfi_startproc
+	endbr64
+	cmpq	$25, %rdi		/* __NR_mremap */
+	je	1f
+	movq	%rdi, %rax
+	movq	%rsi, %rdi
+	movq	%rdx, %rsi
+	movq	%rcx, %rdx
+	movq	%r8, %r10
+	movq	%r9, %r8
+	movq	8(%rsp), %r9
+	syscall
+	cmpq	$-4095, %rax
+	jae	2f
+	ret
+1:	movq	%rsi, %rdi
+	movq	%rdx, %rsi
+	movq	%rcx, %rdx
+	movq	%r8, %rcx
+	movq	%r9, %r8
+	jmp	rm_shim_syscall_mremap
+2:	movq	%rax, %rdi
+	jmp	rm_shim_errno
+	.cfi_endproc
+	.size syscall, . - syscall
+#elif defined(__aarch64__)
+	.type syscall, %function
+	.p2align 4
+syscall:
+	.cfi_startproc
+	cmp	x0, #216		/* __NR_mremap */
+	b.eq	1f
+	mov	x8, x0
+	mov	x0, x1
+	mov	x1, x2
+	mov	x2, x3
+	mov	x3, x4
+	mov	x4, x5
+	mov	x5, x6
+	svc	#0
+	cmn	x0, #4095
+	b.cs	2f
+	ret
+1:	mov	x0, x1
+	mov	x1, x2
+	mov	x2, x3
+	mov	x3, x4
+	mov	x4, x5
+	b	rm_shim_syscall_mremap
+2:	b	rm_shim_errno
+	.cfi_endproc
+	.size syscall, . - syscall
+#endif
+	.section .note.GNU-stack, "", %progbits
