@@ -1,0 +1,11 @@
+check_PROGRAMS += tests/stress/stress
+tests_stress_stress_SOURCES = tests/stress/stress.c
+tests_stress_stress_CFLAGS = $(AM_CFLAGS) -pthread
+TESTS += tests/stress/stress.t
+EXTRA_DIST += tests/stress/stress.t
+
+# The figures of the stress test: 100,000 moves of every kind.
+stress: all $(check_PROGRAMS)
+	srcdir=$(srcdir) abs_top_builddir=$(abs_top_builddir) abs_top_srcdir=$(abs_top_srcdir) \
+		STRESS_MOVES=$${STRESS_MOVES:-100000} $(SHELL) $(srcdir)/tests/stress/stress.t
+.PHONY: stress

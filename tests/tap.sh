@@ -1,0 +1,54 @@
+# Shared by the shell tests: TAP, finding what was built, one way to skip.
+# Usage: . "${srcdir:-.}/tests/tap.sh"; then tap_ok/tap_is per case and tap_done at the end.
+#
+# RM_BUILD is the build tree, RM_SRC the source tree; programs of the build come first, then PATH, so that the same
+# scripts run in an installed image (tests/vm).
+RM_SRC=${abs_top_srcdir:-${top_srcdir:-.}}
+RM_BUILD=${abs_top_builddir:-$PWD}
+TAP_COUNT=0
+TAP_FAILED=0
+
+# The program of that name: from the build tree, else from PATH.
+tap_program() {
+	if [ -x "$RM_BUILD/$1" ]; then
+		echo "$RM_BUILD/$1"
+	else
+		command -v "${1##*/}" || echo "$RM_BUILD/$1"
+	fi
+}
+
+tap_ok() { # status description
+	TAP_COUNT=$((TAP_COUNT + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $TAP_COUNT - $2"
+	else
+		echo "not ok $TAP_COUNT - $2"
+		TAP_FAILED=$((TAP_FAILED + 1))
+	fi
+}
+
+tap_is() { # got wanted description
+	if [ "$1" = "$2" ]; then
+		tap_ok 0 "$3"
+	else
+		tap_ok 1 "$3"
+		printf '%s\n' "got:" "$1" "wanted:" "$2" | sed 's/^/# /'
+	fi
+}
+
+tap_skip() { # reason description
+	TAP_COUNT=$((TAP_COUNT + 1))
+	echo "ok $TAP_COUNT - $2 # SKIP $1"
+}
+
+# The whole script can not run here: exit 77 with the reason, as automake and tests/vm understand it.
+tap_skip_all() {
+	echo "1..0 # SKIP $1"
+	exit 77
+}
+
+tap_done() {
+	echo "1..$TAP_COUNT"
+	[ "$TAP_FAILED" -eq 0 ]
+	exit $?
+}
