@@ -7,6 +7,7 @@ libemul_la_SOURCES = \
 	emul/facts.c emul/facts.h \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
+	emul/freeze.c emul/freeze.h \
 	emul/log.c emul/log.h \
 	emul/numbers.c emul/numbers.h \
 	emul/plan.c emul/plan.h \

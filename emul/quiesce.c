@@ -12,7 +12,7 @@
  * A stop that does not come about within its patience is taken back, everybody runs on, and it is tried again:
  * a thread may be waiting in the kernel for another one that we have stopped already (read(2) into a page that
  * the program's own userfaultfd monitor must fill; vfork whose child waits for a pipe). Threads that are dying
- * vanish from the list; a main thread that has exited stays there as a zombie and is passed over, and so are
+ * vanish from the list; threads that block even this signal are left to the freezer (freeze.c); a main thread that has exited stays there as a zombie and is passed over, and so are
  * io_uring's and vhost's kernel workers, which never return to user space. What those workers do in the window can
  * fail with EFAULT (semantics.md A1): that is a limit, said in remap(7).
  *
@@ -29,18 +29,13 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "emul/freeze.h"
 #include "emul/log.h"
 #include "emul/numbers.h"
 #include "emul/restart.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 #include "libremap.h"
-
-enum slot_state {
-	SLOT_NEW,    /* the signal could not be queued yet */
-	SLOT_SENT,   /* signalled, not seen to obey */
-	SLOT_PASSED, /* gone, a zombie, or a kernel worker */
-};
 
 #define OUR_MARK       0x72656d61u /* si_uid of our signals: no user has this id and SI_QUEUE */
 #define FIRST_PATIENCE 20000000ULL /* ns for the first try; doubles up to LAST_PATIENCE */
@@ -154,6 +149,33 @@ static struct rm_slot *find_slot(struct rm_world *world, unsigned int *hint, int
 	return NULL;
 }
 
+/* Whether the thread was deaf last time and is so still. If it has opened its ears it is struck off. */
+static bool known_deaf(struct rm_world *world, int tid)
+{
+	struct rm_freezer *freezer = &world->freezer;
+
+	for (unsigned int i = 0; i < freezer->ndeaf; i++) {
+		if (freezer->deaf[i] != tid)
+			continue;
+		if (rm_freeze_needed(tid))
+			return true;
+		freezer->deaf[i] = freezer->deaf[--freezer->ndeaf];
+		return false;
+	}
+	return false;
+}
+
+/* A thread that has not obeyed and blocks the signal becomes the freezer's. */
+static void make_deaf(struct rm_world *world, struct rm_slot *slot)
+{
+	struct rm_freezer *freezer = &world->freezer;
+
+	if (freezer->ndeaf == RM_DEAF)
+		return;
+	freezer->deaf[freezer->ndeaf++] = slot->tid;
+	slot->state = RM_SLOT_DEAF;
+}
+
 static void send_stop(struct rm_world *world, unsigned int index, uint32_t generation)
 {
 	struct rm_slot *slot = &world->slots[index];
@@ -168,7 +190,7 @@ static void send_stop(struct rm_world *world, unsigned int index, uint32_t gener
 	info.si_value.sival_ptr = (void *)((uintptr_t)index << 32 | generation);
 	r = rm_sys_rt_tgsigqueueinfo(world->pid, slot->tid, RM_STOP_SIGNAL, &info);
 	/* -EAGAIN: the user's queue of signals is full (RLIMIT_SIGPENDING); those who obey empty it. */
-	slot->state = r == 0 ? SLOT_SENT : r == -EAGAIN ? SLOT_NEW : SLOT_PASSED;
+	slot->state = r == 0 ? RM_SLOT_SENT : r == -EAGAIN ? RM_SLOT_NEW : RM_SLOT_PASSED;
 }
 
 /* One look at the list of threads, signalling who is new. The number of new ones, or -errno. */
@@ -188,7 +210,11 @@ static int signal_new_threads(
 			return -EAGAIN;
 		world->slots[world->nslots].tid = tid;
 		atomic_store(&world->slots[world->nslots].acked, 0);
-		send_stop(world, world->nslots++, generation);
+		if (known_deaf(world, tid))
+			world->slots[world->nslots].state = RM_SLOT_DEAF;
+		else
+			send_stop(world, world->nslots, generation);
+		world->nslots++;
 		found++;
 	}
 	return r < 0 ? r : found;
@@ -234,6 +260,12 @@ static bool never_answers(struct rm_world *world, int tid)
 	       (!strncmp(name, "(iou-", 5) || !strncmp(name, "(vhost-", 7));
 }
 
+static bool stands_still(const struct rm_slot *slot, uint32_t generation)
+{
+	return slot->state == RM_SLOT_PASSED ||
+	       (slot->state != RM_SLOT_NEW && atomic_load(&slot->acked) == generation);
+}
+
 /* Waits until every signalled thread has obeyed. 0; -ETIME: not by the deadline, *late is one that has not. */
 static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t deadline, int *late)
 {
@@ -243,28 +275,32 @@ static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t de
 	for (;;) {
 		struct timespec poll = {0, POLL_NS};
 		uint32_t arrivals = atomic_load(&world->arrivals);
-		unsigned int waiting = 0;
+		unsigned int waiting = 0, deaf = 0;
 
 		for (unsigned int i = first; i < world->nslots; i++) {
 			struct rm_slot *slot = &world->slots[i];
 
-			if (slot->state == SLOT_NEW)
+			if (slot->state == RM_SLOT_NEW)
 				send_stop(world, i, generation);
-			if (slot->state == SLOT_SENT && atomic_load(&slot->acked) != generation &&
-				look_closely && never_answers(world, slot->tid))
-				slot->state = SLOT_PASSED;
-			if (slot->state == SLOT_PASSED ||
-				(slot->state == SLOT_SENT &&
-					atomic_load(&slot->acked) == generation)) {
+			if (look_closely && !stands_still(slot, generation)) {
+				if (never_answers(world, slot->tid))
+					slot->state = RM_SLOT_PASSED;
+				else if (slot->state == RM_SLOT_SENT && rm_freeze_needed(slot->tid))
+					make_deaf(world, slot);
+			}
+			if (stands_still(slot, generation)) {
 				if (!waiting)
 					first = i + 1;
 				continue;
 			}
+			deaf += slot->state == RM_SLOT_DEAF;
 			*late = slot->tid;
 			waiting++;
 		}
 		if (!waiting)
 			return 0;
+		if (deaf && rm_freeze_kick(world))
+			return -ETIME;
 		if (rm_sys_now_ns() >= deadline)
 			return -ETIME;
 		look_closely = rm_sys_futex_wait(&world->arrivals, arrivals, &poll) == -ETIMEDOUT;
@@ -275,6 +311,7 @@ static void release(struct rm_world *world)
 {
 	atomic_fetch_add(&world->generation, 1);
 	rm_sys_futex_wake(&world->generation, INT32_MAX);
+	rm_freeze_finish(world);
 }
 
 /* One try. 0: the world stands still. Else everybody runs: -ETIME, or -errno of /proc. */

@@ -27,6 +27,34 @@ rm_syscall:
 	.cfi_endproc
 	.size rm_syscall, . - rm_syscall
 
+	/* rm_clone(function, stack_top, flags, argument): the child runs function(argument) and exits with its result */
+	.globl rm_clone
+	.hidden rm_clone
+	.type rm_clone, @function
+rm_clone:
+	endbr64
+	andq	$-16, %rsi
+	subq	$16, %rsi
+	movq	%rdi, (%rsi)
+	movq	%rcx, 8(%rsi)
+	movq	%rdx, %rdi
+	xorl	%edx, %edx
+	xorl	%r10d, %r10d
+	xorl	%r8d, %r8d
+	movl	$56, %eax
+	syscall
+	testq	%rax, %rax
+	jnz	1f
+	xorl	%ebp, %ebp
+	popq	%rax
+	popq	%rdi
+	call	*%rax
+	movl	%eax, %edi
+	movl	$60, %eax
+	syscall
+1:	ret
+	.size rm_clone, . - rm_clone
+
 	.globl rm_sigreturn
 	.hidden rm_sigreturn
 	.type rm_sigreturn, @function
@@ -52,6 +80,27 @@ rm_syscall:
 	ret
 	.cfi_endproc
 	.size rm_syscall, . - rm_syscall
+
+	.globl rm_clone
+	.hidden rm_clone
+	.type rm_clone, %function
+rm_clone:
+	and	x1, x1, #-16
+	stp	x0, x3, [x1, #-16]!
+	mov	x0, x2
+	mov	x2, #0
+	mov	x3, #0
+	mov	x4, #0
+	mov	x8, #220
+	svc	#0
+	cbnz	x0, 1f
+	mov	x29, #0
+	ldp	x1, x0, [sp], #16
+	blr	x1
+	mov	x8, #93
+	svc	#0
+1:	ret
+	.size rm_clone, . - rm_clone
 
 	.globl rm_sigreturn
 	.hidden rm_sigreturn

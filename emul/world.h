@@ -19,10 +19,30 @@
 
 #define RM_SLOTS 32768 /* threads that can be stopped; more: the call is refused */
 
+enum rm_slot_state {
+	RM_SLOT_NEW,	/* the signal could not be queued yet */
+	RM_SLOT_SENT,	/* signalled, not seen to obey */
+	RM_SLOT_DEAF,	/* blocks the signal: left to the freezer */
+	RM_SLOT_PASSED, /* gone, a zombie, or a kernel worker */
+};
+
 struct rm_slot {
 	int tid;
-	uint8_t state;		/* quiesce.c */
+	_Atomic uint8_t state;	/* enum rm_slot_state */
 	_Atomic uint32_t acked; /* the generation whose stop this thread has obeyed */
+};
+
+#define RM_DEAF 64 /* threads that block the stop signal; more: the call is refused */
+
+/* freeze.c: the helper process that stops deaf threads */
+struct rm_freezer {
+	int pid; /* 0: none is running */
+	uint32_t generation;
+	_Atomic uint32_t work; /* futex: counts up when there is something to look at */
+	bool named;	       /* as our tracer, for Yama */
+	int deaf[RM_DEAF]; /* threads that were deaf last time: they get no signal, it would only pile up */
+	unsigned int ndeaf;
+	char stack[16384] __attribute__((aligned(16)));
 };
 
 struct rm_world {
@@ -38,6 +58,7 @@ struct rm_world {
 	uint64_t began; /* when the stop in force began, ns; 0: nobody had to be stopped */
 	unsigned int nslots;
 	struct rm_slot slots[RM_SLOTS];
+	struct rm_freezer freezer;
 
 	/* scratch of the lock's holder */
 	struct rm_maps maps;

@@ -11,6 +11,7 @@
  *   mappers   map and unmap other memory all the time and look after what is in it: a move must not damage it
  *   newborns  threads that are created, touch the heap, and exit
  *   deaf      adders that block every signal that libc lets them block
+ *   raw deaf  with --raw-deaf: adders that block every signal by the raw system call, as Go's runtime can
  *   sleepers  wait in poll, epoll_wait, select, sem_wait, pause-like and sleeping calls that end only when they
  *             should: EINTR without a signal handler of ours is a failure
  *   alarmed   adders that a handler of ours interrupts at a high rate; the handler touches the heap
@@ -54,8 +55,8 @@ static struct {
 	unsigned long moves;
 	unsigned int threads; /* of each sort */
 	size_t pages;
-	bool fixed;
-} opt = {KIND_ANON, 100000, 1, 64, true};
+	bool fixed, raw_deaf;
+} opt = {KIND_ANON, 100000, 1, 64, true, false};
 
 static unsigned char *heap;
 static atomic_bool stop_all;
@@ -117,6 +118,14 @@ static void *run_deaf(void *arg)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	return run_adder(arg);
+}
+
+static void *run_raw_deaf(void *arg)
+{
+	uint64_t all = ~0ull;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	return run_adder(arg);
 }
 
@@ -366,7 +375,7 @@ static bool move_once(unsigned char *target)
 static void usage(FILE *out)
 {
 	fputs("Usage: stress [--moves N] [--threads N] [--pages N] [--kind anon|shared|file] "
-	      "[--anywhere]\n"
+	      "[--anywhere] [--raw-deaf]\n"
 	      "Moves a heap by MREMAP_DONTUNMAP while N threads of every sort use it. TAP on "
 	      "stdout.\n",
 		out);
@@ -392,6 +401,7 @@ int main(int argc, char **argv)
 		{"pages", required_argument, NULL, 'p'},
 		{"kind", required_argument, NULL, 'k'},
 		{"anywhere", no_argument, NULL, 'a'},
+		{"raw-deaf", no_argument, NULL, 'r'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -427,6 +437,9 @@ int main(int argc, char **argv)
 		case 'a':
 			opt.fixed = false;
 			break;
+		case 'r':
+			opt.raw_deaf = true;
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -459,6 +472,8 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < opt.threads; i++) {
 		START(run_adder, id++);
 		START(run_deaf, id++);
+		if (opt.raw_deaf)
+			START(run_raw_deaf, id++);
 		START(run_midwife, id++);
 		START(run_adder, id++);
 		alarmed = threads[nthreads - 1];

@@ -40,6 +40,10 @@ done
 case " ${RM_CONFIGS:-emulate} " in
 *emulate*)
 	run_stress "anon memory, to anywhere, emulated" "$run" --emulate -- "$stress" --anywhere
+	# Each of these stops costs a process and ptrace: fewer moves.
+	moves=$((moves / 30 + 1))
+	run_stress "threads that block every signal by the raw call" \
+		"$run" --emulate -- "$stress" --raw-deaf
 	# The test must be able to fail: nobody is stopped here, so somebody meets the hole.
 	"$run" --emulate --conf quiesce:caller -- "$stress" --moves 200000 >/dev/null 2>&1
 	[ $? -ne 0 ]

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads that no signal reaches are stopped from outside: by a short-lived helper process that shares our memory
+ * (CLONE_VM, not a thread: a thread can not trace its own process) and seizes them by ptrace.
+ *
+ * PTRACE_SEIZE and PTRACE_INTERRUPT stop a thread whatever it blocks, and system calls that it is in are restarted by
+ * the kernel as after SIGSTOP. A stop for a signal of the program's own is passed on when the thread is let go.
+ * The helper has no exit signal, so the program gets no SIGCHLD; it dies with us (PR_SET_PDEATHSIG), and when it
+ * dies the kernel lets its tracees go. It runs on a stack in the world and makes raw system calls only.
+ *
+ * It costs some hundred microseconds, and is used for those threads only. Where ptrace is forbidden (another
+ * tracer, a filter, an undumpable process) the threads stay unstopped and the call is refused in the end. With Yama's
+ * ptrace_scope 1 the helper is named as our tracer for its lifetime (PR_SET_PTRACER), which forgets a tracer that
+ * the program had named.
+ */
+#include "emul/freeze.h"
+
+#include <errno.h>
+#include <linux/ptrace.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "emul/log.h"
+#include "emul/quiesce.h"
+#include "emul/sys.h"
+
+long rm_clone(int (*function)(void *), void *stack_top, unsigned long flags, void *argument);
+
+static long sys_ptrace(long request, int tid, long addr, long data)
+{
+	return rm_syscall(SYS_ptrace, request, tid, addr, data, 0, 0);
+}
+
+bool rm_freeze_needed(int tid)
+{
+	char path[64], status[2048], *line;
+	uint64_t mask = 0;
+	long fd, got;
+
+	rm_format(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	fd = rm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	got = rm_sys_read((int)fd, status, sizeof(status) - 1);
+	rm_sys_close((int)fd);
+	if (got <= 0)
+		return false;
+	status[got] = '\0';
+	line = strstr(status, "\nSigBlk:\t");
+	if (!line)
+		return false;
+	for (line += strlen("\nSigBlk:\t"); *line && *line != '\n'; line++)
+		mask = mask << 4 | (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
+	return mask & (1ULL << (RM_STOP_SIGNAL - 1));
+}
+
+/* The thread stands still when this returns true; *signal is what it was about to be given. */
+static bool seize(int tid, int *signal)
+{
+	int status = 0;
+	long r;
+
+	if (sys_ptrace(PTRACE_SEIZE, tid, 0, 0))
+		return false;
+	if (sys_ptrace(PTRACE_INTERRUPT, tid, 0, 0)) {
+		sys_ptrace(PTRACE_DETACH, tid, 0, 0);
+		return false;
+	}
+	do {
+		r = rm_syscall(SYS_wait4, tid, (long)&status, __WALL, 0, 0, 0);
+	} while (r == -EINTR);
+	if (r != tid || !WIFSTOPPED(status))
+		return false; /* it has died */
+	*signal = status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
+	return true;
+}
+
+static int helper(void *argument)
+{
+	struct rm_world *world = argument;
+	const uint32_t generation = world->freezer.generation;
+	struct rm_freezer *freezer = &world->freezer;
+	int frozen[RM_DEAF], signals[RM_DEAF], n = 0;
+
+	rm_sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	while (atomic_load(&world->generation) == generation) {
+		uint32_t work = atomic_load(&freezer->work);
+
+		for (unsigned int i = 0; i < world->nslots && n < RM_DEAF; i++) {
+			struct rm_slot *slot = &world->slots[i];
+
+			if (slot->state != RM_SLOT_DEAF || atomic_load(&slot->acked) == generation)
+				continue;
+			if (!seize(slot->tid, &signals[n]))
+				continue;
+			frozen[n++] = slot->tid;
+			atomic_store(&slot->acked, generation);
+			atomic_fetch_add(&world->arrivals, 1);
+			rm_sys_futex_wake(&world->arrivals, 1);
+		}
+		/* Woken for new work by the word, for the end by rm_freeze_finish through the same word. */
+		if (atomic_load(&world->generation) == generation)
+			rm_sys_futex_wait(&freezer->work, work, NULL);
+	}
+	while (n--)
+		sys_ptrace(PTRACE_DETACH, frozen[n], 0, signals[n]);
+	return 0;
+}
+
+/* Yama's "restricted" mode, in which only descendants may be traced unless they name their tracer. */
+static bool yama_restricts(void)
+{
+	char scope = '0';
+	long fd = rm_sys_open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	(void)rm_sys_read((int)fd, &scope, 1);
+	rm_sys_close((int)fd);
+	return scope == '1';
+}
+
+int rm_freeze_kick(struct rm_world *world)
+{
+	struct rm_freezer *freezer = &world->freezer;
+	long pid;
+
+	if (freezer->pid) {
+		atomic_fetch_add(&freezer->work, 1);
+		rm_sys_futex_wake(&freezer->work, 1);
+		return 0;
+	}
+	freezer->generation = atomic_load(&world->generation);
+	if (yama_restricts()) {
+		rm_sys_prctl(PR_SET_PTRACER, -1L, 0, 0, 0);
+		freezer->named = true;
+	}
+	pid = rm_clone(helper, freezer->stack + sizeof(freezer->stack), CLONE_VM, world);
+	if (pid < 0)
+		return (int)pid;
+	freezer->pid = (int)pid;
+	return 0;
+}
+
+void rm_freeze_finish(struct rm_world *world)
+{
+	struct rm_freezer *freezer = &world->freezer;
+	long r;
+
+	if (!freezer->pid)
+		return;
+	atomic_fetch_add(&freezer->work, 1);
+	rm_sys_futex_wake(&freezer->work, 1);
+	do {
+		r = rm_syscall(SYS_wait4, freezer->pid, 0, __WALL, 0, 0, 0);
+	} while (r == -EINTR);
+	freezer->pid = 0;
+	if (freezer->named)
+		rm_sys_prctl(PR_SET_PTRACER, 0, 0, 0, 0);
+	freezer->named = false;
+}
