@@ -43,6 +43,7 @@
 #define FIRST_PAUSE    500000ULL /* ns between tries, in which everybody runs; doubles too */
 #define LAST_PAUSE     50000000ULL
 #define GIVE_UP	       10000000000ULL
+#define DEAF_LOOKS     5       /* looks, POLL_NS apart */
 #define POLL_NS	       1000000 /* how often unresponsive threads are looked at */
 
 static struct {
@@ -78,6 +79,7 @@ static void on_stop(int sig, siginfo_t *info, void *context)
 	struct rm_world *world = atomic_load(&quiesce.world);
 	uintptr_t cookie = (uintptr_t)info->si_value.sival_ptr;
 	uint32_t generation = (uint32_t)cookie, index = (uint32_t)(cookie >> 32);
+	_Atomic int *inside;
 	char on_stack;
 
 	if (info->si_code != SI_QUEUE || info->si_uid != OUR_MARK || !world) {
@@ -87,18 +89,21 @@ static void on_stop(int sig, siginfo_t *info, void *context)
 			next(sig, info, context);
 		return;
 	}
-	/* A signal of a stop that was taken back: everybody is running again. */
-	if (atomic_load(&world->generation) != generation || index >= RM_SLOTS)
-		return;
-	if (rm_range_holds(world->range, context_stack(context)) ||
-		rm_range_holds(world->range, (uintptr_t)&on_stack))
-		atomic_fetch_add(&world->trouble, 1);
-	atomic_store(&world->slots[index].acked, generation);
-	atomic_fetch_add(&world->arrivals, 1);
-	rm_sys_futex_wake(&world->arrivals, 1);
-	while (atomic_load(&world->generation) == generation)
-		rm_sys_futex_wait(&world->generation, generation, NULL);
+	inside = &world->inside[(unsigned int)rm_sys_gettid() % RM_INSIDE];
+	atomic_store(inside, rm_sys_gettid());
+	/* Else it is the signal of a stop that was taken back, or was over before we came: everybody is running. */
+	if (atomic_load(&world->generation) == generation && index < RM_SLOTS) {
+		if (rm_range_holds(world->range, context_stack(context)) ||
+			rm_range_holds(world->range, (uintptr_t)&on_stack))
+			atomic_fetch_add(&world->trouble, 1);
+		atomic_store(&world->slots[index].acked, generation);
+		atomic_fetch_add(&world->arrivals, 1);
+		rm_sys_futex_wake(&world->arrivals, 1);
+		while (atomic_load(&world->generation) == generation)
+			rm_sys_futex_wait(&world->generation, generation, NULL);
+	}
 	rm_restart_wait(context);
+	atomic_store(inside, 0);
 }
 
 int rm_quiesce_prepare(void)
@@ -149,6 +154,13 @@ static struct rm_slot *find_slot(struct rm_world *world, unsigned int *hint, int
 	return NULL;
 }
 
+/* A thread blocks the signal now, and not because it is in our handler. */
+static bool is_deaf(struct rm_world *world, int tid)
+{
+	return atomic_load(&world->inside[(unsigned int)tid % RM_INSIDE]) != tid &&
+	       rm_freeze_needed(tid);
+}
+
 /* Whether the thread was deaf last time and is so still. If it has opened its ears it is struck off. */
 static bool known_deaf(struct rm_world *world, int tid)
 {
@@ -157,7 +169,7 @@ static bool known_deaf(struct rm_world *world, int tid)
 	for (unsigned int i = 0; i < freezer->ndeaf; i++) {
 		if (freezer->deaf[i] != tid)
 			continue;
-		if (rm_freeze_needed(tid))
+		if (is_deaf(world, tid))
 			return true;
 		freezer->deaf[i] = freezer->deaf[--freezer->ndeaf];
 		return false;
@@ -165,12 +177,16 @@ static bool known_deaf(struct rm_world *world, int tid)
 	return false;
 }
 
-/* A thread that has not obeyed and blocks the signal becomes the freezer's. */
-static void make_deaf(struct rm_world *world, struct rm_slot *slot)
+/*
+ * A thread that has not obeyed and blocks the signal becomes the freezer's: not at once, libc blocks every signal for
+ * moments, in pthread_create for one, and ptrace cuts short waits that our handler would have continued.
+ */
+static void judge_deaf(struct rm_world *world, struct rm_slot *slot)
 {
 	struct rm_freezer *freezer = &world->freezer;
 
-	if (freezer->ndeaf == RM_DEAF)
+	slot->deaf_looks = is_deaf(world, slot->tid) ? slot->deaf_looks + 1 : 0;
+	if (slot->deaf_looks < DEAF_LOOKS || freezer->ndeaf == RM_DEAF)
 		return;
 	freezer->deaf[freezer->ndeaf++] = slot->tid;
 	slot->state = RM_SLOT_DEAF;
@@ -209,6 +225,7 @@ static int signal_new_threads(
 		if (world->nslots == RM_SLOTS)
 			return -EAGAIN;
 		world->slots[world->nslots].tid = tid;
+		world->slots[world->nslots].deaf_looks = 0;
 		atomic_store(&world->slots[world->nslots].acked, 0);
 		if (known_deaf(world, tid))
 			world->slots[world->nslots].state = RM_SLOT_DEAF;
@@ -285,8 +302,8 @@ static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t de
 			if (look_closely && !stands_still(slot, generation)) {
 				if (never_answers(world, slot->tid))
 					slot->state = RM_SLOT_PASSED;
-				else if (slot->state == RM_SLOT_SENT && rm_freeze_needed(slot->tid))
-					make_deaf(world, slot);
+				else if (slot->state == RM_SLOT_SENT)
+					judge_deaf(world, slot);
 			}
 			if (stands_still(slot, generation)) {
 				if (!waiting)

@@ -29,8 +29,11 @@ enum rm_slot_state {
 struct rm_slot {
 	int tid;
 	_Atomic uint8_t state;	/* enum rm_slot_state */
+	uint8_t deaf_looks;	/* how often in a row it was seen to block the signal */
 	_Atomic uint32_t acked; /* the generation whose stop this thread has obeyed */
 };
+
+#define RM_INSIDE 4096 /* hash slots for threads that are in the stop handler */
 
 #define RM_DEAF 64 /* threads that block the stop signal; more: the call is refused */
 
@@ -58,6 +61,7 @@ struct rm_world {
 	uint64_t began; /* when the stop in force began, ns; 0: nobody had to be stopped */
 	unsigned int nslots;
 	struct rm_slot slots[RM_SLOTS];
+	_Atomic int inside[RM_INSIDE]; /* thread ids, by id modulo RM_INSIDE */
 	struct rm_freezer freezer;
 
 	/* scratch of the lock's holder */
