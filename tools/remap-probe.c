@@ -243,6 +243,10 @@ int main(int argc, char **argv)
 		print_table();
 	}
 out:
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "remap-probe: write error: %s\n", strerror(errno));
+		result = EXIT_NO;
+	}
 	free(names);
 	return result;
 }
