@@ -28,6 +28,25 @@
 
 #define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
 
+/* Whether a plan that failed with r leaves another way, and which. */
+static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant *variant)
+{
+	const bool shared = facts->kind == RM_KIND_SHARED;
+
+	/* Opening a file in the window could wait for a thread that is stopped, if it lies on FUSE. */
+	if (r == -ENOMEM && *variant == RM_VARIANT_TWIN_FIRST && facts->kind != RM_KIND_FILE) {
+		*variant = RM_VARIANT_TWIN_LATE;
+		return true;
+	}
+	/* The world would not stop. Dropping page tables would tell a userfaultfd's monitor (EVENT_REMOVE). */
+	if (r == -EINVAL && shared && *variant != RM_VARIANT_DUPLICATE && facts->uffd.fd < 0) {
+		*variant = RM_VARIANT_DUPLICATE;
+		rm_refuse_clear();
+		return true;
+	}
+	return false;
+}
+
 /* One mapping's part of the request, retried while its facts go stale. The new address or -errno. */
 static long move_piece(struct rm_world *world, struct rm_request *piece, struct rm_facts *facts)
 {
@@ -44,11 +63,8 @@ static long move_piece(struct rm_world *world, struct rm_request *piece, struct 
 			return plan.error;
 		}
 		r = rm_exec(world, piece, facts, &plan);
-		if (r == -ENOMEM && variant == RM_VARIANT_TWIN_FIRST &&
-			facts->kind == RM_KIND_ANON) {
-			variant = RM_VARIANT_TWIN_LATE;
+		if (try_otherwise(r, facts, &variant))
 			continue;
-		}
 		if (r != -ESTALE) {
 			if (!rm_is_err(r) && plan.steps[0].op != RM_OP_NATIVE) {
 				rm_stat_add(RM_STAT_EMULATED, 1);

@@ -151,8 +151,9 @@ static int do_move(struct exec *x, enum rm_place from, enum rm_place to)
 
 static int do_duplicate(struct exec *x, const struct rm_step *step)
 {
-	/* Reserved by a step before, or FIXED by the caller: either way the address is known. */
-	const bool known = (x->piece->flags & RM_FIXED) || x->owned[step->other];
+	/* The hole, what a step before has reserved, or what the caller has FIXED: the address is known. Else anywhere. */
+	const bool known = step->other == RM_SOURCE || x->owned[step->other] ||
+			   (step->other == RM_TARGET && (x->piece->flags & RM_FIXED));
 	long r = rm_sys_mremap(x->at[step->place], 0, length(x),
 		RM_MAYMOVE | (known ? RM_FIXED : 0), known ? x->at[step->other] : 0);
 
@@ -260,7 +261,7 @@ static int undo_step(struct exec *x, const struct rm_step *step)
 	case RM_OP_MAP:
 		return unmap_if_owned(x, step->place);
 	case RM_OP_UNLOCK:
-		/* Only the source's lock was the program's own. */
+		/* Only the lock of a shared source was the program's own; a twin's goes with it. */
 		return step->place == RM_SOURCE && x->facts->kind == RM_KIND_SHARED
 			       ? do_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
 			       : 0;

@@ -2,10 +2,11 @@
 /*
  * The file behind a private mapping, for its twin: the range left behind must show the file's own content again.
  *
- * Three ways, each believed only if device and inode are the mapping's: the descriptors of this process (the
- * only one for a memfd without privilege), /proc/self/map_files (any file, even deleted, with privilege), the path
- * that maps shows. If none leads there - the file was deleted, renamed, is not readable now, or its file system
- * shows other numbers in maps than in stat, as overlayfs may - the move is refused, as kernels before 5.13 do.
+ * Three ways, each believed only if device and inode are the mapping's: a descriptor of this process (for the twin to
+ * merge with the rest of the mapping it has to be the same open file, so this comes first), /proc/self/map_files (any
+ * file, even deleted, with privilege), the path that maps shows. If none leads there - the file was deleted, renamed, is
+ * not readable now, or its file system shows other numbers in maps than in stat, as overlayfs may - the move is
+ * refused, as kernels before 5.13 do.
  */
 #include "emul/file.h"
 
@@ -40,24 +41,25 @@ static int open_checked(const char *path, const struct rm_vma *vma)
 	return -EINVAL;
 }
 
-/* Through /proc/self/fd, so that the new descriptor is readable and has no part in the old one's offset. */
+/* A descriptor for the same open file as one of the program's. What can not be read can not be mapped: -EINVAL. */
 static int open_from_descriptors(const struct rm_vma *vma, char *buf, size_t size)
 {
 	struct rm_numbers fds;
-	int fd, found = -EINVAL;
+	int fd;
+	long found = -EINVAL;
 
 	if (rm_numbers_open(&fds, "/proc/self/fd", buf, size))
 		return -EINVAL;
 	while (found < 0 && rm_numbers_next(&fds, &fd) > 0) {
-		char path[64];
+		long mode = rm_syscall(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
 
-		if (!is_file_of(fd, vma))
+		if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY ||
+			!is_file_of(fd, vma))
 			continue;
-		rm_format(path, sizeof(path), "/proc/self/fd/%d", fd);
-		found = open_checked(path, vma);
+		found = rm_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
 	}
 	rm_numbers_close(&fds);
-	return found;
+	return (int)found;
 }
 
 int rm_file_open(const struct rm_vma *vma, char *buf, size_t size)
@@ -65,12 +67,13 @@ int rm_file_open(const struct rm_vma *vma, char *buf, size_t size)
 	char path[80];
 	int fd;
 
-	rm_format(path, sizeof(path), "/proc/self/map_files/%lx-%lx", vma->start, vma->end);
-	fd = open_checked(path, vma);
+	fd = open_from_descriptors(vma, buf, size);
+	if (fd < 0) {
+		rm_format(path, sizeof(path), "/proc/self/map_files/%lx-%lx", vma->start, vma->end);
+		fd = open_checked(path, vma);
+	}
 	if (fd < 0 && vma->name[0] == '/')
 		fd = open_checked(vma->name, vma);
-	if (fd < 0)
-		fd = open_from_descriptors(vma, buf, size);
 	if (fd < 0)
 		return rm_refuse("the file behind the private mapping can not be opened again");
 	return fd;

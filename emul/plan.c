@@ -6,23 +6,26 @@
  *   -------------------  --------------  ----------------------------------------------------------------
  *   private anonymous    5.7   native    twin: an empty copy of the mapping is made, the world is stopped, the
  *   private file         5.13  native    pages move to the destination, the twin moves into the hole
- *   shared               5.13  native    duplicate: a second view (old_size 0), then the old page tables are
- *                                        dropped; the range is never a hole and nobody is stopped (A8)
+ *   shared               5.13  native    the same; the twin is a second view of the object (old_size 0)
  *   hugetlb, special     never           EINVAL, as every kernel
  *
- * The twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
- * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow.
+ * A private twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
+ * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. A shared twin is made by
+ * the kernel with all that; only a lock is taken off, with what it has populated.
  *
- * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS, RLIMIT_DATA, the map count),
- * it is made in the hole itself, with everybody stopped. Then usage peaks where the kernel's own call does;
- * the price is a longer window and a destination that is lost if it fails, as in 6.18 (semantics.md 1.4).
+ * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK,
+ * the map count), it is made in the hole itself, with everybody stopped. Then usage peaks where the kernel's own call
+ * does; the price is a longer window and a destination that is lost if it fails, as in 6.18 (semantics.md 1.4).
+ *
+ * Variant "duplicate", for shared memory when threads can not be stopped: the second view becomes the destination and the
+ * old page tables are dropped. The range is never a hole (A8), but the new one's page tables are empty: Rss moves
+ * only with the first touches, which is why it is not the first choice.
  *
  * No system call is made here and nothing outside the arguments is read.
  */
 #include "emul/plan.h"
 
 #include <errno.h>
-#include <linux/userfaultfd.h>
 #include <string.h>
 
 #include "emul/log.h"
@@ -63,8 +66,22 @@ static void fail(struct rm_plan *plan, int error, const char *reason)
 	plan->reason = reason;
 }
 
+/* A second view of the object, made by the kernel from the source, or from the destination when the source has moved. */
+static void add_shared_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
+{
+	const enum rm_place from = place == RM_TWIN ? RM_SOURCE : RM_TARGET;
+
+	add(plan, RM_OP_DUPLICATE, from, place, 0);
+	/* A locked view is populated as it is made (semantics.md 10.C, 3). In the hole the lock is off already. */
+	if (place == RM_TWIN && (facts->vma.vmflags & RM_VF_LOCKED)) {
+		add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
+		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
+	}
+}
+
 /* An empty copy of the source at place, which is RM_TWIN, or RM_SOURCE when the hole is already there. */
-static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
+static void add_private_twin(
+	struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
 {
 	const struct rm_vma *vma = &facts->vma;
 	/*
@@ -93,11 +110,27 @@ static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm
 		add(plan, RM_OP_NAME, place, RM_NOWHERE, 0);
 }
 
+static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
+{
+	if (facts->kind == RM_KIND_SHARED)
+		add_shared_twin(plan, facts, place);
+	else
+		add_private_twin(plan, facts, place);
+}
+
+static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
+{
+	add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
+}
+
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const struct rm_facts *facts, enum rm_variant variant)
 {
 	const bool late = variant == RM_VARIANT_TWIN_LATE;
 	const bool armed = facts->uffd.fd >= 0;
+	/* The late twin of a locked view would be populated: the lock comes off first and is put back after. */
+	const bool relock = late && facts->kind == RM_KIND_SHARED &&
+			    (facts->vma.vmflags & RM_VF_LOCKED);
 
 	plan->strategy = late ? "twin-late" : "twin";
 	/*
@@ -113,11 +146,15 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	/* Moving an armed mapping would tell the monitor of an unmapping that did not happen (A6). */
 	if (armed)
 		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+	if (relock)
+		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
 	add(plan, RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
 	if (late)
 		add_twin(plan, facts, RM_SOURCE);
 	else
 		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, 0);
+	if (relock)
+		add_lock(plan, facts);
 	if (armed)
 		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
 	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
@@ -127,31 +164,18 @@ static void plan_duplicate(
 	struct rm_plan *plan, const struct rm_request *piece, const struct rm_facts *facts)
 {
 	const bool locked = facts->vma.vmflags & RM_VF_LOCKED;
-	/* Dropping page tables tells a monitor that asked for EVENT_REMOVE; the kernel's own call does not. */
-	const bool quiet = facts->uffd.fd >= 0 &&
-			   (facts->uffd.features & UFFD_FEATURE_EVENT_REMOVE);
 
-	plan->strategy = quiet ? "duplicate-stopped" : "duplicate";
+	plan->strategy = "duplicate";
 	/* With a hint the place is reserved first: old_size 0 without FIXED knows no hints. */
 	if (!(piece->flags & RM_FIXED) && piece->target)
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
-	if (quiet) {
-		add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
-		add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
-		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
-	}
 	/* Unlocked first, so that the second view fits into RLIMIT_MEMLOCK whenever the first one did. */
 	if (locked)
 		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
 	add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
 	if (locked)
-		add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE,
-			(facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
+		add_lock(plan, facts);
 	add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 0);
-	if (quiet) {
-		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
-		add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
-	}
 }
 
 /* What 6.18 refuses in check_prep_vma(), in its order. 0: it would go on. */
@@ -207,7 +231,7 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 		add(plan, RM_OP_NATIVE, RM_SOURCE, RM_TARGET, 0);
 	} else if (reason) {
 		fail(plan, -EINVAL, reason);
-	} else if (facts->kind == RM_KIND_SHARED) {
+	} else if (variant == RM_VARIANT_DUPLICATE) {
 		plan_duplicate(plan, piece, facts);
 	} else {
 		plan_twin(plan, piece, facts, variant);

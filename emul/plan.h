@@ -62,6 +62,7 @@ struct rm_plan {
 enum rm_variant {
 	RM_VARIANT_TWIN_FIRST, /* everything that can fail, fails before anything has moved (A3) */
 	RM_VARIANT_TWIN_LATE,  /* the twin is made in the hole: peak usage is the kernel's own */
+	RM_VARIANT_DUPLICATE,  /* shared memory only: nobody is stopped, page tables are not carried over */
 };
 
 /* The last VMA of the range, or the only one. piece is the part of the request that lies in facts->vma. */
