@@ -37,8 +37,8 @@ struct exec {
 	struct rm_world *world;
 	const struct rm_request *piece;
 	const struct rm_facts *facts;
-	uintptr_t at[RM_TWIN + 1]; /* by enum rm_place */
-	bool owned[RM_TWIN + 1];   /* ours to unmap */
+	uintptr_t at[RM_PLACES]; /* by enum rm_place */
+	bool owned[RM_PLACES];	 /* ours to unmap */
 	bool stopped;
 	long native; /* what RM_OP_NATIVE returned */
 	int undo_failures;
@@ -54,10 +54,16 @@ static struct rm_range range_at(const struct exec *x, enum rm_place place)
 	return (struct rm_range){x->at[place], length(x)};
 }
 
+static size_t length_at(const struct exec *x, enum rm_place place)
+{
+	return place == RM_SCRATCH ? rm_page_size() : length(x);
+}
+
 static int do_reserve(struct exec *x, const struct rm_step *step)
 {
-	const bool fixed = x->piece->flags & RM_FIXED;
-	long addr = rm_sys_mmap(x->piece->target, length(x), PROT_NONE,
+	const bool target = step->place == RM_TARGET;
+	const bool fixed = target && (x->piece->flags & RM_FIXED);
+	long addr = rm_sys_mmap(target ? x->piece->target : 0, length_at(x, step->place), PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED : 0), -1, 0);
 
 	if (rm_is_err(addr))
@@ -164,6 +170,43 @@ static int do_duplicate(struct exec *x, const struct rm_step *step)
 	return 0;
 }
 
+static int unmap_if_owned(struct exec *x, enum rm_place place)
+{
+	int r = x->owned[place] ? (int)rm_sys_munmap(x->at[place], length_at(x, place)) : 0;
+
+	if (!r)
+		x->owned[place] = false;
+	return r;
+}
+
+/* In place: what ends where the source begins takes the source's addresses in, empty. */
+static int do_grow(struct exec *x, const struct rm_step *step)
+{
+	const size_t page = rm_page_size();
+	long r = rm_sys_mremap(x->at[step->place] - page, page, page + length(x), 0, 0);
+
+	if (rm_is_err(r))
+		return (int)r;
+	x->owned[step->place] = true;
+	return 0;
+}
+
+/* Not to go is no harm: the mapping stays in two. Not to come back would be a hole, and undoes the plan. */
+static int do_heal(struct exec *x, const struct rm_step *step)
+{
+	const size_t page = rm_page_size();
+	const uintptr_t last = x->at[step->place] + length(x) - page;
+	long r = rm_sys_mremap(last, page, page, RM_MAYMOVE | RM_FIXED, x->at[step->other]);
+
+	if (rm_is_err(r))
+		return unmap_if_owned(x, step->other);
+	r = rm_sys_mremap(x->at[step->other], page, page, RM_MAYMOVE | RM_FIXED, last);
+	if (rm_is_err(r))
+		return (int)r;
+	x->owned[step->other] = false;
+	return 0;
+}
+
 static int do_lock(const struct exec *x, enum rm_place place, bool on_fault)
 {
 	const struct rm_range r = range_at(x, place);
@@ -212,6 +255,10 @@ static int do_step(struct exec *x, const struct rm_step *step)
 		return do_disarm(x, step->place);
 	case RM_OP_MOVE:
 		return do_move(x, step->place, step->other);
+	case RM_OP_GROW:
+		return do_grow(x, step);
+	case RM_OP_HEAL:
+		return do_heal(x, step);
 	case RM_OP_ARM:
 		return rm_uffd_arm(&x->facts->uffd, r);
 	case RM_OP_RESUME:
@@ -224,15 +271,6 @@ static int do_step(struct exec *x, const struct rm_step *step)
 		return (int)rm_sys_madvise(r.start, r.len, MADV_DONTNEED);
 	}
 	return -EINVAL;
-}
-
-static int unmap_if_owned(struct exec *x, enum rm_place place)
-{
-	int r = x->owned[place] ? (int)rm_sys_munmap(x->at[place], length(x)) : 0;
-
-	if (!r)
-		x->owned[place] = false;
-	return r;
 }
 
 /* A move is undone by moving back; a reservation that it consumed is made again, while nobody else runs. */
@@ -259,6 +297,7 @@ static int undo_step(struct exec *x, const struct rm_step *step)
 	switch (step->op) {
 	case RM_OP_RESERVE:
 	case RM_OP_MAP:
+	case RM_OP_GROW:
 		return unmap_if_owned(x, step->place);
 	case RM_OP_UNLOCK:
 		/* Only the lock of a shared source was the program's own; a twin's goes with it. */

@@ -9,6 +9,12 @@
  *   shared               5.13  native    the same; the twin is a second view of the object (old_size 0)
  *   hugetlb, special     never           EINVAL, as every kernel
  *
+ * A part of a private mapping that does not begin with it needs no twin: when the pages have gone, what is left in front
+ * of the hole grows over it (mremap in place). The kernel itself then makes the range what the mapping is, page
+ * offset and userfaultfd included, and nothing is split, even in a mapping that was moved before. Kernels before
+ * 6.1 do not merge what has grown with what lies behind; moving one empty page away and back does (A9). Locked mappings
+ * are left to the twin: growing would populate.
+ *
  * A private twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
  * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. A shared twin is made by
  * the kernel with all that; only a lock is taken off, with what it has populated.
@@ -160,6 +166,35 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
 }
 
+/* See the head of this file. */
+static void plan_grow(
+	struct rm_plan *plan, const struct rm_request *piece, const struct rm_facts *facts)
+{
+	const bool more_behind = rm_range_end(piece->source) < facts->vma.end;
+
+	plan->strategy = "grow";
+	if (!(piece->flags & RM_FIXED) || facts->target_armed)
+		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+	if (more_behind)
+		add(plan, RM_OP_RESERVE, RM_SCRATCH, RM_NOWHERE, 0);
+	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
+	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+	if (facts->uffd.fd >= 0)
+		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+	add(plan, RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
+	add(plan, RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0);
+	if (more_behind)
+		add(plan, RM_OP_HEAL, RM_SOURCE, RM_SCRATCH, 0);
+	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
+}
+
+/* Whether the mapping goes on in front of the piece and may grow over it. */
+static bool can_grow(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return facts->kind != RM_KIND_SHARED && facts->vma.start < piece->source.start &&
+	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE));
+}
+
 static void plan_duplicate(
 	struct rm_plan *plan, const struct rm_request *piece, const struct rm_facts *facts)
 {
@@ -233,6 +268,8 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 		fail(plan, -EINVAL, reason);
 	} else if (variant == RM_VARIANT_DUPLICATE) {
 		plan_duplicate(plan, piece, facts);
+	} else if (can_grow(piece, facts)) {
+		plan_grow(plan, piece, facts);
 	} else {
 		plan_twin(plan, piece, facts, variant);
 	}
@@ -248,7 +285,7 @@ static const char *advice_name(int advice)
 
 size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size)
 {
-	static const char *const places[] = {"", "source", "destination", "twin"};
+	static const char *const places[] = {"", "source", "destination", "twin", "scratch page"};
 	const struct rm_step *step = &plan->steps[i];
 	const char *place = places[step->place], *other = places[step->other];
 
@@ -285,6 +322,12 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_MOVE:
 		return rm_format(
 			buf, size, "move the page tables: mremap the %s onto the %s", place, other);
+	case RM_OP_GROW:
+		return rm_format(
+			buf, size, "grow what lies before the %s over it: mremap in place", place);
+	case RM_OP_HEAL:
+		return rm_format(buf, size,
+			"merge: move the last page of the %s to the %s and back", place, other);
 	case RM_OP_ARM:
 		return rm_format(
 			buf, size, "register the %s with the program's userfaultfd", place);

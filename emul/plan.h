@@ -12,9 +12,11 @@
 /* Places that steps speak of; their addresses are known when the plan is executed. */
 enum rm_place {
 	RM_NOWHERE,
-	RM_SOURCE, /* the old range */
-	RM_TARGET, /* the new range */
-	RM_TWIN,   /* the replacement for the source, made beside it */
+	RM_SOURCE,  /* the old range */
+	RM_TARGET,  /* the new range */
+	RM_TWIN,    /* the replacement for the source, made beside it */
+	RM_SCRATCH, /* one page, for RM_OP_HEAL */
+	RM_PLACES
 };
 
 enum rm_op {
@@ -32,6 +34,8 @@ enum rm_op {
 	RM_OP_DISARM,  /* the program's userfaultfd lets go of the source */
 	RM_OP_MOVE,    /* page tables go from place to other */
 	RM_OP_ARM,     /* and watches it again */
+	RM_OP_GROW,    /* the mapping that ends at the hole grows over it */
+	RM_OP_HEAL,    /* the source's last page goes to other and comes back, so that all merges */
 	RM_OP_RESUME,  /* the window closes */
 	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */
 	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED */
@@ -62,7 +66,7 @@ struct rm_plan {
 enum rm_variant {
 	RM_VARIANT_TWIN_FIRST, /* everything that can fail, fails before anything has moved (A3) */
 	RM_VARIANT_TWIN_LATE,  /* the twin is made in the hole: peak usage is the kernel's own */
-	RM_VARIANT_DUPLICATE,  /* shared memory only: nobody is stopped, page tables are not carried over */
+	RM_VARIANT_DUPLICATE, /* shared memory only: nobody is stopped, page tables are not carried over */
 };
 
 /* The last VMA of the range, or the only one. piece is the part of the request that lies in facts->vma. */
