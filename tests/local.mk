@@ -12,3 +12,6 @@ AM_TESTS_ENVIRONMENT = \
 EXTRA_DIST += tests/tap.sh
 
 include tests/stress/local.mk
+include tests/tools/local.mk
+include tests/oracle/local.mk
+include tests/vm/local.mk

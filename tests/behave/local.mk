@@ -1,0 +1,65 @@
+# Behaviours: one program a subject, run in every configuration by run-configs. The same source is built twice:
+# NAME.behave calls libc's mremap, NAME-linked calls libremap.a's.
+BEHAVE_LOG_COMPILER = $(SHELL) $(srcdir)/tests/behave/run-configs
+EXTRA_DIST += tests/behave/run-configs
+
+if HAVE_CMOCKA
+behave_common = tests/behave/behave.c tests/behave/look.c tests/behave/behave.h
+behave_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -pthread
+behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
+
+behave_programs = \
+	tests/behave/advice.behave \
+	tests/behave/errno.behave \
+	tests/behave/locked.behave \
+	tests/behave/placement.behave \
+	tests/behave/private-anonymous.behave
+behave_linked = \
+	tests/behave/advice-linked \
+	tests/behave/errno-linked \
+	tests/behave/locked-linked \
+	tests/behave/placement-linked \
+	tests/behave/private-anonymous-linked
+check_PROGRAMS += $(behave_programs) $(behave_linked)
+TESTS += $(behave_programs)
+
+tests_behave_advice_behave_SOURCES = tests/behave/advice.c $(behave_common)
+tests_behave_advice_behave_CFLAGS = $(behave_cflags)
+tests_behave_advice_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_advice_linked_SOURCES = tests/behave/advice.c $(behave_common)
+tests_behave_advice_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_advice_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_advice_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_errno_behave_SOURCES = tests/behave/errno.c $(behave_common)
+tests_behave_errno_behave_CFLAGS = $(behave_cflags)
+tests_behave_errno_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_errno_linked_SOURCES = tests/behave/errno.c $(behave_common)
+tests_behave_errno_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_errno_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_errno_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_locked_behave_SOURCES = tests/behave/locked.c $(behave_common)
+tests_behave_locked_behave_CFLAGS = $(behave_cflags)
+tests_behave_locked_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_locked_linked_SOURCES = tests/behave/locked.c $(behave_common)
+tests_behave_locked_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_locked_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_locked_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
+tests_behave_placement_behave_CFLAGS = $(behave_cflags)
+tests_behave_placement_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_placement_linked_SOURCES = tests/behave/placement.c $(behave_common)
+tests_behave_placement_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_placement_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_placement_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_private_anonymous_behave_SOURCES = tests/behave/private-anonymous.c $(behave_common)
+tests_behave_private_anonymous_behave_CFLAGS = $(behave_cflags)
+tests_behave_private_anonymous_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_private_anonymous_linked_SOURCES = tests/behave/private-anonymous.c $(behave_common)
+tests_behave_private_anonymous_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_private_anonymous_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_private_anonymous_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Words shared by the parts of remap-bench.
+ *
+ * A cell is one situation: a kind of memory, a size, the other threads of the process, the number of its mappings. In
+ * every cell the same heap is moved in several ways, in turn. Times are nanoseconds of the monotonic clock.
+ */
+#ifndef RM_BENCH_H
+#define RM_BENCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#define PAGE	    4096UL
+#define MAX_SAMPLES 20000 /* rounds of a cell at most */
+#define MAX_CELLS   1024
+
+enum way { WAY_NATIVE, WAY_EMULATED, WAY_COPYING, WAY_UNMAP_MAP, WAY_COUNT };
+extern const char *const way_names[WAY_COUNT];
+
+struct kind {
+	const char *name;
+	const char *what;  /* for the table's head */
+	bool shared;	   /* a memfd's pages; else private anonymous */
+	bool huge;	   /* MADV_HUGEPAGE */
+	unsigned int step; /* one page in so many is populated */
+};
+
+enum { KIND_COUNT = 5 };
+extern const struct kind kinds[KIND_COUNT];
+
+enum company_state { COMPANY_BLOCKED, COMPANY_SPIN, COMPANY_YIELD, COMPANY_STATES };
+extern const char *const company_names[COMPANY_STATES];
+
+/* The other threads of the process. */
+struct company {
+	unsigned int count;
+	enum company_state state;
+};
+
+struct cell {
+	const struct kind *kind;
+	size_t size;
+	struct company company;
+	unsigned int mappings; /* beside those that the program has anyway */
+};
+
+/* How long a cell is looked at. */
+struct effort {
+	uint64_t budget_ns;   /* rounds go on until then ... */
+	unsigned int rounds;  /* ... and until there were so many ... */
+	uint64_t limit_ns;    /* ... but no longer than this, if each way had its first few */
+	bool exact;	      /* so many rounds for every way, however long it takes */
+	unsigned int batches; /* of the calls of overhead.c */
+};
+
+struct options {
+	const char *kinds, *sizes, *threads, *mappings; /* lists; NULL: as the plan has it */
+	const char *ways, *preload;
+	bool quick, anywhere, full_lines;
+};
+
+void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...);
+void __attribute__((noreturn, format(printf, 1, 2))) die_usage(const char *format, ...);
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+/* heap.c */
+struct heap {
+	const struct kind *kind;
+	size_t len;
+	unsigned char *home; /* where it is while nobody moves it */
+	unsigned char *away; /* the reservation that it is moved onto; NULL: anywhere */
+	size_t align;
+	int fd; /* shared: the memfd; else -1 */
+};
+
+/* NULL, or why such a heap can not be had on this machine. */
+const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere);
+void heap_free(struct heap *heap);
+/* The timed part: moves the heap, leaving home mapped and empty. The new address, or NULL and errno. */
+unsigned char *heap_move(const struct heap *heap, enum way way);
+/* Reads from every populated page at that place. */
+uint64_t heap_touch(const struct heap *heap, const unsigned char *at);
+/* Looks at both ends, then brings the heap home as it was, with its page tables, whatever the way. */
+void heap_return(const struct heap *heap, enum way way, unsigned char *at);
+/* The kernel has MREMAP_DONTUNMAP for this kind. */
+bool heap_has_native(const struct kind *kind);
+
+/* company.c */
+void company_gather(const struct company *company);
+void company_dismiss(void);
+void crowd_map(unsigned int mappings);
+void crowd_unmap(void);
+unsigned int count_mappings(void);
+
+/* cells.c: from the options to cells. Dies on what is not understood. */
+unsigned int cells_plan(const struct options *options, struct cell cells[MAX_CELLS]);
+void cells_check_lists(const struct options *options);
+bool way_is_wanted(const struct options *options, enum way way);
+void format_size(char *buf, size_t size, size_t bytes);
+
+/* measure.c: the cell's part of the report; NULL with *why if it can not be had here. */
+json_t *measure_cell(const struct cell *cell, const struct options *options,
+	const struct effort *effort, const char **why);
+/* {n, min_ns, median_ns, p99_ns, max_ns} of the samples, which get sorted. */
+json_t *summarize(uint64_t *samples, size_t count);
+
+/* overhead.c: load before any call of the engine; then what the preload costs calls that it does not serve. */
+void overhead_load(const char *preload);
+json_t *overhead_measure(const struct effort *effort, const char **why);
+
+/* report.c: all from JSON, so that an earlier run can be shown again. */
+json_t *report_head(const struct options *options);
+void report_print_head(json_t *report);
+void report_print_cell(json_t *cell, bool full_lines);
+void report_print_rest(json_t *report);
+int report_write_tsv(json_t *report, const char *path);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The heap that is moved, and the ways of moving it.
+ *
+ *   native      the kernel's own MREMAP_DONTUNMAP, by the raw system call
+ *   emulated    remap_mremap(); native:no is in LIBREMAP_CONF, so the engine never uses the kernel's flag
+ *   copying     what programs do without: a fresh mapping, memcpy, MADV_DONTNEED of the old range
+ *   unmap+map   the naive way: mremap away, mmap into the hole; wrong with threads, a lower bound without
+ *
+ * All of them move onto the same reservation, MREMAP_FIXED, as collectors do; both places are aligned alike, to 2 MiB or
+ * 1 GiB if the heap is as large, so that the kernel may move whole page tables. With `anywhere` the kernel chooses.
+ *
+ * Bringing the heap back is outside the timed part. It ends in the state in which it began: same address, same pages
+ * populated, page tables in place; those that a way has lost (shared memory: emulated and copying) are made again.
+ */
+#include "tests/bench/bench.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "libremap.h"
+
+#define TWO_MIB	 (2UL << 20)
+#define ONE_GIB	 (1UL << 30)
+#define RESERVED (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+#define FLAGS	 (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP)
+
+const char *const way_names[WAY_COUNT] = {
+	[WAY_NATIVE] = "native",
+	[WAY_EMULATED] = "emulated",
+	[WAY_COPYING] = "copying",
+	[WAY_UNMAP_MAP] = "unmap+map",
+};
+
+const struct kind kinds[KIND_COUNT] = {
+	{"private", "private anonymous memory, base pages, all populated", false, false, 1},
+	{"shared", "shared memory (memfd), base pages, all populated", true, false, 1},
+	{"thp", "private anonymous memory, huge pages, all populated", false, true, 1},
+	{"sparse", "private anonymous memory, base pages, 1 in 16 populated", false, false, 16},
+	{"shared-sparse", "shared memory (memfd), base pages, 1 in 16 populated", true, false, 16},
+};
+
+/* len bytes, aligned, not touching any mapping that they could merge with: a readable page on either side. */
+static unsigned char *reserve(size_t len, size_t align)
+{
+	const size_t all = len + align + 2 * PAGE;
+	unsigned char *area = mmap(NULL, all, PROT_NONE, RESERVED, -1, 0), *at;
+
+	if (area == MAP_FAILED)
+		return NULL;
+	at = (unsigned char *)(((uintptr_t)area + PAGE + align - 1) & ~(align - 1));
+	if (at - PAGE > area)
+		munmap(area, (size_t)(at - PAGE - area));
+	if (at + len + PAGE < area + all)
+		munmap(at + len + PAGE, (size_t)(area + all - (at + len + PAGE)));
+	if (mprotect(at - PAGE, PAGE, PROT_READ) || mprotect(at + len, PAGE, PROT_READ))
+		return NULL;
+	return at;
+}
+
+static bool thp_is_always(void)
+{
+	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char line[80] = "";
+
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	return strstr(line, "[always]");
+}
+
+/* Advice costs the emulation a step, so base pages are asked for only where they would not come by themselves. */
+static int advise(const struct heap *heap, unsigned char *at)
+{
+	static int always = -1;
+
+	if (heap->kind->huge)
+		return madvise(at, heap->len, MADV_HUGEPAGE);
+	if (always < 0)
+		always = thp_is_always();
+	if (always && heap->len >= TWO_MIB && !heap->kind->shared)
+		return madvise(at, heap->len, MADV_NOHUGEPAGE);
+	return 0;
+}
+
+/* A mapping like the heap's own, empty if it is private. NULL and errno if there is none. */
+static unsigned char *map_like(const struct heap *heap, unsigned char *at, bool same_object)
+{
+	const int fixed = at ? MAP_FIXED : 0;
+	const int flags = heap->fd < 0	? MAP_PRIVATE | MAP_ANONYMOUS
+			  : same_object ? MAP_SHARED
+					: MAP_SHARED | MAP_ANONYMOUS;
+	unsigned char *p = mmap(at, heap->len, PROT_READ | PROT_WRITE, flags | fixed,
+		same_object ? heap->fd : -1, 0);
+
+	if (p == MAP_FAILED || advise(heap, p))
+		return NULL;
+	return p;
+}
+
+static uint64_t mark(size_t page)
+{
+	return 0x9e3779b97f4a7c15ULL * (page + 1);
+}
+
+static void populate(const struct heap *heap, unsigned char *at)
+{
+	for (size_t page = 0; page < heap->len / PAGE; page += heap->kind->step)
+		*(volatile uint64_t *)(at + page * PAGE) = mark(page);
+}
+
+/* Some of the heap is in huge pages. */
+static bool has_huge_pages(const struct heap *heap)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	unsigned long start, end, kib = 0;
+	bool here = false;
+	char line[512];
+
+	if (!file)
+		return false;
+	while (!kib && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= (uintptr_t)heap->home && end > (uintptr_t)heap->home;
+		else if (here)
+			sscanf(line, "AnonHugePages: %lu kB", &kib);
+	}
+	fclose(file);
+	return kib;
+}
+
+const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere)
+{
+	memset(heap, 0, sizeof(*heap));
+	heap->kind = kind;
+	heap->len = len;
+	heap->align = len >= ONE_GIB ? ONE_GIB : len >= TWO_MIB ? TWO_MIB : PAGE;
+	heap->fd = -1;
+	if (kind->huge && len < TWO_MIB)
+		return "smaller than a huge page";
+	if (kind->step > 1 && len < 2 * kind->step * PAGE)
+		return "too small to be sparse";
+	if (kind->shared) {
+		heap->fd = (int)syscall(SYS_memfd_create, "remap-bench", 1U);
+		if (heap->fd < 0 || ftruncate(heap->fd, (off_t)len))
+			die("memfd: %s", strerror(errno));
+	}
+	heap->home = reserve(len, heap->align);
+	heap->away = anywhere ? NULL : reserve(len, heap->align);
+	if (!heap->home || (!anywhere && !heap->away) || !map_like(heap, heap->home, true))
+		die("no room for a heap of %zu bytes: %s", len, strerror(errno));
+	populate(heap, heap->home);
+	if (kind->huge && !has_huge_pages(heap)) {
+		heap_free(heap);
+		return "transparent huge pages are switched off";
+	}
+	return NULL;
+}
+
+void heap_free(struct heap *heap)
+{
+	munmap(heap->home - PAGE, heap->len + 2 * PAGE);
+	if (heap->away)
+		munmap(heap->away - PAGE, heap->len + 2 * PAGE);
+	if (heap->fd >= 0)
+		close(heap->fd);
+}
+
+static unsigned char *move_native(const struct heap *heap)
+{
+	const long flags = FLAGS | (heap->away ? REMAP_MREMAP_FIXED : 0);
+	long r = syscall(SYS_mremap, heap->home, heap->len, heap->len, flags, heap->away);
+
+	return r == -1 ? NULL : (unsigned char *)r;
+}
+
+static unsigned char *move_emulated(const struct heap *heap)
+{
+	const int flags = FLAGS | (heap->away ? REMAP_MREMAP_FIXED : 0);
+	void *p = remap_mremap(heap->home, heap->len, heap->len, flags, heap->away);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static unsigned char *move_by_copying(const struct heap *heap)
+{
+	unsigned char *p = map_like(heap, heap->away, false);
+
+	if (!p)
+		return NULL;
+	memcpy(p, heap->home, heap->len);
+	return madvise(heap->home, heap->len, MADV_DONTNEED) ? NULL : p;
+}
+
+static unsigned char *move_by_unmapping(const struct heap *heap)
+{
+	unsigned char *to = heap->away;
+
+	if (!to)
+		to = mmap(NULL, heap->len, PROT_NONE, RESERVED, -1, 0);
+	if (to == MAP_FAILED)
+		return NULL;
+	if (mremap(heap->home, heap->len, heap->len, MREMAP_MAYMOVE | MREMAP_FIXED, to) ==
+		MAP_FAILED)
+		return NULL;
+	return map_like(heap, heap->home, true) ? to : NULL;
+}
+
+unsigned char *heap_move(const struct heap *heap, enum way way)
+{
+	switch (way) {
+	case WAY_NATIVE:
+		return move_native(heap);
+	case WAY_EMULATED:
+		return move_emulated(heap);
+	case WAY_COPYING:
+		return move_by_copying(heap);
+	default:
+		return move_by_unmapping(heap);
+	}
+}
+
+uint64_t heap_touch(const struct heap *heap, const unsigned char *at)
+{
+	const size_t stride = heap->kind->step * PAGE;
+	uint64_t sum = 0;
+
+	for (size_t offset = 0; offset < heap->len; offset += stride)
+		sum += *(const volatile uint64_t *)(at + offset);
+	return sum;
+}
+
+/* A benchmark of something that does not work is worth nothing. */
+static void check(const struct heap *heap, enum way way, const unsigned char *at)
+{
+	const size_t pages = heap->len / PAGE,
+		     last = (pages - 1) / heap->kind->step * heap->kind->step;
+	const size_t looks[] = {0, last};
+
+	for (int i = 0; i < 2; i++) {
+		const size_t page = looks[i];
+		uint64_t there = *(const volatile uint64_t *)(at + page * PAGE);
+		uint64_t here = *(const volatile uint64_t *)(heap->home + page * PAGE);
+
+		if (there != mark(page) || here != (heap->kind->shared ? mark(page) : 0))
+			die("%s: page %zu of %zu is wrong after the move", way_names[way], page,
+				pages);
+	}
+}
+
+void heap_return(const struct heap *heap, enum way way, unsigned char *at)
+{
+	const bool other_object = way == WAY_COPYING && heap->kind->shared;
+	const bool too_full = way == WAY_COPYING && heap->kind->step > 1;
+
+	check(heap, way, at);
+	if (other_object || too_full) {
+		munmap(at, heap->len);
+		if (too_full && !map_like(heap, heap->home, true))
+			die("the heap can not be mapped again: %s", strerror(errno));
+	} else if (mremap(at, heap->len, heap->len, MREMAP_MAYMOVE | MREMAP_FIXED, heap->home) ==
+		   MAP_FAILED) {
+		die("the heap can not be moved back: %s", strerror(errno));
+	}
+	if (heap->away &&
+		mmap(heap->away, heap->len, PROT_NONE, RESERVED | MAP_FIXED, -1, 0) == MAP_FAILED)
+		die("the reservation can not be made again: %s", strerror(errno));
+	if (other_object || too_full || (heap->kind->shared && way == WAY_EMULATED))
+		populate(heap, heap->home);
+}
+
+bool heap_has_native(const struct kind *kind)
+{
+	struct heap heap = {.kind = kind, .len = PAGE, .fd = -1};
+	unsigned char *at;
+
+	if (kind->shared) {
+		heap.fd = (int)syscall(SYS_memfd_create, "remap-bench", 1U);
+		if (heap.fd < 0 || ftruncate(heap.fd, PAGE))
+			die("memfd: %s", strerror(errno));
+	}
+	heap.home = map_like(&heap, NULL, true);
+	if (!heap.home)
+		die("not one page of memory: %s", strerror(errno));
+	*heap.home = 1;
+	at = move_native(&heap);
+	if (at)
+		munmap(at, PAGE);
+	munmap(heap.home, PAGE);
+	if (heap.fd >= 0)
+		close(heap.fd);
+	return at;
+}

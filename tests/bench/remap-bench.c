@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * remap-bench: what emulating MREMAP_DONTUNMAP costs, beside the kernel's own, copying, and unmapping.
+ *
+ * This file reads the options and goes through the cells; cells.c says which there are, heap.c moves, measure.c
+ * measures, report.c shows. Nothing here is a test: no figure makes it fail. A wrong move does (heap.c looks at every one).
+ *
+ * Everything is done in one process and in turn, because the machine may have other work: the ratios mean something
+ * even when the times do not.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "tests/bench/bench.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void usage(void)
+{
+	fputs("Usage: remap-bench [OPTION]...\n"
+	      "Measure moves that leave the old range mapped: by the kernel (MREMAP_DONTUNMAP), "
+	      "by\n"
+	      "libremap, by copying, and by unmapping and mapping again (wrong with threads).\n"
+	      "\n"
+	      "  -q, --quick          less than 20 seconds; default: less than 6 minutes\n"
+	      "  -s, --sizes LIST     such as 4K,64M,4G\n"
+	      "  -k, --kinds LIST     of private, shared (memfd), thp (private, huge pages),\n"
+	      "                         sparse (private, 1 page in 16), shared-sparse\n"
+	      "  -t, --threads LIST   other threads: 0, 4 (or 4:blocked: in read(2)), 4:spin\n"
+	      "                         (running), 4:yield (running, sched_yield)\n"
+	      "  -m, --mappings LIST  further mappings in the process, such as 0,5000\n"
+	      "  -w, --ways LIST      of native, emulated, copying, unmap+map; default: all\n"
+	      "  -r, --rounds N       exactly so many rounds of every way in every cell;\n"
+	      "                         default: for about a second, 15 at least\n"
+	      "  -a, --anywhere       let the kernel choose the destination (no MREMAP_FIXED)\n"
+	      "  -l, --long           a line for each way: min, median, p99, max, rounds\n"
+	      "  -j, --json FILE      write all that was measured\n"
+	      "      --tsv FILE       write it for gnuplot (plot.gp)\n"
+	      "      --read FILE      measure nothing; show what --json wrote\n"
+	      "      --preload FILE   libremap-preload.so; default: the build tree's\n"
+	      "  -h, --help           this text\n"
+	      "  -V, --version        the version\n"
+	      "\n"
+	      "A list takes that list's place in the plan: --sizes 4K measures what the plan has "
+	      "at\n"
+	      "4K; with --sizes, --kinds, --threads and --mappings the product is measured.\n"
+	      "LIBREMAP_CONF counts for the emulation; native:no is always added.\n"
+	      "Exit status: 0, 1 something went wrong, 2 usage.\n",
+		stdout);
+}
+
+void die(const char *format, ...)
+{
+	va_list args;
+
+	fputs("remap-bench: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	_exit(1); /* other threads may be running */
+}
+
+void die_usage(const char *format, ...)
+{
+	va_list args;
+
+	fputs("remap-bench: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputs("; see --help\n", stderr);
+	exit(2);
+}
+
+static unsigned long number_in(const char *path, const char *key)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long value = 0;
+	char line[128];
+
+	while (file && !value && fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, strlen(key)))
+			value = strtoul(line + strlen(key), NULL, 10);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* What this process may use: half of what is free, on the machine and in the control group. */
+static size_t memory_limit(void)
+{
+	size_t limit = number_in("/proc/meminfo", "MemAvailable:") << 10;
+	size_t group = number_in("/sys/fs/cgroup/memory.max", ""); /* "max": 0 */
+	size_t used = number_in("/sys/fs/cgroup/memory.current", "");
+
+	if (group && group > used && group - used < limit)
+		limit = group - used;
+	return limit / 2;
+}
+
+/* Copying has the memory twice, with a sparse heap too: the copy is full. */
+static size_t memory_needed(const struct cell *cell)
+{
+	return cell->size + cell->size / cell->kind->step;
+}
+
+static void progress(const struct cell *cell, unsigned int i, unsigned int count)
+{
+	char size[16], line[96];
+
+	format_size(size, sizeof(size), cell->size);
+	snprintf(line, sizeof(line), "[%u/%u] %s %s, %u threads %s, %u more mappings", i + 1, count,
+		cell->kind->name, size, cell->company.count,
+		cell->company.count ? company_names[cell->company.state] : "", cell->mappings);
+	/* On a terminal the line is erased before the table's next one comes. */
+	fprintf(stderr, isatty(2) ? "%-79.79s\r" : "%s\n", line);
+}
+
+static void leave_out(json_t *left_out, const struct cell *cell, const char *why)
+{
+	char size[16], text[200];
+
+	format_size(size, sizeof(size), cell->size);
+	snprintf(text, sizeof(text), "%s %s: %s", cell->kind->name, size, why);
+	for (size_t i = 0; i < json_array_size(left_out); i++)
+		if (!strcmp(json_string_value(json_array_get(left_out, i)), text))
+			return;
+	json_array_append_new(left_out, json_string(text));
+}
+
+static void measure_all(json_t *report, const struct options *options, const struct effort *effort,
+	const struct cell *cells, unsigned int count)
+{
+	json_t *results = json_array(), *left_out = json_array();
+	const size_t limit = memory_limit();
+	const uint64_t began = now_ns();
+	const char *why;
+
+	json_object_set_new(report, "memory_limit", json_integer((json_int_t)limit));
+	json_object_set_new(report, "cells", results);
+	json_object_set_new(report, "left_out", left_out);
+	report_print_head(report);
+	for (unsigned int i = 0; i < count; i++) {
+		json_t *result = NULL;
+
+		progress(&cells[i], i, count);
+		why = "more than half of the memory that is available";
+		if (memory_needed(&cells[i]) <= limit)
+			result = measure_cell(&cells[i], options, effort, &why);
+		if (isatty(2))
+			fprintf(stderr, "%79s\r", "");
+		if (!result) {
+			leave_out(left_out, &cells[i], why);
+			continue;
+		}
+		json_array_append_new(results, result);
+		report_print_cell(result, options->full_lines);
+	}
+	if (!options->ways) {
+		json_t *overhead = overhead_measure(effort, &why);
+
+		if (overhead)
+			json_object_set_new(report, "overhead", overhead);
+		else
+			json_array_append_new(left_out, json_sprintf("the preload: %s", why));
+	}
+	json_object_set_new(report, "seconds", json_real((double)(now_ns() - began) / 1e9));
+}
+
+static json_t *read_report(const char *path)
+{
+	json_error_t error;
+	json_t *report = json_load_file(path, 0, &error);
+
+	if (!report)
+		die_usage("--read: %s: %s", path, error.text);
+	if (!json_is_array(json_object_get(report, "cells")))
+		die_usage("--read: %s was not written by --json", path);
+	return report;
+}
+
+static void show_report(json_t *report, bool full_lines)
+{
+	json_t *cell;
+	size_t i;
+
+	report_print_head(report);
+	json_array_foreach(json_object_get(report, "cells"), i, cell)
+	{
+		report_print_cell(cell, full_lines);
+	}
+}
+
+static unsigned int parse_rounds(const char *text)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || !value || value > MAX_SAMPLES)
+		die_usage("--rounds: '%s' is not a number from 1 to %d", text, MAX_SAMPLES);
+	return (unsigned int)value;
+}
+
+int main(int argc, char **argv)
+{
+	enum { OPT_TSV = 256, OPT_READ, OPT_PRELOAD };
+	static const struct option long_options[] = {
+		{"quick", no_argument, NULL, 'q'},
+		{"sizes", required_argument, NULL, 's'},
+		{"kinds", required_argument, NULL, 'k'},
+		{"threads", required_argument, NULL, 't'},
+		{"mappings", required_argument, NULL, 'm'},
+		{"ways", required_argument, NULL, 'w'},
+		{"rounds", required_argument, NULL, 'r'},
+		{"anywhere", no_argument, NULL, 'a'},
+		{"long", no_argument, NULL, 'l'},
+		{"json", required_argument, NULL, 'j'},
+		{"tsv", required_argument, NULL, OPT_TSV},
+		{"read", required_argument, NULL, OPT_READ},
+		{"preload", required_argument, NULL, OPT_PRELOAD},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	static struct cell cells[MAX_CELLS];
+	struct options options = {0};
+	struct effort effort = {1000000000, 15, 6000000000, false, 300};
+	const char *json = NULL, *tsv = NULL, *read = NULL;
+	unsigned int rounds = 0, count;
+	FILE *out = NULL;
+	json_t *report;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:alj:hV", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'q':
+			options.quick = true;
+			effort = (struct effort){150000000, 9, 1000000000, false, 60};
+			break;
+		case 's':
+			options.sizes = optarg;
+			break;
+		case 'k':
+			options.kinds = optarg;
+			break;
+		case 't':
+			options.threads = optarg;
+			break;
+		case 'm':
+			options.mappings = optarg;
+			break;
+		case 'w':
+			options.ways = optarg;
+			break;
+		case 'r':
+			rounds = parse_rounds(optarg);
+			break;
+		case 'a':
+			options.anywhere = true;
+			break;
+		case 'l':
+			options.full_lines = true;
+			break;
+		case 'j':
+			json = optarg;
+			break;
+		case OPT_TSV:
+			tsv = optarg;
+			break;
+		case OPT_READ:
+			read = optarg;
+			break;
+		case OPT_PRELOAD:
+			options.preload = optarg;
+			break;
+		case 'h':
+			usage();
+			return 0;
+		case 'V':
+			puts("remap-bench (libremap) " PACKAGE_VERSION);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	if (optind < argc)
+		die_usage("unexpected argument '%s'", argv[optind]);
+	if (rounds) {
+		effort.rounds = rounds;
+		effort.exact = true;
+	}
+	cells_check_lists(&options);
+	count = cells_plan(&options, cells);
+	if (read) {
+		report = read_report(read);
+		show_report(report, options.full_lines);
+	} else {
+		if (json && !(out = fopen(json, "we")))
+			die_usage("--json: %s: %s", json, strerror(errno));
+		overhead_load(options.preload);
+		report = report_head(&options);
+		measure_all(report, &options, &effort, cells, count);
+	}
+	report_print_rest(report);
+	if (out && (json_dumpf(report, out, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) ||
+			   fputc('\n', out) == EOF || fclose(out)))
+		die("%s: write error", json);
+	if (tsv && report_write_tsv(report, tsv))
+		die("%s: %s", tsv, strerror(errno));
+	json_decref(report);
+	if (fflush(stdout) || ferror(stdout))
+		die("write error: %s", strerror(errno));
+	return 0;
+}

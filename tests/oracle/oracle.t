@@ -1,0 +1,116 @@
+#!/bin/sh
+# The differential tester: first that it can fail and does not fail by itself, then the kernel against the library.
+# ORACLE_SEQUENCES: random sequences of each configuration (default 250, of 40 operations).
+# ORACLE_SEED: the first seed (default 1).
+# RM_CONFIGS: only these configurations ("real": this kernel as it is, against what 6.18 answered).
+. "${srcdir:-.}/tests/tap.sh"
+sequences=${ORACLE_SEQUENCES:-250}
+seed=${ORACLE_SEED:-1}
+oracle=$(tap_program tests/oracle/remap-oracle)
+run=$(tap_program remap-run)
+data=$RM_SRC/tests/oracle
+shim=$RM_BUILD/tests/oracle/.libs/naive-shim.so
+out=$(mktemp) || exit 99
+trap 'rm -f "$out" "$out.excused"' EXIT
+
+# Runs a command, keeps what it printed, and shows the verdict (and of a failure, its beginning) as comments.
+oracle() { # wanted-status description command...
+	wanted=$1
+	what=$2
+	shift 2
+	"$@" >"$out" 2>&1
+	status=$?
+	if [ "$status" -ne "$wanted" ]; then
+		sed -e '/reproducer:/,/^}/d' -e 's/^/# /' "$out" | head -n 60
+	fi
+	sed -n 's/^compared/# compared/p; s/^against/# against/p' "$out"
+	[ "$status" -eq "$wanted" ]
+	tap_ok $? "$what"
+}
+
+compare() { # wanted-status description options... -- command...
+	wanted=$1
+	what=$2
+	shift 2
+	oracle "$wanted" "$what" "$oracle" --compare --quiet --excused "$data/excused" --seed "$seed" "$@"
+}
+
+[ -x "$oracle" ] || tap_skip_all "remap-oracle is not built"
+"$oracle" --sequences 1 --ops 1 >/dev/null 2>&1 || tap_skip_all "remap-oracle does not run here"
+
+case " ${RM_CONFIGS:-native} " in
+*" native "*)
+	oracle 2 "an unknown option is refused" "$oracle" --no-such-option
+	oracle 2 "an unknown scenario is refused" "$oracle" no-such-scenario
+	oracle 2 "a number out of range is refused" "$oracle" --ops 0
+	printf 'dontunmap-locked everything because\n' >"$out.excused"
+	oracle 2 "an excuse for no known field is refused" \
+		"$oracle" --compare --excused "$out.excused" --sequences 1 -- env
+	compare 0 "native against native: nothing differs" --scenarios --sequences "$sequences" -- env
+	compare 1 "one wrong observation is found" --sequences 20 --shrink 1 -- env ORACLE_PERTURB=1
+	grep -q 'shrunk from .* to 2 operations' "$out"
+	tap_ok $? "and is shrunk to two operations"
+	if [ -f "$shim" ]; then
+		compare 1 "the naive emulation is found out" --sequences 50 --shrink 0 -- env LD_PRELOAD="$shim"
+		compare 1 "the naive emulation loses the protection" \
+			--shrink 0 dontunmap-of-read-only -- env LD_PRELOAD="$shim"
+		compare 1 "the naive emulation loses shared memory" \
+			--shrink 0 dontunmap-of-shared -- env LD_PRELOAD="$shim"
+		compare 1 "the naive emulation disarms userfaultfd" \
+			--shrink 0 uffd-missing-stays-armed-on-source -- env LD_PRELOAD="$shim"
+		compare 0 "the naive emulation moves ordinary pages right" --level content \
+			--shrink 0 dontunmap-moves-pages-and-leaves-zeros -- env LD_PRELOAD="$shim"
+	else
+		tap_skip "naive-shim.so is not built" "the naive emulation is found out"
+	fi
+	case $(uname -r) in
+	6.18.*)
+		for recording in "$data"/recordings/*.txt; do
+			oracle 0 "as recorded: ${recording##*/}" "$oracle" --excused "$data/excused" \
+				--against "$recording"
+		done
+		;;
+	esac
+	;;
+esac
+
+# The other configurations are compared with this kernel, so it must be one that has it all.
+recent=yes
+"$oracle" dontunmap-of-shared multi-move-takes-all-kinds 2>/dev/null | grep -q 'mremap E[A-Z]' && recent=no
+
+for config in ${RM_CONFIGS:-emulate pretend-4.14 pretend-5.4 pretend-5.10 pretend-6.12}; do
+	case $config in
+	native)
+		continue
+		;;
+	real) ;;
+	*)
+		if [ $recent = no ]; then
+			tap_skip "this kernel lacks a part of 6.18's mremap" "$config"
+			continue
+		fi
+		;;
+	esac
+	if [ ! -x "$run" ]; then
+		tap_skip "remap-run is not built" "$config"
+		continue
+	fi
+	case $config in
+	real)
+		for recording in "$data"/recordings/portable-*.txt; do
+			oracle 0 "preloaded here, as 6.18 recorded: ${recording##*/}" \
+				"$run" -- "$oracle" --excused "$data/excused" --against "$recording"
+		done
+		;;
+	emulate)
+		compare 0 "scenarios, emulated" --scenarios -- "$run" --emulate --
+		compare 0 "random sequences, emulated" --sequences "$sequences" -- "$run" --emulate --
+		;;
+	pretend-*)
+		compare 0 "scenarios, $config" --scenarios -- "$run" --pretend "${config#pretend-}" --
+		compare 0 "random sequences, $config" --sequences "$sequences" \
+			-- "$run" --pretend "${config#pretend-}" --
+		;;
+	esac
+done
+tap_done

@@ -1,0 +1,71 @@
+# Unit tests of the engine: cmocka programs that link it statically, so that its rm_ functions are in reach; and the
+# shell tests of remap-probe, which is the engine's planner and prober with a face.
+if HAVE_CMOCKA
+unit_tests = \
+	tests/unit/conf-settings \
+	tests/unit/facts-collect \
+	tests/unit/log-format \
+	tests/unit/numbers-read \
+	tests/unit/plan-rules \
+	tests/unit/plan-steps \
+	tests/unit/procmaps-parse \
+	tests/unit/procmaps-read \
+	tests/unit/quiesce-odd \
+	tests/unit/quiesce-stop \
+	tests/unit/restart-wait \
+	tests/unit/setxid-during-stops \
+	tests/unit/struct-growth \
+	tests/unit/world-lock
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+unit_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -pthread
+unit_ldadd = libemul.la $(CMOCKA_LIBS) -lpthread
+tests_unit_conf_settings_SOURCES = tests/unit/conf-settings.c tests/unit/unit.h
+tests_unit_conf_settings_CFLAGS = $(unit_cflags)
+tests_unit_conf_settings_LDADD = $(unit_ldadd)
+tests_unit_facts_collect_SOURCES = tests/unit/facts-collect.c tests/unit/unit.h
+tests_unit_facts_collect_CFLAGS = $(unit_cflags)
+tests_unit_facts_collect_LDADD = $(unit_ldadd)
+tests_unit_log_format_SOURCES = tests/unit/log-format.c tests/unit/unit.h
+tests_unit_log_format_CFLAGS = $(unit_cflags)
+tests_unit_log_format_LDADD = $(unit_ldadd)
+tests_unit_numbers_read_SOURCES = tests/unit/numbers-read.c tests/unit/unit.h
+tests_unit_numbers_read_CFLAGS = $(unit_cflags)
+tests_unit_numbers_read_LDADD = $(unit_ldadd)
+tests_unit_plan_rules_SOURCES = tests/unit/plan-rules.c tests/unit/unit.h
+tests_unit_plan_rules_CFLAGS = $(unit_cflags)
+tests_unit_plan_rules_LDADD = $(unit_ldadd)
+tests_unit_plan_steps_SOURCES = tests/unit/plan-steps.c tests/unit/unit.h
+tests_unit_plan_steps_CFLAGS = $(unit_cflags)
+tests_unit_plan_steps_LDADD = $(unit_ldadd)
+tests_unit_procmaps_parse_SOURCES = tests/unit/procmaps-parse.c tests/unit/unit.h
+tests_unit_procmaps_parse_CFLAGS = $(unit_cflags)
+tests_unit_procmaps_parse_LDADD = $(unit_ldadd)
+tests_unit_procmaps_read_SOURCES = tests/unit/procmaps-read.c tests/unit/unit.h
+tests_unit_procmaps_read_CFLAGS = $(unit_cflags)
+tests_unit_procmaps_read_LDADD = $(unit_ldadd)
+tests_unit_quiesce_odd_SOURCES = tests/unit/quiesce-odd.c tests/unit/unit.h
+tests_unit_quiesce_odd_CFLAGS = $(unit_cflags)
+tests_unit_quiesce_odd_LDADD = $(unit_ldadd)
+tests_unit_quiesce_stop_SOURCES = tests/unit/quiesce-stop.c tests/unit/unit.h
+tests_unit_quiesce_stop_CFLAGS = $(unit_cflags)
+tests_unit_quiesce_stop_LDADD = $(unit_ldadd)
+tests_unit_restart_wait_SOURCES = tests/unit/restart-wait.c tests/unit/unit.h
+tests_unit_restart_wait_CFLAGS = $(unit_cflags)
+tests_unit_restart_wait_LDADD = $(unit_ldadd)
+tests_unit_setxid_during_stops_SOURCES = tests/unit/setxid-during-stops.c tests/unit/unit.h
+tests_unit_setxid_during_stops_CFLAGS = $(unit_cflags)
+tests_unit_setxid_during_stops_LDADD = $(unit_ldadd)
+tests_unit_struct_growth_SOURCES = tests/unit/struct-growth.c tests/unit/unit.h
+tests_unit_struct_growth_CFLAGS = $(unit_cflags)
+tests_unit_struct_growth_LDADD = $(unit_ldadd)
+tests_unit_world_lock_SOURCES = tests/unit/world-lock.c tests/unit/unit.h
+tests_unit_world_lock_CFLAGS = $(unit_cflags)
+tests_unit_world_lock_LDADD = $(unit_ldadd)
+endif
+
+remap_probe_tests = \
+	tests/tools/remap-probe.t \
+	tests/tools/remap-probe-explain.t
+TESTS += $(remap_probe_tests)
+EXTRA_DIST += $(remap_probe_tests)

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The planner (emul/plan.c), a pure function: for a table of facts, requests, features and variants, exactly these
+ * steps in exactly this order; what is refused, with which errno and reason; and the text of every step.
+ *
+ * Steps are written in short: "map:T=none" for RM_OP_MAP of the twin, S source, D destination, T twin, "move:S>D".
+ * After the table, all combinations of attributes are planned and held against the rules that every plan obeys: it
+ * fits, the window holds nothing that may fail for want of memory (variant twin first), what was disarmed is armed.
+ * Needs nothing.
+ */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <linux/userfaultfd.h>
+
+#include "emul/plan.h"
+
+#define SRC 0x100000000000UL
+#define DST 0x200000000000UL
+#define LEN 0x10000UL
+
+#define RO PROT_READ
+#define RW (PROT_READ | PROT_WRITE)
+#define RX (PROT_READ | PROT_EXEC)
+#define AC RM_VF_ACCOUNT
+
+enum { NATIVE_ANON = 1, NATIVE_SHARED = 2, NATIVE_FILE = 4 };
+
+static const struct row {
+	const char *what;
+	enum rm_kind kind;
+	int prot;
+	uint32_t vmflags;
+	struct {
+		const char *name;
+		int pkey, natives, uffd_error;
+		bool policy, fixed, hint, late, armed, target_armed;
+		uint64_t features;
+		long start_off, end_off; /* of the mapping, against the range */
+	} x;
+	int error;
+	const char *wanted; /* "strategy: steps", or part of the reason; NULL: no reason */
+} rows[] = {
+	/* --- private anonymous --- */
+	{"anon", RM_KIND_ANON, RW, AC, {NULL}, 0,
+		"twin: reserve:D map:T=none unlock:T protect:T=rw- stop verify:S move:S>D "
+		"move:T>S resume"},
+	{"anon, fixed", RM_KIND_ANON, RW, AC, {.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, hint", RM_KIND_ANON, RW, AC, {.hint = true}, 0,
+		"twin: reserve:D map:T=none unlock:T protect:T=rw- stop verify:S move:S>D "
+		"move:T>S resume"},
+	{"anon, fixed over an armed destination", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .target_armed = true}, 0,
+		"twin: reserve:D map:T=none unlock:T protect:T=rw- stop verify:S move:S>D "
+		"move:T>S resume"},
+	{"anon, fixed, late", RM_KIND_ANON, RW, AC, {.fixed = true, .late = true}, 0,
+		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- resume"},
+	{"anon, late", RM_KIND_ANON, RW, AC, {.late = true}, 0,
+		"twin-late: reserve:D stop verify:S move:S>D map:S=none unlock:S protect:S=rw- "
+		"resume"},
+	{"anon, part of a mapping", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, not charged", RM_KIND_ANON, RW, RM_VF_NORESERVE, {.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, read-only, once written", RM_KIND_ANON, RO, AC, {.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- protect:T=r-- stop verify:S move:S>D "
+		"move:T>S resume"},
+	{"anon, read-only, never writable", RM_KIND_ANON, RO, 0, {.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=r-- stop verify:S move:S>D move:T>S resume"},
+	{"anon, no access, once written", RM_KIND_ANON, 0, AC, {.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- protect:T=--- stop verify:S move:S>D "
+		"move:T>S resume"},
+	{"anon, no access", RM_KIND_ANON, 0, 0, {.fixed = true}, 0,
+		"twin: map:T=none unlock:T stop verify:S move:S>D move:T>S resume"},
+	{"anon, exec", RM_KIND_ANON, RX, 0, {.fixed = true}, 0,
+		"twin: map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
+	{"anon, exec, once written", RM_KIND_ANON, RX, AC, {.fixed = true}, 0,
+		"twin: map:T=prot unlock:T empty:T protect:T=rw- protect:T=r-x stop verify:S "
+		"move:S>D move:T>S resume"},
+	{"anon, exec and writable", RM_KIND_ANON, RW | PROT_EXEC, AC, {.fixed = true}, 0,
+		"twin: map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
+	{"anon, locked", RM_KIND_ANON, RW, AC | RM_VF_LOCKED, {.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, key", RM_KIND_ANON, RW, AC, {.fixed = true, .pkey = 3}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- protect:T=rw- stop verify:S move:S>D "
+		"move:T>S resume"},
+	{"anon, key, no access", RM_KIND_ANON, 0, 0, {.fixed = true, .pkey = 3}, 0,
+		"twin: map:T=none unlock:T protect:T=--- stop verify:S move:S>D move:T>S resume"},
+	{"anon, policy", RM_KIND_ANON, RW, AC, {.fixed = true, .policy = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- bind:T stop verify:S move:S>D move:T>S "
+		"resume"},
+	{"anon, name", RM_KIND_ANON, RW, AC, {.fixed = true, .name = "[anon:gc]"}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- name:T stop verify:S move:S>D move:T>S "
+		"resume"},
+	{"the heap's name is no name to give", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .name = "[heap]"}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, all advice", RM_KIND_ANON, RW,
+		AC | RM_VF_HUGEPAGE | RM_VF_MERGEABLE | RM_VF_DONTFORK | RM_VF_WIPEONFORK |
+			RM_VF_DONTDUMP | RM_VF_SEQUENTIAL,
+		{.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- advise:T=HUGEPAGE advise:T=MERGEABLE "
+		"advise:T=DONTFORK advise:T=WIPEONFORK advise:T=DONTDUMP advise:T=SEQUENTIAL stop "
+		"verify:S move:S>D move:T>S resume"},
+	{"anon, the other advice", RM_KIND_ANON, RW, AC | RM_VF_NOHUGEPAGE | RM_VF_RANDOM,
+		{.fixed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- advise:T=NOHUGEPAGE advise:T=RANDOM stop "
+		"verify:S move:S>D move:T>S resume"},
+	{"anon, advice and policy, late", RM_KIND_ANON, RO, AC | RM_VF_DONTDUMP,
+		{.fixed = true, .late = true, .policy = true, .name = "[anon:x]"}, 0,
+		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- "
+		"protect:S=r-- advise:S=DONTDUMP bind:S name:S resume"},
+	{"anon, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING, {.fixed = true, .armed = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S disarm:S move:S>D move:T>S "
+		"arm:S resume"},
+	{"anon, armed, late", RM_KIND_ANON, RW, AC | RM_VF_UFFD_WP,
+		{.fixed = true, .armed = true, .late = true}, 0,
+		"twin-late: stop verify:S disarm:S move:S>D map:S=none unlock:S protect:S=rw- "
+		"arm:S resume"},
+	{"anon, armed, other events", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.fixed = true, .armed = true,
+			.features = UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S disarm:S move:S>D move:T>S "
+		"arm:S resume"},
+	/* --- private file --- */
+	{"file", RM_KIND_FILE, RW, AC, {.fixed = true, .name = "/lib/x"}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"file, text", RM_KIND_FILE, RX, 0, {.name = "/lib/x"}, 0,
+		"twin: reserve:D map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S "
+		"resume"},
+	{"file, anon native", RM_KIND_FILE, RW, AC, {.fixed = true, .natives = NATIVE_ANON}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	/* --- shared --- */
+	{"shared", RM_KIND_SHARED, RW, 0, {NULL}, 0, "duplicate: dup:S>D empty:S"},
+	{"shared, fixed", RM_KIND_SHARED, RW, 0, {.fixed = true}, 0, "duplicate: dup:S>D empty:S"},
+	{"shared, hint", RM_KIND_SHARED, RW, 0, {.hint = true}, 0,
+		"duplicate: reserve:D dup:S>D empty:S"},
+	{"shared, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true}, 0,
+		"duplicate: unlock:S dup:S>D lock:D empty:S"},
+	{"shared, locked on fault", RM_KIND_SHARED, RW, RM_VF_LOCKED | RM_VF_LOCKONFAULT, {NULL}, 0,
+		"duplicate: unlock:S dup:S>D lock:D=onfault empty:S"},
+	{"shared, armed", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING, {.armed = true}, 0,
+		"duplicate: dup:S>D empty:S"},
+	{"shared, armed with EVENT_REMOVE", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
+		{.armed = true, .features = UFFD_FEATURE_EVENT_REMOVE}, 0,
+		"duplicate-stopped: stop verify:S disarm:S dup:S>D empty:S arm:S resume"},
+	{"shared, armed with EVENT_REMOVE, locked, hint", RM_KIND_SHARED, RW,
+		RM_VF_UFFD_MISSING | RM_VF_LOCKED,
+		{.armed = true, .hint = true, .features = UFFD_FEATURE_EVENT_REMOVE}, 0,
+		"duplicate-stopped: reserve:D stop verify:S disarm:S unlock:S dup:S>D lock:D "
+		"empty:S arm:S resume"},
+	{"shared: advice, key and policy come with the second view", RM_KIND_SHARED, RO,
+		RM_VF_DONTFORK | RM_VF_RANDOM, {.pkey = 2}, 0, "duplicate: dup:S>D empty:S"},
+	/* --- native --- */
+	{"anon, native", RM_KIND_ANON, RW, AC, {.natives = NATIVE_ANON}, 0, "native: native:S>D"},
+	{"anon, the others native", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .natives = NATIVE_SHARED | NATIVE_FILE}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"shared, native", RM_KIND_SHARED, RW, 0, {.natives = NATIVE_SHARED}, 0, "native: native:S>D"},
+	{"file, native", RM_KIND_FILE, RW, AC, {.natives = NATIVE_FILE}, 0, "native: native:S>D"},
+	{"anon, native, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.natives = NATIVE_ANON, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+		"native: native:S>D"},
+	/* --- refused as every kernel does, whatever is native --- */
+	{"hugetlb", RM_KIND_HUGETLB, RW, RM_VF_HUGETLB | RM_VF_DONTEXPAND, {NULL}, -EINVAL, NULL},
+	{"hugetlb, all native", RM_KIND_HUGETLB, RW, RM_VF_HUGETLB, {.natives = 7}, -EINVAL, NULL},
+	{"special", RM_KIND_SPECIAL, RO, RM_VF_DONTEXPAND, {.natives = 7}, -EINVAL, NULL},
+	{"sealed", RM_KIND_ANON, RW, AC | RM_VF_SEALED, {NULL}, -EPERM, NULL},
+	{"sealed and special: EPERM comes first", RM_KIND_SPECIAL, RO, RM_VF_SEALED, {NULL},
+		-EPERM, NULL},
+	{"beyond the end", RM_KIND_ANON, RW, AC, {.end_off = -0x1000}, -EFAULT, NULL},
+	{"beyond the end of hugetlb: EINVAL comes first", RM_KIND_HUGETLB, RW, 0,
+		{.end_off = -0x1000}, -EINVAL, NULL},
+	{"sealed, and beyond the end: EPERM comes first", RM_KIND_ANON, RW, RM_VF_SEALED,
+		{.end_off = -0x1000}, -EPERM, NULL},
+	{"begins above the source", RM_KIND_ANON, RW, AC | RM_VF_SEALED, {.start_off = 0x1000},
+		-EFAULT, NULL},
+	/* --- refused by libremap --- */
+	{"EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, -EINVAL, "EVENT_REMAP"},
+	{"EVENT_REMAP, shared", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
+		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE},
+		-EINVAL, "EVENT_REMAP"},
+	{"somebody else's userfaultfd", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.uffd_error = -ENOENT}, -EINVAL, "only another process"},
+	{"nobody knows whose userfaultfd", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
+		{.uffd_error = -EMFILE}, -EINVAL, "/proc/self/fd"},
+	{"shadow stack", RM_KIND_ANON, RW, AC | RM_VF_SHADOWSTACK, {NULL}, -EINVAL, "shadow stack"},
+	{"memory tags", RM_KIND_ANON, RW, AC | RM_VF_MTE, {NULL}, -EINVAL, "memory tags"},
+	{"memory tags, native", RM_KIND_ANON, RW, AC | RM_VF_MTE, {.natives = 1}, 0,
+		"native: native:S>D"},
+	{"sealed and EVENT_REMAP: the kernel's answer", RM_KIND_ANON, RW, RM_VF_SEALED,
+		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, -EPERM, NULL},
+};
+
+static void set_up(const struct row *row, struct rm_facts *facts, struct rm_request *piece,
+	struct rm_features *features)
+{
+	memset(facts, 0, sizeof(*facts));
+	facts->kind = row->kind;
+	facts->vma.start = SRC + (uintptr_t)row->x.start_off;
+	facts->vma.end = SRC + LEN + (uintptr_t)row->x.end_off;
+	facts->vma.prot = row->prot;
+	facts->vma.shared = row->kind == RM_KIND_SHARED;
+	facts->vma.vmflags = row->vmflags;
+	facts->vma.have_flags = true;
+	facts->vma.pkey = row->x.pkey;
+	if (row->x.name)
+		strcpy(facts->vma.name, row->x.name);
+	facts->policy.set = row->x.policy;
+	facts->policy.mode = 2;
+	facts->uffd.fd = row->x.armed ? 5 : -1;
+	facts->uffd.features = row->x.features;
+	facts->uffd_error = row->x.uffd_error;
+	facts->target_armed = row->x.target_armed;
+	piece->source = (struct rm_range){SRC, LEN};
+	piece->target = row->x.fixed || row->x.hint ? DST : 0;
+	piece->flags = RM_MAYMOVE | RM_DONTUNMAP | (row->x.fixed ? RM_FIXED : 0);
+	features->native_anon = row->x.natives & NATIVE_ANON;
+	features->native_shared = row->x.natives & NATIVE_SHARED;
+	features->native_file = row->x.natives & NATIVE_FILE;
+	features->task_size = 1UL << 47;
+}
+
+/* The plan in the short form. */
+static void write_short(const struct rm_plan *plan, char *out, size_t size)
+{
+	static const char *const names[] = {"native", "reserve", "map", "unlock", "lock", "protect",
+		"advise", "bind", "name", "stop", "verify", "disarm", "move", "arm", "resume", "dup",
+		"empty"};
+	static const char places[] = "-SDT";
+	size_t at = (size_t)snprintf(out, size, "%s:", plan->strategy);
+
+	for (unsigned int i = 0; i < plan->nsteps; i++) {
+		const struct rm_step *s = &plan->steps[i];
+		char described[160];
+
+		at += (size_t)snprintf(out + at, size - at, " %s", names[s->op]);
+		if (s->place)
+			at += (size_t)snprintf(out + at, size - at, ":%c", places[s->place]);
+		if (s->other)
+			at += (size_t)snprintf(out + at, size - at, ">%c", places[s->other]);
+		if (s->op == RM_OP_MAP)
+			at += (size_t)snprintf(out + at, size - at, "=%s",
+				s->arg == RM_MAP_NONE ? "none" : "prot");
+		if (s->op == RM_OP_PROTECT)
+			at += (size_t)snprintf(out + at, size - at, "=%c%c%c",
+				s->arg & PROT_READ ? 'r' : '-', s->arg & PROT_WRITE ? 'w' : '-',
+				s->arg & PROT_EXEC ? 'x' : '-');
+		if (s->op == RM_OP_LOCK && s->arg)
+			at += (size_t)snprintf(out + at, size - at, "=onfault");
+		if (s->op == RM_OP_ADVISE) {
+			rm_plan_describe(plan, i, described, sizeof(described));
+			at += (size_t)snprintf(out + at, size - at, "=%s", strstr(described, "MADV_") + 5);
+		}
+	}
+}
+
+static void exactly_these_steps(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < RM_ARRAY_LEN(rows); i++) {
+		const struct row *row = &rows[i];
+		struct rm_features features;
+		struct rm_request piece;
+		struct rm_facts facts;
+		struct rm_plan plan;
+		char text[1000];
+
+		set_up(row, &facts, &piece, &features);
+		memset(&plan, 0xa5, sizeof(plan));
+		rm_plan_build(&piece, &facts, &features,
+			row->x.late ? RM_VARIANT_TWIN_LATE : RM_VARIANT_TWIN_FIRST, &plan);
+		print_message("# %s\n", row->what);
+		assert_int_equal(plan.error, row->error);
+		if (!row->error) {
+			write_short(&plan, text, sizeof(text));
+			assert_string_equal(text, row->wanted);
+			assert_null(plan.reason);
+		} else {
+			assert_int_equal(plan.nsteps, 0);
+			if (row->wanted)
+				assert_non_null(strstr(plan.reason, row->wanted));
+			else
+				assert_null(plan.reason);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(exactly_these_steps),
+	};
+
+	return unit_run(tests);
+}

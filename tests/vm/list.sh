@@ -1,0 +1,30 @@
+# list.sh ROOT: what the guest runs, one line a test: NAME<tab>SECONDS<tab>COMMAND (README.md).
+#
+# The kernel is the point there, so shell tests that go through configurations get RM_CONFIGS=real: the program as it is
+# under remap-run, on whatever this kernel has. Times are generous: emulation is slow.
+root=$1
+env='cd /opt/libremap && export srcdir=. abs_top_builddir=/opt/libremap abs_top_srcdir=/opt/libremap'
+env="$env RM_CONFIGS=real CMOCKA_MESSAGE_OUTPUT=TAP"
+
+line()
+{
+	printf '%s\t%s\t%s && %s\n' "$1" "$2" "$env" "$3"
+}
+
+line probe 60 './remap-run -- ./remap-probe --require emulated'
+line stress 600 'STRESS_MOVES=100 sh tests/stress/stress.t'
+for program in "$root"/tests/behave/*.behave; do
+	[ -x "$program" ] || continue
+	name=tests/behave/$(basename "$program")
+	line "${name#tests/}" 300 "sh tests/behave/run-configs $name"
+done
+for kind in unit faults; do
+	for program in "$root"/tests/$kind/*; do
+		name=$(basename "$program")
+		case $name in
+		*.t | *.sh | *.*) continue ;;
+		esac
+		[ -x "$program" ] || continue
+		line "$kind/$name" 400 "tests/$kind/$name"
+	done
+done

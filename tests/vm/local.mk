@@ -1,0 +1,17 @@
+# Real kernels: what goes into the guest, and the run. See tests/vm/README.md.
+EXTRA_DIST += tests/vm/.shellcheckrc tests/vm/README.md tests/vm/boot tests/vm/check-vm tests/vm/demo.sh tests/vm/fetch-kernel \
+	tests/vm/guest-init tests/vm/guest-run tests/vm/kernel-log.awk tests/vm/lib.sh tests/vm/list.sh \
+	tests/vm/mkinitramfs tests/vm/packages tests/vm/run-in tests/vm/selftest.t tests/vm/stage tests/vm/tap.awk
+TESTS += tests/vm/selftest.t
+
+# make stage STAGE=DIR: a guest's root in DIR, with the tools, the libraries and all test programs in /opt/libremap
+stage: all $(check_PROGRAMS) $(noinst_PROGRAMS)
+	$(SHELL) $(srcdir)/tests/vm/stage '$(abs_top_builddir)' '$(abs_top_srcdir)' '$(STAGE)' \
+		$(check_PROGRAMS) $(noinst_PROGRAMS)
+
+VM_KERNELS = 5.10 6.1 6.12 7.2
+check-vm: all $(check_PROGRAMS) $(noinst_PROGRAMS)
+	rm -rf vm-stage && mkdir vm-stage
+	$(MAKE) -s stage STAGE='$(abs_builddir)/vm-stage'
+	$(srcdir)/tests/vm/check-vm --staging vm-stage --kernels '$(VM_KERNELS)' $(VM_FLAGS)
+.PHONY: stage check-vm
