@@ -2,9 +2,9 @@
 /*
  * The public calls: argument rules in the order of 6.18, then facts, plan and execution.
  *
- * Only calls with MREMAP_DONTUNMAP on a kernel that lacks it somewhere come further than the first lines of
- * rm_mremap(). The rules are those of check_mremap_params(), remap_move() and check_prep_vma() of 6.18
- * (semantics.md 1.2, "6.17 - 7.0", and 5), on every kernel (A15); the map-count test is left to the kernel's own calls.
+ * On a kernel whose mremap is 6.18's, nothing but the first lines of rm_mremap() is executed. Elsewhere the rules are those
+ * of check_mremap_params(), remap_move() and check_prep_vma() of 6.18 (semantics.md 1.2, "6.17 - 7.0", and 5), whatever
+ * the kernel's own are (A15). What the kernel then does as 6.18 would is given to it; the rest is emulated.
  *
  * A MREMAP_FIXED range over several mappings is moved mapping by mapping, gaps kept and what the destination has in
  * the gaps left alone, as 6.17 does; all of it under one stop, so that nobody sees half of it.
@@ -158,21 +158,35 @@ static long move_anywhere(struct rm_world *world, struct rm_request *request)
 	return move_piece(world, request, &facts);
 }
 
+/* check_mremap_params() of 6.18; lengths are rounded. Its map-count test is left to the kernel's own calls. */
 static long check_params(const struct rm_request *request, size_t old_len, uintptr_t task_size)
 {
+	const unsigned long flags = request->flags;
 	const size_t len = request->source.len;
-	const struct rm_range target = {request->target, len};
 	const uintptr_t offset_mask = rm_page_size() - 1;
+	const struct rm_range source = {request->source.start, old_len},
+			      target = {request->target, len};
 
-	if (request->flags & ~(RM_MAYMOVE | RM_FIXED | RM_DONTUNMAP))
+	if (flags & ~(RM_MAYMOVE | RM_FIXED | RM_DONTUNMAP))
 		return -EINVAL;
-	if ((request->source.start & offset_mask) || !len || len > task_size)
+	if ((source.start & offset_mask) || !len || len > task_size)
 		return -EINVAL;
+	if (!(flags & (RM_FIXED | RM_DONTUNMAP)))
+		return 0;
 	if (request->target > task_size - len || (request->target & offset_mask))
 		return -EINVAL;
-	if (!(request->flags & RM_MAYMOVE) || old_len != len)
+	if (!(flags & RM_MAYMOVE) || ((flags & RM_DONTUNMAP) && old_len != len))
 		return -EINVAL;
-	return rm_range_overlaps(request->source, target) ? -EINVAL : 0;
+	return rm_range_overlaps(source, target) ? -EINVAL : 0;
+}
+
+/*
+ * Whether [start, start + len) lies in one mapping: 0, or -EFAULT. One system call that changes nothing: growing it in
+ * place beyond the end of user space is refused in any case, but EFAULT comes first (semantics.md 1.2, resize checks).
+ */
+static int in_one_mapping(uintptr_t start, size_t len, uintptr_t task_size)
+{
+	return rm_sys_mremap(start, len, task_size, 0, 0) == -EFAULT ? -EFAULT : 0;
 }
 
 static long emulate(struct rm_request *request)
@@ -194,30 +208,69 @@ static long emulate(struct rm_request *request)
 	return r;
 }
 
+/* 0, or -EFAULT: mincore fails with ENOMEM where nothing is mapped, and does nothing else. */
+static int is_mapped(uintptr_t addr)
+{
+	unsigned char resident;
+
+	return rm_syscall(SYS_mincore, (long)addr, 1, (long)&resident, 0, 0, 0) == -ENOMEM ? -EFAULT
+											   : 0;
+}
+
+/*
+ * What 6.18 would do and this kernel would not, for a call that this kernel knows: 0, it may go to the kernel as it is;
+ * 1, it has to be done mapping by mapping; -errno.
+ */
+static int beside_the_kernel(
+	const struct rm_request *request, size_t old_len, const struct rm_features *features)
+{
+	const size_t len = request->source.len, kept = len < old_len ? len : old_len;
+	const uintptr_t start = request->source.start;
+
+	/* A destination must not be lost to a source that can not be moved (semantics.md 1.4). */
+	if ((request->flags & RM_FIXED) && !features->native_multi && old_len &&
+		in_one_mapping(start, kept, features->task_size))
+		return len == old_len ? 1 : -EFAULT;
+	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len)
+		return is_mapped(start);
+	return 0;
+}
+
 long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)
 {
 	const struct rm_features *features;
 	struct rm_request request;
 	long r;
 
-	if (!(flags & RM_DONTUNMAP) || rm_conf_disabled())
+	if (rm_conf_disabled())
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
 	features = rm_features();
 	if (rm_features_all_native(features)) {
 		rm_stat_add(RM_STAT_NATIVE, 1);
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
 	}
-	rm_refuse_clear();
+	old_len = rm_page_round(old_len);
 	request.source.start = old;
 	request.source.len = rm_page_round(new_len);
 	request.target = new;
 	request.flags = flags;
-	r = check_params(&request, rm_page_round(old_len), features->task_size);
-	if (!r)
-		r = emulate(&request);
+	r = check_params(&request, old_len, features->task_size);
+	if (r)
+		return r;
+	if (!(flags & RM_DONTUNMAP) || rm_features_dontunmap(features)) {
+		r = beside_the_kernel(&request, old_len, features);
+		if (r < 0)
+			return r;
+		if (!r) {
+			rm_stat_add(RM_STAT_NATIVE, 1);
+			return rm_sys_mremap(old, old_len, request.source.len, flags, new);
+		}
+	}
+	rm_refuse_clear();
+	r = emulate(&request);
 	if (rm_log_on(RM_LOG_INFO))
-		rm_log(RM_LOG_INFO, "mremap(%lx, %lu, %lu, %lx, %lx) = %lx", old, old_len, new_len,
-			flags, new, r);
+		rm_log(RM_LOG_INFO, "mremap(%lx, %lu, %lu, %lx, %lx) = %lx", old, old_len,
+			request.source.len, flags, new, r);
 	return r;
 }
 

@@ -125,6 +125,20 @@ static int try_multi_vma(void)
 	return rm_is_err(r) ? (int)r : 0;
 }
 
+/* A call that changes nothing, at an address where nothing is mapped: -EFAULT from 5.16 on, before that success. */
+static int try_noop_at_hole(void)
+{
+	const size_t page = rm_page_size();
+	long p = rm_sys_mmap(0, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), r;
+
+	if (rm_is_err(p))
+		return (int)p;
+	rm_sys_munmap((uintptr_t)p, page);
+	/* Should another thread have mapped something there meanwhile, nothing happens to it. */
+	r = rm_sys_mremap((uintptr_t)p, page, page, 0, 0);
+	return rm_is_err(r) ? (int)r : 0;
+}
+
 static long open_userfaultfd(void)
 {
 	long fd = rm_syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0);
@@ -240,8 +254,8 @@ static const struct feature_row {
 		"for shared memory call mremap with old_size 0", false},
 	[RM_FEAT_RELOCATE_ANON] = {"relocate-anon", "never merged", try_relocate, NULL,
 		"move without the flag; the mappings will not merge", false},
-	[RM_FEAT_MULTI_VMA_MOVE] = {"multi-vma-move", "6.17", try_multi_vma, NULL,
-		"move mapping by mapping; together with MREMAP_DONTUNMAP libremap does it", false},
+	[RM_FEAT_MULTI_VMA_MOVE] = {"multi-vma-move", "6.17", try_multi_vma,
+		"mapping by mapping, other threads stopped meanwhile", NEEDS_PROC, true},
 	[RM_FEAT_USERFAULTFD] = {"userfaultfd", "4.3", try_userfaultfd, NULL,
 		"sysctl vm.unprivileged_userfaultfd=1, CAP_SYS_PTRACE, or UFFD_USER_MODE_ONLY",
 		false},
@@ -291,6 +305,8 @@ const struct rm_features *rm_features(void)
 	found.native_anon = rm_conf()->native && !try_anon();
 	found.native_shared = rm_conf()->native && !try_shared();
 	found.native_file = rm_conf()->native && !try_file();
+	found.native_multi = rm_conf()->native && !try_multi_vma();
+	found.native_lookup = rm_conf()->native && try_noop_at_hole() == -EFAULT;
 	found.task_size = find_task_size();
 	rm_quiesce_set_mode(rm_quiesce_mode() ? rm_quiesce_mode() : rm_conf()->quiesce);
 	features = found;

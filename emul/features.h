@@ -26,19 +26,27 @@ enum rm_feature {
 
 /* What the plan needs to know; forceable, for --explain and the unit tests. */
 struct rm_features {
-	bool native_anon;    /* DONTUNMAP on private anonymous memory */
-	bool native_shared;  /* on shared memory */
-	bool native_file;    /* on private file mappings */
+	bool native_anon;   /* DONTUNMAP on private anonymous memory */
+	bool native_shared; /* on shared memory */
+	bool native_file;   /* on private file mappings */
+	bool native_multi; /* MREMAP_FIXED over several mappings (6.17), and what came with it: all is checked
+			      * before the destination is unmapped, lengths are compared rounded */
+	bool native_lookup;  /* EFAULT for any call at an unmapped address (5.16) */
 	uintptr_t task_size; /* the first address beyond user space */
 };
 
 /* Probed once per process, then a read of one word. Honours native:no. Not async-signal-safe the first time. */
 const struct rm_features *rm_features(void);
 
-/* True if all three are native: nothing is ever emulated. The fast path of every call. */
-static inline bool rm_features_all_native(const struct rm_features *f)
+static inline bool rm_features_dontunmap(const struct rm_features *f)
 {
 	return f->native_anon && f->native_shared && f->native_file;
+}
+
+/* True if this kernel's mremap is 6.18's: nothing is ever looked at. The fast path of every call. */
+static inline bool rm_features_all_native(const struct rm_features *f)
+{
+	return rm_features_dontunmap(f) && f->native_multi && f->native_lookup;
 }
 
 #endif

@@ -185,6 +185,9 @@ static void plan_grow(
 	add(plan, RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0);
 	if (more_behind)
 		add(plan, RM_OP_HEAL, RM_SOURCE, RM_SCRATCH, 0);
+	/* What grows is armed with what it grows from; the page that went away and came back is not. */
+	if (facts->uffd.fd >= 0 && more_behind)
+		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
 	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
 }
 
@@ -222,7 +225,8 @@ static int kernel_refuses(const struct rm_request *piece, const struct rm_facts 
 		return -EFAULT;
 	if (vma->vmflags & RM_VF_SEALED)
 		return -EPERM;
-	if (facts->kind == RM_KIND_HUGETLB || facts->kind == RM_KIND_SPECIAL)
+	if ((piece->flags & RM_DONTUNMAP) &&
+		(facts->kind == RM_KIND_HUGETLB || facts->kind == RM_KIND_SPECIAL))
 		return -EINVAL;
 	if (piece->source.len > vma->end - piece->source.start)
 		return -EFAULT;
@@ -250,7 +254,9 @@ static const char *we_refuse(const struct rm_facts *facts)
 void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_features *features, enum rm_variant variant, struct rm_plan *plan)
 {
-	const bool native = facts->kind == RM_KIND_ANON	    ? features->native_anon
+	/* Without DONTUNMAP it is one mapping's part of an ordinary move. */
+	const bool native = !(piece->flags & RM_DONTUNMAP)  ? true
+			    : facts->kind == RM_KIND_ANON   ? features->native_anon
 			    : facts->kind == RM_KIND_SHARED ? features->native_shared
 							    : features->native_file;
 	const char *reason = native ? NULL : we_refuse(facts);

@@ -14,8 +14,8 @@
 #define RM_SHIM_H
 
 /*
- * What to do with DONTUNMAP. Unknown until the constructor has run: then the engine decides each call.
- * One word, read on every call of mremap that has the flag; never written after start-up.
+ * Whether the kernel's own mremap will do. Unknown until the constructor has run: then the engine decides each call.
+ * One word, read on every call of mremap; never written after start-up.
  */
 enum rm_shim_state { RM_SHIM_UNKNOWN, RM_SHIM_PASS, RM_SHIM_SERVE };
 extern int rm_shim_state;
