@@ -19,6 +19,7 @@
 
 #include "emul/file.h"
 #include "emul/log.h"
+#include "emul/mover.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
@@ -40,6 +41,7 @@ struct exec {
 	uintptr_t at[RM_PLACES]; /* by enum rm_place */
 	bool owned[RM_PLACES];	 /* ours to unmap */
 	bool stopped;
+	struct rm_mover mover;
 	long native; /* what RM_OP_NATIVE returned */
 	int undo_failures;
 };
@@ -155,6 +157,17 @@ static int do_move(struct exec *x, enum rm_place from, enum rm_place to)
 	return 0;
 }
 
+static int do_move_told(struct exec *x, enum rm_place from, enum rm_place to)
+{
+	int r = rm_mover_start(&x->mover, range_at(x, from), x->at[to]);
+
+	if (r)
+		return r;
+	x->owned[from] = false;
+	x->owned[to] = false;
+	return 0;
+}
+
 static int do_duplicate(struct exec *x, const struct rm_step *step)
 {
 	/* The hole, what a step before has reserved, or what the caller has FIXED: the address is known. Else anywhere. */
@@ -259,6 +272,11 @@ static int do_step(struct exec *x, const struct rm_step *step)
 		return do_grow(x, step);
 	case RM_OP_HEAL:
 		return do_heal(x, step);
+	case RM_OP_MOVE_TOLD:
+		return do_move_told(x, step->place, step->other);
+	case RM_OP_AWAIT:
+		rm_mover_finish(&x->mover);
+		return 0;
 	case RM_OP_ARM:
 		return rm_uffd_arm(&x->facts->uffd, r);
 	case RM_OP_RESUME:
@@ -292,6 +310,18 @@ static int undo_move(struct exec *x, const struct rm_step *step)
 	return 0;
 }
 
+/* The pages come back and the source is armed again; the event of the move can not be taken back. */
+static int undo_move_told(struct exec *x, const struct rm_step *step)
+{
+	int r = do_disarm(x, step->other);
+
+	if (!r)
+		r = undo_move(x, step);
+	if (!r)
+		r = rm_uffd_arm(&x->facts->uffd, range_at(x, step->place));
+	return r ? r : -EINPROGRESS;
+}
+
 static int undo_step(struct exec *x, const struct rm_step *step)
 {
 	switch (step->op) {
@@ -313,6 +343,8 @@ static int undo_step(struct exec *x, const struct rm_step *step)
 		return rm_uffd_arm(&x->facts->uffd, range_at(x, RM_SOURCE));
 	case RM_OP_MOVE:
 		return undo_move(x, step);
+	case RM_OP_MOVE_TOLD:
+		return undo_move_told(x, step);
 	case RM_OP_DUPLICATE:
 		return unmap_if_owned(x, step->other);
 	default:
@@ -358,6 +390,7 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 		if (u)
 			x.undo_failures++;
 	}
+	rm_mover_finish(&x.mover); /* nobody is stopped any more */
 	if (failed)
 		rm_stat_add(RM_STAT_UNDONE, 1);
 	if (x.undo_failures) {

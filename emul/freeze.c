@@ -22,11 +22,10 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "emul/clone.h"
 #include "emul/log.h"
 #include "emul/quiesce.h"
 #include "emul/sys.h"
-
-long rm_clone(int (*function)(void *), void *stack_top, unsigned long flags, void *argument);
 
 static long sys_ptrace(long request, int tid, long addr, long data)
 {

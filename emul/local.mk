@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libemul.la
 libemul_la_SOURCES = \
 	emul/api.c emul/api.h \
+	emul/clone.h \
 	emul/conf.c emul/conf.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \
@@ -9,6 +10,7 @@ libemul_la_SOURCES = \
 	emul/file.c emul/file.h \
 	emul/freeze.c emul/freeze.h \
 	emul/log.c emul/log.h \
+	emul/mover.c emul/mover.h \
 	emul/numbers.c emul/numbers.h \
 	emul/plan.c emul/plan.h \
 	emul/procmaps.c emul/procmaps.h \

@@ -19,6 +19,10 @@
  * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. A shared twin is made by
  * the kernel with all that; only a lock is taken off, with what it has populated.
  *
+ * A userfaultfd with EVENT_REMAP is told of the move by the kernel, which holds the mover until the program's monitor has
+ * read the event; the monitor may stand still. So that move is made by a helper, and what follows does not wait for
+ * it until everybody runs again (exec.c). The range is not disarmed before: the destination stays armed, as natively.
+ *
  * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK,
  * the map count), it is made in the hole itself, with everybody stopped. Then usage peaks where the kernel's own call
  * does; the price is a longer window and a destination that is lost if it fails, as in 6.18 (semantics.md 1.4).
@@ -134,6 +138,9 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 {
 	const bool late = variant == RM_VARIANT_TWIN_LATE;
 	const bool armed = facts->uffd.fd >= 0;
+	const bool told = rm_uffd_wants_remap_event(&facts->uffd);
+	/* A second view of an armed mapping would be an event of its own: it is made with everybody stopped, disarmed. */
+	const bool twin_in_window = told && facts->kind == RM_KIND_SHARED && !late;
 	/* The late twin of a locked view would be populated: the lock comes off first and is put back after. */
 	const bool relock = late && facts->kind == RM_KIND_SHARED &&
 			    (facts->vma.vmflags & RM_VF_LOCKED);
@@ -145,16 +152,21 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	 */
 	if (!(piece->flags & RM_FIXED) || facts->target_armed)
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
-	if (!late)
+	if (!late && !twin_in_window)
 		add_twin(plan, facts, RM_TWIN);
 	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
 	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+	if (twin_in_window) {
+		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+		add_twin(plan, facts, RM_TWIN);
+		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
+	}
 	/* Moving an armed mapping would tell the monitor of an unmapping that did not happen (A6). */
-	if (armed)
+	if (armed && !told)
 		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
 	if (relock)
 		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
-	add(plan, RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
+	add(plan, told ? RM_OP_MOVE_TOLD : RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
 	if (late)
 		add_twin(plan, facts, RM_SOURCE);
 	else
@@ -164,6 +176,8 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	if (armed)
 		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
 	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
+	if (told)
+		add(plan, RM_OP_AWAIT, RM_NOWHERE, RM_NOWHERE, 0);
 }
 
 /* See the head of this file. */
@@ -195,6 +209,7 @@ static void plan_grow(
 static bool can_grow(const struct rm_request *piece, const struct rm_facts *facts)
 {
 	return facts->kind != RM_KIND_SHARED && facts->vma.start < piece->source.start &&
+	       !rm_uffd_wants_remap_event(&facts->uffd) &&
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE));
 }
 
@@ -240,10 +255,10 @@ static const char *we_refuse(const struct rm_facts *facts)
 		return "the range is watched by a userfaultfd that only another process holds";
 	if (facts->uffd_error)
 		return "/proc/self/fd can not be read, so the range's userfaultfd can not be found";
-	if (rm_uffd_wants_remap_event(&facts->uffd))
-		return "the range is watched by a userfaultfd with EVENT_REMAP, which this version "
-		       "can not "
-		       "serve";
+	if (rm_uffd_wants_remap_event(&facts->uffd) && rm_uffd_wants_unmap_event(&facts->uffd))
+		return "the range's userfaultfd has both EVENT_REMAP and EVENT_UNMAP: its monitor "
+		       "would be told "
+		       "of an unmapping that does not happen";
 	if (facts->vma.vmflags & RM_VF_SHADOWSTACK)
 		return "the range is a shadow stack";
 	if (facts->vma.vmflags & RM_VF_MTE)
@@ -334,6 +349,15 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_HEAL:
 		return rm_format(buf, size,
 			"merge: move the last page of the %s to the %s and back", place, other);
+	case RM_OP_MOVE_TOLD:
+		return rm_format(buf, size,
+			"move the page tables: mremap the %s onto the %s, by a helper that waits "
+			"for the "
+			"monitor",
+			place, other);
+	case RM_OP_AWAIT:
+		return rm_format(
+			buf, size, "wait until the program's monitor has read the REMAP event");
 	case RM_OP_ARM:
 		return rm_format(
 			buf, size, "register the %s with the program's userfaultfd", place);

@@ -113,3 +113,8 @@ bool rm_uffd_wants_remap_event(const struct rm_uffd *uffd)
 {
 	return uffd->fd >= 0 && (uffd->features & UFFD_FEATURE_EVENT_REMAP);
 }
+
+bool rm_uffd_wants_unmap_event(const struct rm_uffd *uffd)
+{
+	return uffd->fd >= 0 && (uffd->features & UFFD_FEATURE_EVENT_UNMAP);
+}

@@ -25,6 +25,9 @@ int __must_check rm_uffd_find(const struct rm_vma *vma, struct rm_range range, c
 /* Arms range as uffd says. 0 or -errno. Inside the window. */
 int __must_check rm_uffd_arm(const struct rm_uffd *uffd, struct rm_range range);
 
+/* The program is told of unmappings; moving an armed range away would tell it of one that 6.18 does not make (A6). */
+bool rm_uffd_wants_unmap_event(const struct rm_uffd *uffd);
+
 /* The kernel will hold the mover until the program has read a REMAP event. */
 bool rm_uffd_wants_remap_event(const struct rm_uffd *uffd);
 

@@ -62,6 +62,11 @@ static struct rm_world *world_get(void)
 	return world;
 }
 
+void rm_world_prepare(void)
+{
+	(void)world_get();
+}
+
 static void lock(struct rm_world *world)
 {
 	uint32_t expected = 0;

@@ -82,6 +82,9 @@ struct rm_entry {
 int __must_check rm_world_enter(struct rm_entry *entry);
 void rm_world_leave(struct rm_entry *entry);
 
+/* Makes the world's mapping now rather than at the first entry. What goes wrong is reported then. */
+void rm_world_prepare(void);
+
 /* Whether the range touches memory that the engine stands on: its world, its data, the caller's stack (A22). */
 bool rm_world_is_own(struct rm_range range);
 

@@ -23,7 +23,10 @@ tap_ok() { # status description
 		echo "ok $TAP_COUNT - $2"
 	else
 		echo "not ok $TAP_COUNT - $2"
-		TAP_FAILED=$((TAP_FAILED + 1))
+		case $2 in
+		*"# TODO"*) ;; # expected: not a failure, and an error once it passes
+		*) TAP_FAILED=$((TAP_FAILED + 1)) ;;
+		esac
 	fi
 }
 

@@ -11,7 +11,7 @@ run=$(tap_program remap-run)
 data=$RM_SRC/tests/oracle
 shim=$RM_BUILD/tests/oracle/.libs/naive-shim.so
 out=$(mktemp) || exit 99
-trap 'rm -f "$out" "$out.excused"' EXIT
+trap 'rm -f "$out" "$out.excused" "$out.open"' EXIT
 
 # Runs a command, keeps what it printed, and shows the verdict (and of a failure, its beginning) as comments.
 oracle() { # wanted-status description command...
@@ -74,6 +74,40 @@ case " ${RM_CONFIGS:-native} " in
 	;;
 esac
 
+# Scenarios that the file open lists for the configuration.
+open_scenarios() { # configuration
+	case $1 in
+	emulate | pretend-4.* | pretend-5.4) kinds='old|shared' ;;
+	pretend-5.10) kinds=shared ;;
+	*) kinds=none ;;
+	esac
+	sed -nE "s/^($kinds) +([^ ]+) +(.*)/\\2 \\3/p" "$data/open"
+}
+
+# Everything compared in one configuration. Random sequences: those whose outcome does not depend on what merges must not
+# differ in content; with everything observed the heads of moved mappings still do (open), which is expected to fail.
+compare_config() { # configuration command...
+	config=$1
+	shift
+	opened=$(open_scenarios "$config")
+	names=$("$oracle" --list | awk '{ print $1 }')
+	for name in $(echo "$opened" | awk '{ print $1 }'); do
+		names=$(echo "$names" | grep -vx "$name")
+	done
+	# shellcheck disable=SC2086 # one word each
+	compare 0 "scenarios, $config" $names -- "$@"
+	echo "$opened" | while read -r name reason; do
+		[ -n "$name" ] || continue
+		"$oracle" --compare --quiet --shrink 0 --excused "$data/excused" "$name" -- "$@" >/dev/null 2>&1
+		echo "$? $name # TODO $reason"
+	done >"$out.open"
+	while read -r status what; do
+		tap_ok "$status" "$config: $what"
+	done <"$out.open"
+	compare 0 "random sequences, content, $config" --portable --level content \
+		--sequences "$((sequences * 4))" -- "$@"
+}
+
 # The other configurations are compared with this kernel, so it must be one that has it all.
 recent=yes
 "$oracle" dontunmap-of-shared multi-move-takes-all-kinds 2>/dev/null | grep -q 'mremap E[A-Z]' && recent=no
@@ -102,15 +136,8 @@ for config in ${RM_CONFIGS:-emulate pretend-4.14 pretend-5.4 pretend-5.10 preten
 				"$run" -- "$oracle" --excused "$data/excused" --against "$recording"
 		done
 		;;
-	emulate)
-		compare 0 "scenarios, emulated" --scenarios -- "$run" --emulate --
-		compare 0 "random sequences, emulated" --sequences "$sequences" -- "$run" --emulate --
-		;;
-	pretend-*)
-		compare 0 "scenarios, $config" --scenarios -- "$run" --pretend "${config#pretend-}" --
-		compare 0 "random sequences, $config" --sequences "$sequences" \
-			-- "$run" --pretend "${config#pretend-}" --
-		;;
+	emulate) compare_config emulate "$run" --emulate -- ;;
+	pretend-*) compare_config "$config" "$run" --pretend "${config#pretend-}" -- ;;
 	esac
 done
 tap_done
