@@ -217,6 +217,20 @@ static int is_mapped(uintptr_t addr)
 											   : 0;
 }
 
+/* A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the kernel is asked. */
+static int can_duplicate(uintptr_t addr)
+{
+	struct rm_entry entry;
+	struct rm_vma vma;
+	int r = rm_world_enter(&entry);
+
+	if (r)
+		return 0;
+	r = rm_maps_find(&entry.world->maps, false, addr, &vma);
+	rm_world_leave(&entry);
+	return r < 0 ? 0 : !r ? -EFAULT : vma.shared ? 0 : -EINVAL;
+}
+
 /*
  * What 6.18 would do and this kernel would not, for a call that this kernel knows: 0, it may go to the kernel as it is;
  * 1, it has to be done mapping by mapping; -errno.
@@ -228,6 +242,8 @@ static int beside_the_kernel(
 	const uintptr_t start = request->source.start;
 
 	/* A destination must not be lost to a source that can not be moved (semantics.md 1.4). */
+	if ((request->flags & RM_FIXED) && !features->native_multi && !old_len)
+		return can_duplicate(start);
 	if ((request->flags & RM_FIXED) && !features->native_multi && old_len &&
 		in_one_mapping(start, kept, features->task_size))
 		return len == old_len ? 1 : -EFAULT;

@@ -5,7 +5,6 @@
  */
 #include <linux/mempolicy.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "tests/behave/behave.h"
 
@@ -97,7 +96,6 @@ static void together(void **state)
 /* Not only a flag: a child finds neither range's content. */
 static void wipe_works(void **state)
 {
-	int status;
 	pid_t pid;
 
 	(void)state;
@@ -107,10 +105,10 @@ static void wipe_works(void **state)
 	fill(a.source, a.len, 1);
 	moved(a.source, a.len, ONTO, a.target);
 	fill(a.source, a.len, 2);
-	pid = fork();
+	pid = behave_fork();
 	if (!pid)
 		_exit(!(zeroed(a.source, a.len) && zeroed(a.target, a.len)));
-	check(waitpid(pid, &status, 0) == pid && !status);
+	behave_join(pid);
 	check(filled(a.target, a.len, 1));
 	check(filled(a.source, a.len, 2));
 	arena_end(&a);

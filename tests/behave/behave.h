@@ -49,6 +49,10 @@ void behave_skip(const char *reason);
 /* "native", "emulate", "pretend-5.4", "linked", "real", ... or "" if run by hand. */
 const char *behave_config(void);
 
+/* fork() whose child dies by itself after 30 s; behave_join() waits for it and checks that it ended with 0. */
+pid_t behave_fork(void);
+void behave_join(pid_t pid);
+
 /* Runs function in a forked child and checks that it comes back within 30 s. */
 void in_child(void (*function)(void *arg), void *arg);
 
@@ -104,7 +108,7 @@ void refused(void *old, size_t old_len, size_t new_len, int flags, void *target,
 
 /*
  * After a move of a whole mapping: both have the bounds, protection, object and VmFlags that the source had before. Flags
- * listed in "without" (as "lo um ") are left out of the comparison.
+ * listed in "without" (as "lo um ") are left out of the comparison, and the file offset if it has "offset".
  */
 void check_both(const struct vma *before, const void *old, const void *new, size_t len,
 	const char *without);

@@ -10,16 +10,26 @@ behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
 
 behave_programs = \
 	tests/behave/advice.behave \
+	tests/behave/calls.behave \
 	tests/behave/errno.behave \
+	tests/behave/limits.behave \
 	tests/behave/locked.behave \
 	tests/behave/placement.behave \
-	tests/behave/private-anonymous.behave
+	tests/behave/private-anonymous.behave \
+	tests/behave/private-file.behave \
+	tests/behave/process.behave \
+	tests/behave/shared.behave
 behave_linked = \
 	tests/behave/advice-linked \
+	tests/behave/calls-linked \
 	tests/behave/errno-linked \
+	tests/behave/limits-linked \
 	tests/behave/locked-linked \
 	tests/behave/placement-linked \
-	tests/behave/private-anonymous-linked
+	tests/behave/private-anonymous-linked \
+	tests/behave/private-file-linked \
+	tests/behave/process-linked \
+	tests/behave/shared-linked
 check_PROGRAMS += $(behave_programs) $(behave_linked)
 TESTS += $(behave_programs)
 
@@ -31,6 +41,14 @@ tests_behave_advice_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_advice_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_advice_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
+tests_behave_calls_behave_SOURCES = tests/behave/calls.c $(behave_common)
+tests_behave_calls_behave_CFLAGS = $(behave_cflags)
+tests_behave_calls_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_calls_linked_SOURCES = tests/behave/calls.c $(behave_common)
+tests_behave_calls_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_calls_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_calls_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
 tests_behave_errno_behave_SOURCES = tests/behave/errno.c $(behave_common)
 tests_behave_errno_behave_CFLAGS = $(behave_cflags)
 tests_behave_errno_behave_LDADD = $(CMOCKA_LIBS)
@@ -38,6 +56,14 @@ tests_behave_errno_linked_SOURCES = tests/behave/errno.c $(behave_common)
 tests_behave_errno_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_errno_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_errno_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_limits_behave_SOURCES = tests/behave/limits.c $(behave_common)
+tests_behave_limits_behave_CFLAGS = $(behave_cflags)
+tests_behave_limits_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_limits_linked_SOURCES = tests/behave/limits.c $(behave_common)
+tests_behave_limits_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_limits_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_limits_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_locked_behave_SOURCES = tests/behave/locked.c $(behave_common)
 tests_behave_locked_behave_CFLAGS = $(behave_cflags)
@@ -62,4 +88,28 @@ tests_behave_private_anonymous_linked_SOURCES = tests/behave/private-anonymous.c
 tests_behave_private_anonymous_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_private_anonymous_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_private_anonymous_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_private_file_behave_SOURCES = tests/behave/private-file.c $(behave_common)
+tests_behave_private_file_behave_CFLAGS = $(behave_cflags)
+tests_behave_private_file_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_private_file_linked_SOURCES = tests/behave/private-file.c $(behave_common)
+tests_behave_private_file_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_private_file_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_private_file_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_process_behave_SOURCES = tests/behave/process.c $(behave_common)
+tests_behave_process_behave_CFLAGS = $(behave_cflags)
+tests_behave_process_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_process_linked_SOURCES = tests/behave/process.c $(behave_common)
+tests_behave_process_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_process_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_process_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_shared_behave_SOURCES = tests/behave/shared.c $(behave_common)
+tests_behave_shared_behave_CFLAGS = $(behave_cflags)
+tests_behave_shared_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_shared_linked_SOURCES = tests/behave/shared.c $(behave_common)
+tests_behave_shared_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_shared_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_shared_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 endif

@@ -237,6 +237,7 @@ static void tidy(struct look *l)
 void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target)
 {
 	static struct look before, after;
+	const size_t len = (new_len + PAGE - 1) & ~(PAGE - 1);
 	size_t grown, changed = 0;
 	void *new;
 	int error;
@@ -255,14 +256,14 @@ void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target
 	check_is(after.threads, before.threads);
 	if (new != MAP_FAILED) {
 		check_is(error, SENTINEL);
-		grown = mapped(&after, (uintptr_t) new, new_len) -
-			mapped(&before, (uintptr_t) new, new_len);
+		grown = mapped(&after, (uintptr_t) new, len) -
+			mapped(&before, (uintptr_t) new, len);
 		check_is(after.vm_size - before.vm_size, grown);
 		for (int i = 0; i < 2; i++) {
 			struct look *l = i ? &after : &before;
 
-			cut(l, (uintptr_t)old, old_len);
-			cut(l, (uintptr_t) new, new_len);
+			cut(l, (uintptr_t)old, len);
+			cut(l, (uintptr_t) new, len);
 		}
 	}
 	tidy(&before);

@@ -4,7 +4,6 @@
  * Needs nothing that 4.14 lacks, but where a case says so.
  */
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 #include "tests/behave/behave.h"
 
@@ -325,14 +324,14 @@ static void onwards(void **state)
 static void shared_with_child(void **state)
 {
 	struct vma before;
-	int go[2], status;
+	int go[2];
 	pid_t pid;
 	char c;
 
 	(void)state;
 	make(8, RW, ANON, &before);
 	check(!pipe(go));
-	pid = fork();
+	pid = behave_fork();
 	if (!pid) {
 		close(go[1]); /* so that we end if the parent fails */
 		bool ok = read(go[0], &c, 1) == 1 && filled(a.source, a.len, 1) &&
@@ -341,11 +340,9 @@ static void shared_with_child(void **state)
 
 		_exit(!ok);
 	}
-	check(pid > 0);
 	check_whole(&before, moved(a.source, a.len, ONTO, a.target), RW);
 	check_is(write(go[1], "", 1), 1);
-	check_is(waitpid(pid, &status, 0), pid);
-	check_is(status, 0);
+	behave_join(pid);
 	check(filled(a.target, a.len, 3));
 	close(go[0]);
 	close(go[1]);

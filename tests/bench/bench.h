@@ -52,7 +52,7 @@ struct cell {
 struct effort {
 	uint64_t budget_ns;   /* rounds go on until then ... */
 	unsigned int rounds;  /* ... and until there were so many ... */
-	uint64_t limit_ns;    /* ... but no longer than this, if each way had its first few */
+	uint64_t limit_ns;    /* ... but no longer than this after the first few */
 	bool exact;	      /* so many rounds for every way, however long it takes */
 	unsigned int batches; /* of the calls of overhead.c */
 };
@@ -60,7 +60,7 @@ struct effort {
 struct options {
 	const char *kinds, *sizes, *threads, *mappings; /* lists; NULL: as the plan has it */
 	const char *ways, *preload;
-	bool quick, anywhere, full_lines;
+	bool quick, anywhere, full_lines, breakdown;
 };
 
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...);
@@ -99,7 +99,8 @@ bool heap_has_native(const struct kind *kind);
 /* company.c */
 void company_gather(const struct company *company);
 void company_dismiss(void);
-void crowd_map(unsigned int mappings);
+/* Below the heap, so that who reads /proc/self/maps has to pass it. */
+void crowd_map(unsigned int mappings, const struct heap *heap);
 void crowd_unmap(void);
 unsigned int count_mappings(void);
 
@@ -108,12 +109,16 @@ unsigned int cells_plan(const struct options *options, struct cell cells[MAX_CEL
 void cells_check_lists(const struct options *options);
 bool way_is_wanted(const struct options *options, enum way way);
 void format_size(char *buf, size_t size, size_t bytes);
+void describe_cell(char *buf, size_t size, const struct cell *cell);
 
 /* measure.c: the cell's part of the report; NULL with *why if it can not be had here. */
 json_t *measure_cell(const struct cell *cell, const struct options *options,
 	const struct effort *effort, const char **why);
 /* {n, min_ns, median_ns, p99_ns, max_ns} of the samples, which get sorted. */
 json_t *summarize(uint64_t *samples, size_t count);
+
+/* breakdown.c: the system calls of an emulated move, on standard output. */
+void breakdown(const struct cell *cell, const struct options *options, unsigned int moves);
 
 /* overhead.c: load before any call of the engine; then what the preload costs calls that it does not serve. */
 void overhead_load(const char *preload);

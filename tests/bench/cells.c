@@ -233,3 +233,17 @@ void format_size(char *buf, size_t size, size_t bytes)
 	}
 	snprintf(buf, size, "%zu%c", value, units[unit]);
 }
+
+void describe_cell(char *buf, size_t size, const struct cell *cell)
+{
+	const struct company *company = &cell->company;
+	char bytes[16], threads[40] = "alone", mappings[40] = "";
+
+	format_size(bytes, sizeof(bytes), cell->size);
+	if (company->count)
+		snprintf(threads, sizeof(threads), "%u other threads (%s)", company->count,
+			company_names[company->state]);
+	if (cell->mappings)
+		snprintf(mappings, sizeof(mappings), ", %u more mappings", cell->mappings);
+	snprintf(buf, size, "%s %s, %s%s", cell->kind->name, bytes, threads, mappings);
+}

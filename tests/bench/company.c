@@ -4,8 +4,8 @@
  *
  * None of the threads touches the heap, so that the naive way survives them. A blocked thread waits in read(2) on a
  * pipe; if that ever returns before the end, a stop of the emulation has disturbed the program, and the run is void.
- * The crowd of mappings is a row of single populated pages, protected in turn so that they do not merge. It is mapped
- * after the heap, so it normally lies below it, where who reads /proc/self/maps from its beginning has to pass it.
+ * The crowd of mappings is a row of single populated pages, protected in turn so that they do not merge. It lies below
+ * the heap, which is the worst place for it: who reads /proc/self/maps from its beginning has to pass it.
  */
 #include "tests/bench/bench.h"
 
@@ -106,15 +106,20 @@ void company_dismiss(void)
 	others.count = 0;
 }
 
-void crowd_map(unsigned int mappings)
+void crowd_map(unsigned int mappings, const struct heap *heap)
 {
+	unsigned char *below = heap->home;
 	others.crowd_len = mappings * PAGE;
 	if (!mappings)
 		return;
-	others.crowd = mmap(
-		NULL, others.crowd_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (heap->away && heap->away < below)
+		below = heap->away;
+	others.crowd = mmap(below - others.crowd_len - (1UL << 30), others.crowd_len,
+		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (others.crowd == MAP_FAILED)
 		die("no room for %u mappings: %s", mappings, strerror(errno));
+	if (others.crowd > below)
+		die("no room for %u mappings below the heap", mappings);
 	memset(others.crowd, 1, others.crowd_len);
 	for (size_t offset = 0; offset < others.crowd_len; offset += 2 * PAGE)
 		if (mprotect(others.crowd + offset, PAGE, PROT_READ))

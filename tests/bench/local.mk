@@ -2,6 +2,7 @@
 check_PROGRAMS += tests/bench/remap-bench
 tests_bench_remap_bench_SOURCES = \
 	tests/bench/bench.h \
+	tests/bench/breakdown.c \
 	tests/bench/cells.c \
 	tests/bench/company.c \
 	tests/bench/heap.c \
@@ -10,6 +11,8 @@ tests_bench_remap_bench_SOURCES = \
 	tests/bench/remap-bench.c \
 	tests/bench/report.c
 tests_bench_remap_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) -pthread
+# breakdown.c times the engine's system calls.
+tests_bench_remap_bench_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rm_syscall
 tests_bench_remap_bench_LDADD = libemul.la $(JANSSON_LIBS) -ldl
 TESTS += tests/bench/bench.t
 EXTRA_DIST += tests/bench/bench.t tests/bench/plot.gp

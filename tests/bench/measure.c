@@ -113,22 +113,25 @@ static void run_rounds(
 	const struct heap *heap, struct turn turns[WAY_COUNT], const struct effort *effort)
 {
 	const uint64_t began = now_ns();
+	uint64_t settled = began;
 
 	for (unsigned int round = 0; round < MAX_SAMPLES; round++) {
-		const uint64_t spent = now_ns() - began;
+		const uint64_t now = now_ns(), spent = now - began;
 
 		if (effort->exact ? round >= effort->rounds
 				  : round >= effort->rounds && spent >= effort->budget_ns)
 			break;
-		if (!effort->exact && round >= FIRST_ROUNDS && spent >= effort->limit_ns)
+		if (!effort->exact && round > FIRST_ROUNDS && now - settled >= effort->limit_ns)
 			break;
-		if (round == FIRST_ROUNDS)
+		if (round == FIRST_ROUNDS) {
 			set_strides(turns, effort);
+			settled = now;
+		}
 		for (unsigned int i = 0; i < WAY_COUNT; i++) {
 			const enum way way = (round + i) % WAY_COUNT;
-			const bool now = round < FIRST_ROUNDS || round % turns[way].stride == 0;
+			const bool due = round < FIRST_ROUNDS || round % turns[way].stride == 0;
 
-			if (turns[way].takes_part && now)
+			if (turns[way].takes_part && due)
 				take_turn(heap, way, &turns[way], true);
 		}
 	}
@@ -185,7 +188,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	stops.count = 0;
 	if (!heap_has_native(cell->kind))
 		turns[WAY_NATIVE].takes_part = false;
-	crowd_map(cell->mappings);
+	crowd_map(cell->mappings, &heap);
 	company_gather(&cell->company);
 	mappings = count_mappings();
 	warm_up(&heap, turns);

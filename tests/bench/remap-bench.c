@@ -44,6 +44,9 @@ static void usage(void)
 	      "  -j, --json FILE      write all that was measured\n"
 	      "      --tsv FILE       write it for gnuplot (plot.gp)\n"
 	      "      --read FILE      measure nothing; show what --json wrote\n"
+	      "  -b, --breakdown      only list the system calls of an emulated move; with no "
+	      "lists\n"
+	      "                         at 4K, private, alone and with 4 blocked threads\n"
 	      "      --preload FILE   libremap-preload.so; default: the build tree's\n"
 	      "  -h, --help           this text\n"
 	      "  -V, --version        the version\n"
@@ -114,12 +117,10 @@ static size_t memory_needed(const struct cell *cell)
 
 static void progress(const struct cell *cell, unsigned int i, unsigned int count)
 {
-	char size[16], line[96];
+	char what[96], line[128];
 
-	format_size(size, sizeof(size), cell->size);
-	snprintf(line, sizeof(line), "[%u/%u] %s %s, %u threads %s, %u more mappings", i + 1, count,
-		cell->kind->name, size, cell->company.count,
-		cell->company.count ? company_names[cell->company.state] : "", cell->mappings);
+	describe_cell(what, sizeof(what), cell);
+	snprintf(line, sizeof(line), "[%u/%u] %s", i + 1, count, what);
 	/* On a terminal the line is erased before the table's next one comes. */
 	fprintf(stderr, isatty(2) ? "%-79.79s\r" : "%s\n", line);
 }
@@ -222,6 +223,7 @@ int main(int argc, char **argv)
 		{"rounds", required_argument, NULL, 'r'},
 		{"anywhere", no_argument, NULL, 'a'},
 		{"long", no_argument, NULL, 'l'},
+		{"breakdown", no_argument, NULL, 'b'},
 		{"json", required_argument, NULL, 'j'},
 		{"tsv", required_argument, NULL, OPT_TSV},
 		{"read", required_argument, NULL, OPT_READ},
@@ -239,7 +241,7 @@ int main(int argc, char **argv)
 	json_t *report;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:alj:hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:albj:hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'q':
 			options.quick = true;
@@ -269,6 +271,9 @@ int main(int argc, char **argv)
 		case 'l':
 			options.full_lines = true;
 			break;
+		case 'b':
+			options.breakdown = true;
+			break;
 		case 'j':
 			json = optarg;
 			break;
@@ -297,8 +302,20 @@ int main(int argc, char **argv)
 		effort.rounds = rounds;
 		effort.exact = true;
 	}
+	if (options.breakdown) {
+		options.kinds = options.kinds ? options.kinds : "private";
+		options.sizes = options.sizes ? options.sizes : "4K";
+		options.threads = options.threads ? options.threads : "0,4";
+		options.mappings = options.mappings ? options.mappings : "0";
+	}
 	cells_check_lists(&options);
 	count = cells_plan(&options, cells);
+	if (options.breakdown) {
+		overhead_load(options.preload);
+		for (unsigned int i = 0; i < count; i++)
+			breakdown(&cells[i], &options, rounds ? rounds : 300);
+		return fflush(stdout) || ferror(stdout);
+	}
 	if (read) {
 		report = read_report(read);
 		show_report(report, options.full_lines);

@@ -121,7 +121,8 @@ void report_print_head(json_t *report)
 		     "ratios.");
 	printf("\nMoving a heap away%s and leaving its range mapped and empty; x: times native.\n",
 		json_is_true(json_object_get(report, "anywhere")) ? " to anywhere" : "");
-	puts("stopped: how long the emulation kept the other threads standing.");
+	puts("stopped: how long the emulation kept the other threads standing. p99 is the largest "
+	     "where there\nwere fewer than 100 rounds; --long and the JSON tell how many.");
 }
 
 static void print_heading(json_t *cell, bool full_lines)

@@ -12,6 +12,7 @@ line()
 }
 
 line probe 60 './remap-run -- ./remap-probe --require emulated'
+line oracle 600 'sh tests/oracle/oracle.t'
 line stress 600 'STRESS_MOVES=100 sh tests/stress/stress.t'
 for program in "$root"/tests/behave/*.behave; do
 	[ -x "$program" ] || continue

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RLIMIT_AS and RLIMIT_DATA: MREMAP_DONTUNMAP succeeds with exactly as much left as the kernel's own call needs, and
+ * is ENOMEM with one page less, the source intact (semantics.md 1.5). The limits are set in a child.
+ *
+ * What a MREMAP_FIXED destination loses then is not looked at: 6.18 has destroyed it, and better is allowed.
+ */
+#include <sys/resource.h>
+
+#include "tests/behave/behave.h"
+
+static struct arena a;
+
+struct limited {
+	int resource;	   /* RLIMIT_AS or RLIMIT_DATA */
+	const char *usage; /* what counts towards it */
+	int prot, flags;   /* of the source */
+	bool fixed;
+	bool onto_mapping; /* the destination is mapped as the source is */
+	int pages;	   /* that it needs, of the source's eight */
+};
+
+static void limit_to(const struct limited *l, size_t more)
+{
+	struct rlimit limit;
+
+	check(!getrlimit(l->resource, &limit));
+	limit.rlim_cur = process_status(l->usage) * 1024 + more;
+	check(!setrlimit(l->resource, &limit));
+}
+
+static void limited_child(void *arg)
+{
+	const struct limited *l = arg;
+	const size_t need = (size_t)l->pages * PAGE;
+	const int flags = l->fixed ? ONTO : ANYWHERE;
+	struct vma before, after;
+	char *new;
+
+	arena_make(&a, 8);
+	arena_map(&a, RW, l->flags, -1);
+	fill(a.source, a.len, 1);
+	if (l->prot != RW)
+		check(!mprotect(a.source, a.len, l->prot));
+	if (l->onto_mapping)
+		check(mmap(a.target, a.len, RW, l->flags | MAP_FIXED, -1, 0) == a.target);
+	else if (l->fixed)
+		check(!munmap(a.target, a.len));
+	check(vma_at(a.source, &before));
+	if (need) {
+		limit_to(l, need - PAGE);
+		errno = 0;
+		check(mremap(a.source, a.len, a.len, flags, a.target) == MAP_FAILED);
+		check_is(errno, ENOMEM);
+		check(vma_at(a.source, &after));
+		check(!memcmp(&after, &before, sizeof(after)));
+		check(l->prot == PROT_NONE || filled(a.source, a.len, 1));
+		if (l->onto_mapping) /* whether it has been lost or not, it is there again */
+			check(mmap(a.target, a.len, RW, l->flags | MAP_FIXED, -1, 0) == a.target);
+	}
+	limit_to(l, need);
+	new = mremap(a.source, a.len, a.len, flags, a.target);
+	if (new == MAP_FAILED)
+		printf("# mremap: %s\n", strerror(errno));
+	check(new != MAP_FAILED);
+	check(!l->fixed || new == a.target);
+	check(l->prot == PROT_NONE || filled(new, a.len, 1));
+	check_both(&before, a.source, new, a.len, "");
+	if (l->prot == RW)
+		check(l->flags & MAP_SHARED ? filled(a.source, a.len, 1) : zeroed(a.source, a.len));
+	check_is(vma_count(a.source - PAGE, a.len + 2 * PAGE), 3);
+}
+
+#define LIMITED(name, ...)                                                                         \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		struct limited l = {__VA_ARGS__};                                                  \
+                                                                                                   \
+		(void)state;                                                                       \
+		in_child(limited_child, &l);                                                       \
+	}
+
+LIMITED(as_anywhere, RLIMIT_AS, "VmSize:", RW, ANON, false, false, 8)
+LIMITED(as_fixed, RLIMIT_AS, "VmSize:", RW, ANON, true, false, 8)
+LIMITED(as_onto, RLIMIT_AS, "VmSize:", RW, ANON, true, true, 0)
+LIMITED(as_read_only, RLIMIT_AS, "VmSize:", PROT_READ, ANON, true, false, 8)
+LIMITED(as_noreserve, RLIMIT_AS, "VmSize:", RW, ANON | MAP_NORESERVE, true, false, 8)
+LIMITED(as_shared, RLIMIT_AS, "VmSize:", RW, MAP_SHARED | MAP_ANONYMOUS, true, false, 8)
+LIMITED(as_shared_onto, RLIMIT_AS, "VmSize:", RW, MAP_SHARED | MAP_ANONYMOUS, true, true, 0)
+LIMITED(as_shared_anywhere, RLIMIT_AS, "VmSize:", RW, MAP_SHARED | MAP_ANONYMOUS, false, false, 8)
+LIMITED(data_anywhere, RLIMIT_DATA, "VmData:", RW, ANON, false, false, 8)
+LIMITED(data_fixed, RLIMIT_DATA, "VmData:", RW, ANON, true, false, 8)
+LIMITED(data_onto, RLIMIT_DATA, "VmData:", RW, ANON, true, true, 0)
+LIMITED(data_read_only, RLIMIT_DATA, "VmData:", PROT_READ, ANON, true, false, 0)
+LIMITED(data_none, RLIMIT_DATA, "VmData:", PROT_NONE, ANON, false, false, 0)
+LIMITED(data_shared, RLIMIT_DATA, "VmData:", RW, MAP_SHARED | MAP_ANONYMOUS, true, false, 0)
+
+/* No descriptor is to be had: the library must not need one it cannot get, or say so and do nothing. */
+static void no_fds_child(void *arg)
+{
+	struct rlimit limit = {0, 0};
+	char *new;
+	int fd;
+
+	(void)arg;
+	arena_make(&a, 8);
+	arena_map(&a, RW, ANON, -1);
+	fill(a.source, a.len, 1);
+	check(!getrlimit(RLIMIT_NOFILE, &limit));
+	fd = dup(0);
+	check(fd >= 0);
+	close(fd);
+	limit.rlim_cur = (rlim_t)fd;
+	check(!setrlimit(RLIMIT_NOFILE, &limit));
+	new = mremap(a.source, a.len, a.len, ONTO, a.target);
+	limit.rlim_cur = limit.rlim_max;
+	check(!setrlimit(RLIMIT_NOFILE, &limit));
+	check(new == a.target);
+	check(filled(a.target, a.len, 1));
+	check(zeroed(a.source, a.len));
+}
+
+static void no_fds(void **state)
+{
+	(void)state;
+	in_child(no_fds_child, NULL);
+}
+
+/* All three accountings come back to where they were when both ranges are gone. */
+static void nothing_leaks(void **state)
+{
+	const char *const fields[] = {"VmSize:", "VmData:", "VmRSS:", "VmPTE:"};
+	unsigned long before[4] = {0};
+
+	(void)state;
+	for (int round = 0; round < 300; round++) {
+		char *p = mmap(NULL, 8 * PAGE, RW, ANON, -1, 0), *new;
+
+		check(p != MAP_FAILED);
+		fill(p, 8 * PAGE, 1);
+		new = mremap(p, 8 * PAGE, 8 * PAGE, ANYWHERE, NULL);
+		check(new != MAP_FAILED);
+		check(!munmap(new, 8 * PAGE));
+		check(!munmap(p, 8 * PAGE));
+		if (round == 20)
+			for (int i = 0; i < 4; i++)
+				before[i] = process_status(fields[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		check_is(process_status(fields[i]), before[i]);
+	for (int i = 2; i < 4; i++)
+		check(process_status(fields[i]) <= before[i] + 256);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest cases[] = {
+		CASE(as_anywhere, "dontunmap-just-fits-into-rlimit-as"),
+		CASE(as_fixed, "dontunmap-fixed-just-fits-into-rlimit-as"),
+		CASE(as_onto, "dontunmap-onto-a-mapping-needs-no-rlimit-as"),
+		CASE(as_read_only, "dontunmap-read-only-just-fits-into-rlimit-as"),
+		CASE(as_noreserve, "dontunmap-noreserve-just-fits-into-rlimit-as"),
+		CASE(as_shared, "dontunmap-shared-just-fits-into-rlimit-as"),
+		CASE(as_shared_onto, "dontunmap-shared-onto-a-mapping-needs-no-rlimit-as"),
+		CASE(as_shared_anywhere, "dontunmap-shared-anywhere-just-fits-into-rlimit-as"),
+		CASE(data_anywhere, "dontunmap-just-fits-into-rlimit-data"),
+		CASE(data_fixed, "dontunmap-fixed-just-fits-into-rlimit-data"),
+		CASE(data_onto, "dontunmap-onto-a-mapping-needs-no-rlimit-data"),
+		CASE(data_read_only, "dontunmap-of-read-only-memory-needs-no-rlimit-data"),
+		CASE(data_none, "dontunmap-of-prot-none-needs-no-rlimit-data"),
+		CASE(data_shared, "dontunmap-of-shared-memory-needs-no-rlimit-data"),
+		CASE(no_fds, "dontunmap-needs-no-descriptor"),
+		CASE(nothing_leaks, "dontunmap-and-munmap-leak-nothing"),
+	};
+
+	return BEHAVE_RUN(cases);
+}
