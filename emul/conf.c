@@ -110,6 +110,19 @@ int rm_conf_parse(const char *text, struct rm_conf *conf, char *message, size_t 
 	return 0;
 }
 
+size_t rm_conf_describe(char *buf, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t k = 0; k < RM_ARRAY_LEN(keys); k++) {
+		used += rm_format(buf + used, size - used, "%s%s:", k ? ", " : "", keys[k].key);
+		for (size_t v = 0; v < MAX_VALUES && keys[k].values[v].name; v++)
+			used += rm_format(buf + used, size - used, "%s%s", v ? "|" : "",
+				keys[k].values[v].name);
+	}
+	return used;
+}
+
 static struct rm_conf process_conf;
 static bool process_disabled;
 

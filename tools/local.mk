@@ -11,4 +11,4 @@ remap_run_SOURCES = \
 	tools/pretend-notify.c tools/pretend-mremap.c tools/pretend-uffd.c
 remap_run_CPPFLAGS = $(AM_CPPFLAGS) -DPRELOADDIR='"$(preloaddir)"'
 remap_run_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
-remap_run_LDADD = $(SECCOMP_LIBS)
+remap_run_LDADD = libemul.la $(SECCOMP_LIBS)

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "emul/conf.h"
 #include "tools/pretend.h"
 #include "tools/run.h"
 
@@ -116,7 +117,7 @@ __attribute__((noreturn)) static void help(void)
 	size_t i;
 
 	rm_pretend_names(kernels, sizeof(kernels));
-	rm_conf_help(keys);
+	rm_conf_describe(keys, sizeof(keys));
 	printf("Usage: remap-run [OPTION]... [--] COMMAND [ARG]...\n"
 	       "       remap-run --list-pretend [KERNEL]\n"
 	       "Run COMMAND with libremap: every mremap flag, whatever the kernel.\n"

@@ -18,7 +18,6 @@
  * 0, or -EINVAL with @why and *@conf unchanged, or -ENOMEM.
  */
 int rm_conf_merge(char **conf, const char *add, bool check, char *why);
-void rm_conf_help(char *why); /* the keys and values, in one line */
 
 /* rm_preload_find - the path of libremap-preload.so, malloc'ed; or NULL, @why says where it was looked for */
 char *rm_preload_find(char *why);

@@ -21,7 +21,7 @@ conf unset "nothing asked for" --
 conf native:no "--emulate" -- --emulate
 conf native:yes "--emulate, then --conf" -- --emulate --conf native:yes
 conf native:no "--conf, then --emulate" -- --conf native:yes --emulate
-conf quiesce:guard,native:no "--conf and --emulate" -- --conf quiesce:guard --emulate
+conf quiesce:caller,native:no "--conf and --emulate" -- --conf quiesce:caller --emulate
 conf facts:exact,raw:on,native:no "three ways" -- --conf facts:exact,raw:on --conf native:yes --emulate
 conf quiesce:caller "the environment" LIBREMAP_CONF=quiesce:caller --
 conf quiesce:caller,native:no "the environment and --emulate" LIBREMAP_CONF=quiesce:caller -- --emulate
@@ -33,7 +33,7 @@ conf mirror_private:einval,mirror_fork:drop "keys with a common beginning" -- --
 conf raw_future:1,raw:on "an unknown key that begins like a known one" LIBREMAP_CONF=raw_future:1 -- --conf raw:on
 conf native:no "stray commas" -- --conf ,native:no,
 conf "" "an empty LIBREMAP_CONF" LIBREMAP_CONF= --
-for item in native:yes native:no quiesce:stop quiesce:guard quiesce:caller mirror_private:convert mirror_private:einval \
+for item in native:yes native:no quiesce:stop quiesce:caller mirror_private:convert mirror_private:einval \
 	mirror_fork:snapshot mirror_fork:share mirror_fork:drop facts:cached facts:exact raw:auto raw:on raw:off \
 	maps_view:on maps_view:off; do
 	conf $item "$item is known" -- --conf $item

@@ -29,12 +29,12 @@ refused "unknown kernel" "unknown kernel '4.15' to pretend; known: 4.14 4.18 4.1
 	--no-preload --pretend 4.15 -- $t
 refused "kernel with a tail" "unknown kernel '5.10.1'*" --no-preload --pretend 5.10.1 -- $t
 refused "empty kernel" "unknown kernel ''*" --no-preload --pretend "" -- $t
-refused "unknown key" "unknown configuration key 'nativ'; known: native quiesce*" --conf nativ:no -- $t
-refused "unknown value" "configuration 'native:maybe': native takes yes|no*" --conf native:maybe -- $t
-refused "key without value" "configuration 'raw': raw takes auto|on|off*" --conf raw -- $t
-refused "value that is two" "configuration 'raw:on|off'*" --conf "raw:on|off" -- $t
-refused "value cut short" "configuration 'native:n'*" --conf native:n -- $t
-refused "second item bad" "configuration 'facts:x'*" --conf native:no,facts:x -- $t
+refused "unknown key" "--conf: unknown setting 'nativ:no'; known: native quiesce*" --conf nativ:no -- $t
+refused "unknown value" "--conf: 'native:maybe': native takes yes, no*" --conf native:maybe -- $t
+refused "key without value" "--conf: 'raw': raw takes auto, on, off*" --conf raw -- $t
+refused "value that is two" "--conf: 'raw:on|off'*" --conf "raw:on|off" -- $t
+refused "value cut short" "--conf: 'native:n'*" --conf native:n -- $t
+refused "second item bad" "--conf: 'facts:x'*" --conf native:no,facts:x -- $t
 refused "--raw" "--raw is not available in this version*" --raw -- $t
 refused "--static" "--static is not available in this version*" --static -- $t
 refused "--strict --no-preload" "--strict and --no-preload*" --strict --no-preload -- $t
