@@ -222,7 +222,7 @@ static int try_procmap_query(void)
 /* Whether anything can be emulated: 0, or -errno of the /proc file that is missing. */
 static int try_emulation(void)
 {
-	long fd = rm_sys_open("/proc/self/smaps", O_RDONLY | O_CLOEXEC, 0);
+	long fd = rm_sys_open("/proc/thread-self/smaps", O_RDONLY | O_CLOEXEC, 0);
 	int threads = rm_quiesce_count_threads();
 
 	if (fd < 0)
@@ -308,7 +308,7 @@ const struct rm_features *rm_features(void)
 	found.native_multi = rm_conf()->native && !try_multi_vma();
 	found.native_lookup = rm_conf()->native && try_noop_at_hole() == -EFAULT;
 	found.task_size = find_task_size();
-	rm_quiesce_set_mode(rm_quiesce_mode() ? rm_quiesce_mode() : rm_conf()->quiesce);
+	rm_quiesce_default_mode(rm_conf()->quiesce);
 	features = found;
 	if (!rm_features_all_native(&found))
 		rm_world_prepare(); /* now, so that no later call makes the process grow */

@@ -48,7 +48,7 @@ static int open_from_descriptors(const struct rm_vma *vma, char *buf, size_t siz
 	int fd;
 	long found = -EINVAL;
 
-	if (rm_numbers_open(&fds, "/proc/self/fd", buf, size))
+	if (rm_numbers_open(&fds, "/proc/thread-self/fd", buf, size))
 		return -EINVAL;
 	while (found < 0 && rm_numbers_next(&fds, &fd) > 0) {
 		long mode = rm_syscall(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);

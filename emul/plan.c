@@ -209,7 +209,9 @@ static void plan_grow(
 static bool can_grow(const struct rm_request *piece, const struct rm_facts *facts)
 {
 	return facts->kind != RM_KIND_SHARED && facts->vma.start < piece->source.start &&
+	       /* healing moves an armed page: its event would hold us, and who is to read it may stand still */
 	       !rm_uffd_wants_remap_event(&facts->uffd) &&
+	       !rm_uffd_wants_unmap_event(&facts->uffd) &&
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE));
 }
 

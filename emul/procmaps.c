@@ -7,7 +7,8 @@
  * more stop the other threads first. The kernel hands out whole lines only, at most a page or so a call; a
  * line longer than the buffer (a path of thousands of characters) is cut, never split in two.
  *
- * maps is always consulted through "thread-self" or "self" of the mounted /proc; without one, -ENOENT.
+ * It is the thread's own file that is read: once the main thread has exited, the process's ("self") is empty. Without
+ * /proc, -ENOENT.
  * Async-signal-safe. Not reentrant on one struct rm_maps: it belongs to the holder of the world's lock.
  */
 #include "emul/procmaps.h"
@@ -126,7 +127,7 @@ void rm_maps_parse_detail(const char *line, size_t len, struct rm_vma *vma)
 	const char *p = line, *end = line + len;
 	uint64_t pkey;
 
-	if (len > sizeof(flags_key) && !memcmp(p, flags_key, sizeof(flags_key) - 1)) {
+	if (len >= sizeof(flags_key) - 1 && !memcmp(p, flags_key, sizeof(flags_key) - 1)) {
 		vma->have_flags = true;
 		for (p += sizeof(flags_key) - 1; p + 1 < end; p += 2) {
 			while (p < end && *p == ' ')
@@ -148,8 +149,8 @@ void rm_maps_parse_detail(const char *line, size_t len, struct rm_vma *vma)
 
 int rm_maps_open(struct rm_maps *maps, bool smaps)
 {
-	long fd = rm_sys_open(
-		smaps ? "/proc/self/smaps" : "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+	long fd = rm_sys_open(smaps ? "/proc/thread-self/smaps" : "/proc/thread-self/maps",
+		O_RDONLY | O_CLOEXEC, 0);
 
 	if (fd < 0)
 		return (int)fd;

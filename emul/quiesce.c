@@ -47,7 +47,7 @@
 #define POLL_NS	       1000000 /* how often unresponsive threads are looked at */
 
 static struct {
-	_Atomic int mode;
+	_Atomic int mode;		  /* 1 more than enum remap_quiesce; 0: not chosen yet */
 	_Atomic(struct rm_world *) world; /* for the handler */
 	/* libc's handler for the signal, from before ours */
 	_Atomic(void (*)(int, siginfo_t *, void *)) next;
@@ -55,12 +55,21 @@ static struct {
 
 void rm_quiesce_set_mode(int mode)
 {
-	atomic_store(&quiesce.mode, mode);
+	atomic_store(&quiesce.mode, mode + 1);
+}
+
+void rm_quiesce_default_mode(int mode)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&quiesce.mode, &none, mode + 1);
 }
 
 int rm_quiesce_mode(void)
 {
-	return atomic_load(&quiesce.mode);
+	int mode = atomic_load(&quiesce.mode);
+
+	return mode ? mode - 1 : REMAP_QUIESCE_STOP;
 }
 
 extern void rm_sigreturn(void);
@@ -192,7 +201,8 @@ static void judge_deaf(struct rm_world *world, struct rm_slot *slot)
 	slot->state = RM_SLOT_DEAF;
 }
 
-static void send_stop(struct rm_world *world, unsigned int index, uint32_t generation)
+/* 0: it is on its way, or will be tried again, or the thread is gone. Else -errno: it is forbidden. */
+static int send_stop(struct rm_world *world, unsigned int index, uint32_t generation)
 {
 	struct rm_slot *slot = &world->slots[index];
 	siginfo_t info;
@@ -206,7 +216,8 @@ static void send_stop(struct rm_world *world, unsigned int index, uint32_t gener
 	info.si_value.sival_ptr = (void *)((uintptr_t)index << 32 | generation);
 	r = rm_sys_rt_tgsigqueueinfo(world->pid, slot->tid, RM_STOP_SIGNAL, &info);
 	/* -EAGAIN: the user's queue of signals is full (RLIMIT_SIGPENDING); those who obey empty it. */
-	slot->state = r == 0 ? RM_SLOT_SENT : r == -EAGAIN ? RM_SLOT_NEW : RM_SLOT_PASSED;
+	slot->state = r == 0 ? RM_SLOT_SENT : r == -ESRCH ? RM_SLOT_PASSED : RM_SLOT_NEW;
+	return r == -EAGAIN || r == -ESRCH ? 0 : (int)r;
 }
 
 /* One look at the list of threads, signalling who is new. The number of new ones, or -errno. */
@@ -227,10 +238,13 @@ static int signal_new_threads(
 		world->slots[world->nslots].tid = tid;
 		world->slots[world->nslots].deaf_looks = 0;
 		atomic_store(&world->slots[world->nslots].acked, 0);
+		r = 0;
 		if (known_deaf(world, tid))
 			world->slots[world->nslots].state = RM_SLOT_DEAF;
 		else
-			send_stop(world, world->nslots, generation);
+			r = send_stop(world, world->nslots, generation);
+		if (r)
+			break;
 		world->nslots++;
 		found++;
 	}
@@ -297,8 +311,8 @@ static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t de
 		for (unsigned int i = first; i < world->nslots; i++) {
 			struct rm_slot *slot = &world->slots[i];
 
-			if (slot->state == RM_SLOT_NEW)
-				send_stop(world, i, generation);
+			if (slot->state == RM_SLOT_NEW && send_stop(world, i, generation))
+				return -ETIME;
 			if (look_closely && !stands_still(slot, generation)) {
 				if (never_answers(world, slot->tid))
 					slot->state = RM_SLOT_PASSED;
@@ -370,7 +384,7 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 
 	if (world->depth++)
 		return 0;
-	if (atomic_load(&quiesce.mode) == REMAP_QUIESCE_CALLER)
+	if (rm_quiesce_mode() == REMAP_QUIESCE_CALLER)
 		goto stopped;
 	threads = rm_quiesce_count_threads();
 	if (threads == 1)

@@ -17,6 +17,8 @@
 #define RM_STOP_SIGNAL 33
 
 void rm_quiesce_set_mode(int mode);
+/* The mode unless one was set before. */
+void rm_quiesce_default_mode(int mode);
 int rm_quiesce_mode(void);
 
 /*

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 
 #include "emul/stats.h"
@@ -94,13 +95,30 @@ static bool goes_on(const greg_t *regs, enum timeout_kind kind, int arg)
 	return false;
 }
 
-/* The number that the instruction before the system call loads into %eax, or -1. */
-static int number_before(const uint8_t *after)
+/* The longest code that number_before() looks at: 41, b8 imm32, 8b 7c 24 imm8, 0f 05. */
+#define CODE_LEN 12
+
+/* The bytes before the return address. Where they begin on a page of their own, that page may not be readable. */
+static bool read_code(uintptr_t after, uint8_t code[CODE_LEN])
 {
-	const uint8_t *mov = after - 7;
+	struct iovec to = {code, CODE_LEN}, from = {(void *)(after - CODE_LEN), CODE_LEN};
+
+	if (after % 4096 >= CODE_LEN) {
+		memcpy(code, (const void *)(after - CODE_LEN), CODE_LEN);
+		return true;
+	}
+	return rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&to, 1, (long)&from, 1, 0) ==
+	       CODE_LEN;
+}
+
+/* The number that the instruction before the system call loads into %eax, or -1. */
+static int number_before(uintptr_t return_address)
+{
+	uint8_t code[CODE_LEN];
+	const uint8_t *after = code + CODE_LEN, *mov = after - 7;
 	int32_t nr;
 
-	if (after[-2] != 0x0f || after[-1] != 0x05)
+	if (!read_code(return_address, code) || after[-2] != 0x0f || after[-1] != 0x05)
 		return -1;
 	/* glibc's epoll_pwait and pselect put mov disp8(%rsp), %edi in between: 8b 7c 24 imm8 */
 	if (after[-6] == 0x8b && after[-5] == 0x7c && after[-4] == 0x24)
@@ -122,7 +140,7 @@ void rm_restart_wait(void *context)
 	/* SYSCALL leaves the return address in %rcx: this context stopped on its way out of one. */
 	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
 		return;
-	nr = number_before((const uint8_t *)regs[REG_RIP]);
+	nr = number_before((uintptr_t)regs[REG_RIP]);
 	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++) {
 		if (waits[i].nr != nr)
 			continue;

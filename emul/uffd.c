@@ -42,32 +42,35 @@ static int register_range(int fd, uint64_t mode, struct rm_range range)
 	return (int)rm_sys_ioctl(fd, UFFDIO_REGISTER, &reg);
 }
 
-static uint64_t features_of(int fd)
+/* What was asked for in UFFDIO_API: 0, or -errno if that can not be learned. */
+static int read_features(int fd, uint64_t *features)
 {
 	char path[64], text[512], *p;
-	uint64_t features = 0;
 	long info, got;
 
-	rm_format(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	rm_format(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
 	info = rm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
 	if (info < 0)
-		return 0;
+		return (int)info;
 	got = rm_sys_read((int)info, text, sizeof(text) - 1);
 	rm_sys_close((int)info);
-	if (got <= 0)
-		return 0;
+	if (got < 0)
+		return (int)got;
 	text[got] = '\0';
 	p = strstr(text, "API:");
 	p = p ? strchr(p + 4, ':') : NULL; /* behind "aa" */
-	for (p = p ? p + 1 : NULL; p && *p; p++) {
+	if (!p)
+		return -EIO;
+	*features = 0;
+	for (p++; *p; p++) {
 		unsigned int digit = *p >= '0' && *p <= '9'   ? (unsigned int)(*p - '0')
 				     : *p >= 'a' && *p <= 'f' ? (unsigned int)(*p - 'a') + 10
 							      : 16;
 		if (digit == 16)
 			break;
-		features = features << 4 | digit;
+		*features = *features << 4 | digit;
 	}
-	return features;
+	return 0;
 }
 
 static bool is_userfaultfd(int dir, int fd)
@@ -91,17 +94,18 @@ int rm_uffd_find(const struct rm_vma *vma, struct rm_range range, char *buf, siz
 		*uffd = (struct rm_uffd){.fd = -1};
 		return 0;
 	}
-	r = rm_numbers_open(&fds, "/proc/self/fd", buf, size);
+	r = rm_numbers_open(&fds, "/proc/thread-self/fd", buf, size);
 	if (r)
 		return r;
-	while ((r = rm_numbers_next(&fds, &fd)) > 0) {
-		if (!is_userfaultfd(fds.dir, fd) || register_range(fd, mode, range))
-			continue;
-		*uffd = (struct rm_uffd){fd, mode, features_of(fd)};
-		break;
-	}
+	while ((r = rm_numbers_next(&fds, &fd)) > 0)
+		if (is_userfaultfd(fds.dir, fd) && !register_range(fd, mode, range))
+			break;
 	rm_numbers_close(&fds);
-	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	uffd->fd = fd;
+	uffd->mode = mode;
+	return read_features(fd, &uffd->features);
 }
 
 int rm_uffd_arm(const struct rm_uffd *uffd, struct rm_range range)

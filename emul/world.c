@@ -83,6 +83,18 @@ static void unlock(struct rm_world *world)
 		rm_sys_futex_wake(&world->lock, 1);
 }
 
+/*
+ * Whether we are a child that runs in its parent's memory; asked when nobody has entered yet. kcmp is an optional part
+ * of kernels; without it such a child, if it comes first, is taken for the process itself.
+ */
+static bool shares_parents_memory(int pid)
+{
+	enum { KCMP_VM = 1 };
+	int parent = (int)rm_syscall(SYS_getppid, 0, 0, 0, 0, 0, 0);
+
+	return parent > 0 && !rm_syscall(SYS_kcmp, parent, pid, KCMP_VM, 0, 0, 0);
+}
+
 int rm_world_enter(struct rm_entry *entry)
 {
 	const uint64_t all = ALL_SIGNALS, all_but_stop = ALL_BUT_STOP;
@@ -97,7 +109,7 @@ int rm_world_enter(struct rm_entry *entry)
 	 * The lock word is shared with a vfork child, so its holder may be our parent, asleep until we exec: a
 	 * child of that kind does not even try. After a real fork pid reads 0 (wiped) and the first one sets it.
 	 */
-	if (world->pid && world->pid != pid) {
+	if (world->pid ? world->pid != pid : shares_parents_memory(pid)) {
 		rm_refuse("a vfork or CLONE_VM child can not stop its parent's threads");
 		return -EINVAL;
 	}

@@ -15,3 +15,5 @@ include tests/stress/local.mk
 include tests/tools/local.mk
 include tests/oracle/local.mk
 include tests/vm/local.mk
+include tests/unit/local.mk
+include tests/behave/local.mk
