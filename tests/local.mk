@@ -17,3 +17,21 @@ include tests/oracle/local.mk
 include tests/vm/local.mk
 include tests/unit/local.mk
 include tests/behave/local.mk
+
+# What needs root, huge pages or userfaultfd for all its cases: run as root, with none skipped for want of it.
+root_tests = $(behave_programs) $(unit_tests) $(fault_tests) $(remap_run_tests)
+check-root:
+	@test "$$(id -u)" = 0 || { echo 'check-root: only root can run this'; exit 1; }
+	@before=$$(cat /proc/sys/vm/nr_hugepages); \
+	test $$before -ge 16 || echo 16 >/proc/sys/vm/nr_hugepages; \
+	$(MAKE) check TESTS='$(root_tests)'; status=$$?; \
+	echo $$before >/proc/sys/vm/nr_hugepages; \
+	if grep -hiE '^SKIP.*(root|privilege|permi|capab|huge page)' $(root_tests:=.log) 2>/dev/null; then \
+		echo 'check-root: these were skipped for want of a privilege'; exit 1; \
+	fi; \
+	exit $$status
+
+# What an AddressSanitizer build can run: the programs that link the engine. The preload does not go with it.
+check-sanitized:
+	$(MAKE) check TESTS='$(unit_tests) $(fault_tests) $(remap_probe_tests)'
+.PHONY: check-root check-sanitized

@@ -3,7 +3,7 @@
  * The planner (emul/plan.c), a pure function: for a table of facts, requests, features and variants, exactly these
  * steps in exactly this order; what is refused, with which errno and reason; and the text of every step.
  *
- * Steps are written in short: "map:T=none" for RM_OP_MAP of the twin, S source, D destination, T twin, "move:S>D".
+ * Steps are written in short: "map:T=none" for RM_OP_MAP of the twin, S source, D destination, T twin, P scratch page, "move:S>D".
  * After the table, all combinations of attributes are planned and held against the rules that every plan obeys: it
  * fits, the window holds nothing that may fail for want of memory (variant twin first), what was disarmed is armed.
  * Needs nothing.
@@ -24,6 +24,9 @@
 #define RX (PROT_READ | PROT_EXEC)
 #define AC RM_VF_ACCOUNT
 
+#define LATE	  RM_VARIANT_TWIN_LATE
+#define DUPLICATE RM_VARIANT_DUPLICATE
+
 enum { NATIVE_ANON = 1, NATIVE_SHARED = 2, NATIVE_FILE = 4 };
 
 static const struct row {
@@ -34,14 +37,15 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, late, armed, target_armed;
+		bool policy, fixed, hint, armed, target_armed, plain_move;
+		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
 	} x;
 	int error;
 	const char *wanted; /* "strategy: steps", or part of the reason; NULL: no reason */
 } rows[] = {
-	/* --- private anonymous --- */
+	/* --- private anonymous, whole --- */
 	{"anon", RM_KIND_ANON, RW, AC, {NULL}, 0,
 		"twin: reserve:D map:T=none unlock:T protect:T=rw- stop verify:S move:S>D "
 		"move:T>S resume"},
@@ -54,13 +58,12 @@ static const struct row {
 		{.fixed = true, .target_armed = true}, 0,
 		"twin: reserve:D map:T=none unlock:T protect:T=rw- stop verify:S move:S>D "
 		"move:T>S resume"},
-	{"anon, fixed, late", RM_KIND_ANON, RW, AC, {.fixed = true, .late = true}, 0,
+	{"anon, fixed, late", RM_KIND_ANON, RW, AC, {.fixed = true, .variant = LATE}, 0,
 		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- resume"},
-	{"anon, late", RM_KIND_ANON, RW, AC, {.late = true}, 0,
+	{"anon, late", RM_KIND_ANON, RW, AC, {.variant = LATE}, 0,
 		"twin-late: reserve:D stop verify:S move:S>D map:S=none unlock:S protect:S=rw- "
 		"resume"},
-	{"anon, part of a mapping", RM_KIND_ANON, RW, AC,
-		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+	{"anon, the first part", RM_KIND_ANON, RW, AC, {.fixed = true, .end_off = 0x3000}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, not charged", RM_KIND_ANON, RW, RM_VF_NORESERVE, {.fixed = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
@@ -109,14 +112,14 @@ static const struct row {
 		"twin: map:T=none unlock:T protect:T=rw- advise:T=NOHUGEPAGE advise:T=RANDOM stop "
 		"verify:S move:S>D move:T>S resume"},
 	{"anon, advice and policy, late", RM_KIND_ANON, RO, AC | RM_VF_DONTDUMP,
-		{.fixed = true, .late = true, .policy = true, .name = "[anon:x]"}, 0,
+		{.fixed = true, .variant = LATE, .policy = true, .name = "[anon:x]"}, 0,
 		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- "
 		"protect:S=r-- advise:S=DONTDUMP bind:S name:S resume"},
 	{"anon, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING, {.fixed = true, .armed = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S disarm:S move:S>D move:T>S "
 		"arm:S resume"},
 	{"anon, armed, late", RM_KIND_ANON, RW, AC | RM_VF_UFFD_WP,
-		{.fixed = true, .armed = true, .late = true}, 0,
+		{.fixed = true, .armed = true, .variant = LATE}, 0,
 		"twin-late: stop verify:S disarm:S move:S>D map:S=none unlock:S protect:S=rw- "
 		"arm:S resume"},
 	{"anon, armed, other events", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
@@ -124,6 +127,38 @@ static const struct row {
 			.features = UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S disarm:S move:S>D move:T>S "
 		"arm:S resume"},
+	{"anon, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.fixed = true, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S told:S>D move:T>S arm:S "
+		"resume await"},
+	{"anon, EVENT_REMAP, late", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.fixed = true, .armed = true, .variant = LATE, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+		"twin-late: stop verify:S told:S>D map:S=none unlock:S protect:S=rw- arm:S resume "
+		"await"},
+	/* --- a part that does not begin with its mapping --- */
+	{"anon, the last part", RM_KIND_ANON, RW, AC, {.fixed = true, .start_off = -0x5000}, 0,
+		"grow: stop verify:S move:S>D grow:S resume"},
+	{"anon, the middle, anywhere", RM_KIND_ANON, RW, AC, {.start_off = -0x5000, .end_off = 0x3000}, 0,
+		"grow: reserve:D reserve:P stop verify:S move:S>D grow:S heal:S>P resume"},
+	{"anon, the middle, late: growing needs no twin", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .variant = LATE, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"grow: reserve:P stop verify:S move:S>D grow:S heal:S>P resume"},
+	{"anon, the last part, all attributes grow with it", RM_KIND_ANON, RO, AC | RM_VF_DONTFORK,
+		{.fixed = true, .start_off = -0x5000, .policy = true, .pkey = 1, .name = "[anon:x]"}, 0,
+		"grow: stop verify:S move:S>D grow:S resume"},
+	{"anon, the middle, locked: growing would populate", RM_KIND_ANON, RW, AC | RM_VF_LOCKED,
+		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, the middle, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.fixed = true, .start_off = -0x5000, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S told:S>D move:T>S arm:S "
+		"resume await"},
+	{"shared, the middle", RM_KIND_SHARED, RW, 0,
+		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"twin: dup:S>T stop verify:S move:S>D move:T>S resume"},
+	{"file, the middle, over an armed destination", RM_KIND_FILE, RX, 0,
+		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000, .target_armed = true}, 0,
+		"grow: reserve:D reserve:P stop verify:S move:S>D grow:S heal:S>P resume"},
 	/* --- private file --- */
 	{"file", RM_KIND_FILE, RW, AC, {.fixed = true, .name = "/lib/x"}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
@@ -133,28 +168,42 @@ static const struct row {
 	{"file, anon native", RM_KIND_FILE, RW, AC, {.fixed = true, .natives = NATIVE_ANON}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	/* --- shared --- */
-	{"shared", RM_KIND_SHARED, RW, 0, {NULL}, 0, "duplicate: dup:S>D empty:S"},
-	{"shared, fixed", RM_KIND_SHARED, RW, 0, {.fixed = true}, 0, "duplicate: dup:S>D empty:S"},
-	{"shared, hint", RM_KIND_SHARED, RW, 0, {.hint = true}, 0,
-		"duplicate: reserve:D dup:S>D empty:S"},
-	{"shared, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true}, 0,
-		"duplicate: unlock:S dup:S>D lock:D empty:S"},
-	{"shared, locked on fault", RM_KIND_SHARED, RW, RM_VF_LOCKED | RM_VF_LOCKONFAULT, {NULL}, 0,
-		"duplicate: unlock:S dup:S>D lock:D=onfault empty:S"},
-	{"shared, armed", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING, {.armed = true}, 0,
-		"duplicate: dup:S>D empty:S"},
-	{"shared, armed with EVENT_REMOVE", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
-		{.armed = true, .features = UFFD_FEATURE_EVENT_REMOVE}, 0,
-		"duplicate-stopped: stop verify:S disarm:S dup:S>D empty:S arm:S resume"},
-	{"shared, armed with EVENT_REMOVE, locked, hint", RM_KIND_SHARED, RW,
-		RM_VF_UFFD_MISSING | RM_VF_LOCKED,
-		{.armed = true, .hint = true, .features = UFFD_FEATURE_EVENT_REMOVE}, 0,
-		"duplicate-stopped: reserve:D stop verify:S disarm:S unlock:S dup:S>D lock:D "
-		"empty:S arm:S resume"},
+	{"shared", RM_KIND_SHARED, RW, 0, {NULL}, 0,
+		"twin: reserve:D dup:S>T stop verify:S move:S>D move:T>S resume"},
+	{"shared, fixed", RM_KIND_SHARED, RW, 0, {.fixed = true}, 0,
+		"twin: dup:S>T stop verify:S move:S>D move:T>S resume"},
 	{"shared: advice, key and policy come with the second view", RM_KIND_SHARED, RO,
-		RM_VF_DONTFORK | RM_VF_RANDOM, {.pkey = 2}, 0, "duplicate: dup:S>D empty:S"},
+		RM_VF_DONTFORK | RM_VF_RANDOM, {.fixed = true, .pkey = 2, .policy = true}, 0,
+		"twin: dup:S>T stop verify:S move:S>D move:T>S resume"},
+	{"shared, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true}, 0,
+		"twin: dup:S>T unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
+	{"shared, late", RM_KIND_SHARED, RW, 0, {.fixed = true, .variant = LATE}, 0,
+		"twin-late: stop verify:S move:S>D dup:D>S resume"},
+	{"shared, locked, late", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true, .variant = LATE}, 0,
+		"twin-late: stop verify:S unlock:S move:S>D dup:D>S lock:D resume"},
+	{"shared, locked on fault, late", RM_KIND_SHARED, RW, RM_VF_LOCKED | RM_VF_LOCKONFAULT,
+		{.fixed = true, .variant = LATE}, 0,
+		"twin-late: stop verify:S unlock:S move:S>D dup:D>S lock:D=onfault resume"},
+	{"shared, armed", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING, {.fixed = true, .armed = true}, 0,
+		"twin: dup:S>T stop verify:S disarm:S move:S>D move:T>S arm:S resume"},
+	{"shared, EVENT_REMAP: its twin is made disarmed", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
+		{.fixed = true, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+		"twin: stop verify:S disarm:S dup:S>T arm:S told:S>D move:T>S arm:S resume await"},
+	{"shared, nobody can be stopped", RM_KIND_SHARED, RW, 0, {.variant = DUPLICATE}, 0,
+		"duplicate: dup:S>D empty:S"},
+	{"shared, nobody can be stopped, fixed", RM_KIND_SHARED, RW, 0,
+		{.fixed = true, .variant = DUPLICATE}, 0, "duplicate: dup:S>D empty:S"},
+	{"shared, nobody can be stopped, hint", RM_KIND_SHARED, RW, 0,
+		{.hint = true, .variant = DUPLICATE}, 0, "duplicate: reserve:D dup:S>D empty:S"},
+	{"shared, nobody can be stopped, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED,
+		{.fixed = true, .variant = DUPLICATE}, 0, "duplicate: unlock:S dup:S>D lock:D empty:S"},
+	{"shared, nobody can be stopped, locked on fault", RM_KIND_SHARED, RW,
+		RM_VF_LOCKED | RM_VF_LOCKONFAULT, {.variant = DUPLICATE}, 0,
+		"duplicate: unlock:S dup:S>D lock:D=onfault empty:S"},
 	/* --- native --- */
 	{"anon, native", RM_KIND_ANON, RW, AC, {.natives = NATIVE_ANON}, 0, "native: native:S>D"},
+	{"anon, native, the middle", RM_KIND_ANON, RW, AC,
+		{.natives = NATIVE_ANON, .start_off = -0x5000, .end_off = 0x3000}, 0, "native: native:S>D"},
 	{"anon, the others native", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .natives = NATIVE_SHARED | NATIVE_FILE}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
@@ -163,6 +212,15 @@ static const struct row {
 	{"anon, native, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 		{.natives = NATIVE_ANON, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
 		"native: native:S>D"},
+	/* one mapping's part of a move without DONTUNMAP is the kernel's, whatever it is */
+	{"anon, moved only", RM_KIND_ANON, RW, AC, {.plain_move = true, .fixed = true}, 0,
+		"native: native:S>D"},
+	{"special, moved only", RM_KIND_SPECIAL, RO, RM_VF_DONTEXPAND,
+		{.plain_move = true, .fixed = true}, 0, "native: native:S>D"},
+	{"memory tags, moved only", RM_KIND_ANON, RW, AC | RM_VF_MTE,
+		{.plain_move = true, .fixed = true}, 0, "native: native:S>D"},
+	{"sealed, moved only", RM_KIND_ANON, RW, AC | RM_VF_SEALED,
+		{.plain_move = true, .fixed = true}, -EPERM, NULL},
 	/* --- refused as every kernel does, whatever is native --- */
 	{"hugetlb", RM_KIND_HUGETLB, RW, RM_VF_HUGETLB | RM_VF_DONTEXPAND, {NULL}, -EINVAL, NULL},
 	{"hugetlb, all native", RM_KIND_HUGETLB, RW, RM_VF_HUGETLB, {.natives = 7}, -EINVAL, NULL},
@@ -178,11 +236,9 @@ static const struct row {
 	{"begins above the source", RM_KIND_ANON, RW, AC | RM_VF_SEALED, {.start_off = 0x1000},
 		-EFAULT, NULL},
 	/* --- refused by libremap --- */
-	{"EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
-		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, -EINVAL, "EVENT_REMAP"},
-	{"EVENT_REMAP, shared", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
-		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE},
-		-EINVAL, "EVENT_REMAP"},
+	{"EVENT_REMAP and EVENT_UNMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_UNMAP},
+		-EINVAL, "EVENT_REMAP and EVENT_UNMAP"},
 	{"somebody else's userfaultfd", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 		{.uffd_error = -ENOENT}, -EINVAL, "only another process"},
 	{"nobody knows whose userfaultfd", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
@@ -191,8 +247,8 @@ static const struct row {
 	{"memory tags", RM_KIND_ANON, RW, AC | RM_VF_MTE, {NULL}, -EINVAL, "memory tags"},
 	{"memory tags, native", RM_KIND_ANON, RW, AC | RM_VF_MTE, {.natives = 1}, 0,
 		"native: native:S>D"},
-	{"sealed and EVENT_REMAP: the kernel's answer", RM_KIND_ANON, RW, RM_VF_SEALED,
-		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, -EPERM, NULL},
+	{"sealed and memory tags: the kernel's answer", RM_KIND_ANON, RW, RM_VF_SEALED | RM_VF_MTE,
+		{NULL}, -EPERM, NULL},
 };
 
 static void set_up(const struct row *row, struct rm_facts *facts, struct rm_request *piece,
@@ -217,7 +273,8 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->target_armed = row->x.target_armed;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
-	piece->flags = RM_MAYMOVE | RM_DONTUNMAP | (row->x.fixed ? RM_FIXED : 0);
+	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) | (row->x.fixed ? RM_FIXED : 0);
+	memset(features, 0, sizeof(*features));
 	features->native_anon = row->x.natives & NATIVE_ANON;
 	features->native_shared = row->x.natives & NATIVE_SHARED;
 	features->native_file = row->x.natives & NATIVE_FILE;
@@ -227,10 +284,16 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 /* The plan in the short form. */
 static void write_short(const struct rm_plan *plan, char *out, size_t size)
 {
-	static const char *const names[] = {"native", "reserve", "map", "unlock", "lock", "protect",
-		"advise", "bind", "name", "stop", "verify", "disarm", "move", "arm", "resume", "dup",
-		"empty"};
-	static const char places[] = "-SDT";
+	static const char *const names[] = {[RM_OP_NATIVE] = "native", [RM_OP_RESERVE] = "reserve",
+		[RM_OP_MAP] = "map", [RM_OP_UNLOCK] = "unlock", [RM_OP_LOCK] = "lock",
+		[RM_OP_PROTECT] = "protect", [RM_OP_ADVISE] = "advise", [RM_OP_BIND] = "bind",
+		[RM_OP_NAME] = "name", [RM_OP_STOP] = "stop", [RM_OP_VERIFY] = "verify",
+		[RM_OP_DISARM] = "disarm", [RM_OP_MOVE] = "move", [RM_OP_MOVE_TOLD] = "told",
+		[RM_OP_ARM] = "arm", [RM_OP_GROW] = "grow", [RM_OP_HEAL] = "heal",
+		[RM_OP_RESUME] = "resume", [RM_OP_AWAIT] = "await", [RM_OP_DUPLICATE] = "dup",
+		[RM_OP_EMPTY] = "empty"};
+	static const char places[] = {[RM_NOWHERE] = '-', [RM_SOURCE] = 'S', [RM_TARGET] = 'D',
+		[RM_TWIN] = 'T', [RM_SCRATCH] = 'P'};
 	size_t at = (size_t)snprintf(out, size, "%s:", plan->strategy);
 
 	for (unsigned int i = 0; i < plan->nsteps; i++) {
@@ -271,8 +334,7 @@ static void exactly_these_steps(void **state)
 
 		set_up(row, &facts, &piece, &features);
 		memset(&plan, 0xa5, sizeof(plan));
-		rm_plan_build(&piece, &facts, &features,
-			row->x.late ? RM_VARIANT_TWIN_LATE : RM_VARIANT_TWIN_FIRST, &plan);
+		rm_plan_build(&piece, &facts, &features, row->x.variant, &plan);
 		print_message("# %s\n", row->what);
 		assert_int_equal(plan.error, row->error);
 		if (!row->error) {
