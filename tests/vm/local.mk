@@ -9,9 +9,13 @@ stage: all $(check_PROGRAMS) $(noinst_PROGRAMS)
 	$(SHELL) $(srcdir)/tests/vm/stage '$(abs_top_builddir)' '$(abs_top_srcdir)' '$(STAGE)' \
 		$(check_PROGRAMS) $(noinst_PROGRAMS)
 
+# The same without the tests, for ./dev run.
+stage-demo: all
+	$(SHELL) $(srcdir)/tests/vm/stage '$(abs_top_builddir)' '$(abs_top_srcdir)' '$(STAGE)' $(noinst_PROGRAMS)
+
 VM_KERNELS = 5.10 6.1 6.12 7.2
 check-vm: all $(check_PROGRAMS) $(noinst_PROGRAMS)
 	rm -rf vm-stage && mkdir vm-stage
 	$(MAKE) -s stage STAGE='$(abs_builddir)/vm-stage'
 	$(srcdir)/tests/vm/check-vm --staging vm-stage --kernels '$(VM_KERNELS)' $(VM_FLAGS)
-.PHONY: stage check-vm
+.PHONY: stage stage-demo check-vm
