@@ -108,24 +108,26 @@ compare_config() { # configuration command...
 		--sequences "$((sequences * 4))" -- "$@"
 }
 
-# This kernel, preloaded, against what 6.18 answered; scenarios that are open for such a kernel may differ.
-against_recordings() {
-	if ! "$run" -- "$(tap_program remap-probe)" --require native --feature dontunmap-anon; then
+# This kernel, under remap-run with the given options, against what 6.18 answered; scenarios that are open for such a kernel
+# may differ.
+against_recordings() { # options...
+	probe=$(tap_program remap-probe)
+	if ! "$run" "$@" -- "$probe" --require native --feature dontunmap-anon; then
 		opened=$(open_scenarios emulate)
-	elif ! "$run" -- "$(tap_program remap-probe)" --require native --feature dontunmap-shared; then
+	elif ! "$run" "$@" -- "$probe" --require native --feature dontunmap-shared; then
 		opened=$(open_scenarios pretend-5.10)
 	else
 		opened=
 	fi
 	for recording in "$data"/recordings/portable-*.txt; do
-		"$run" -- "$oracle" --excused "$data/excused" --against "$recording" >"$out" 2>&1
+		"$run" "$@" -- "$oracle" --excused "$data/excused" --against "$recording" >"$out" 2>&1
 		status=$?
 		sed -n 's/^differs/# differs/p; s/^against/# against/p' "$out"
 		unexpected=$(sed -nE 's/^differs: (scenario|sequence) ([^ :]*).*/\2/p' "$out" | while read -r name; do
 			echo "$opened" | grep -q "^$name " || echo "$name"
 		done)
 		[ "$status" -eq 0 ] || { [ "$status" -eq 1 ] && [ -z "$unexpected" ]; }
-		tap_ok $? "preloaded here, as 6.18 recorded: ${recording##*/}"
+		tap_ok $? "here, remap-run $*, as 6.18 recorded: ${recording##*/}"
 	done
 }
 
@@ -138,7 +140,7 @@ for config in ${RM_CONFIGS:-emulate pretend-4.14 pretend-5.4 pretend-5.10 preten
 	native)
 		continue
 		;;
-	real) ;;
+	real | real-emulate) ;;
 	*)
 		if [ $recent = no ]; then
 			tap_skip "this kernel lacks a part of 6.18's mremap" "$config"
@@ -152,6 +154,7 @@ for config in ${RM_CONFIGS:-emulate pretend-4.14 pretend-5.4 pretend-5.10 preten
 	fi
 	case $config in
 	real) against_recordings ;;
+	real-emulate) against_recordings --emulate ;;
 	emulate) compare_config emulate "$run" --emulate -- ;;
 	pretend-*) compare_config "$config" "$run" --pretend "${config#pretend-}" -- ;;
 	esac

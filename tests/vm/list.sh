@@ -13,6 +13,8 @@ line()
 
 line probe 60 './remap-run -- ./remap-probe --require emulated'
 line oracle 600 'sh tests/oracle/oracle.t'
+line oracle-emulate 600 'RM_CONFIGS=real-emulate sh tests/oracle/oracle.t'
+line stress-emulate 900 'RM_CONFIGS=emulate STRESS_MOVES=60 sh tests/stress/stress.t'
 line stress 600 'STRESS_MOVES=100 sh tests/stress/stress.t'
 for program in "$root"/tests/behave/*.behave; do
 	[ -x "$program" ] || continue
