@@ -208,13 +208,10 @@ static long emulate(struct rm_request *request)
 	return r;
 }
 
-/* 0, or -EFAULT: mincore fails with ENOMEM where nothing is mapped, and does nothing else. */
+/* 0, or -EFAULT. Asynchronous msync has done nothing since 2.6.19 but fail with ENOMEM where nothing is mapped. */
 static int is_mapped(uintptr_t addr)
 {
-	unsigned char resident;
-
-	return rm_syscall(SYS_mincore, (long)addr, 1, (long)&resident, 0, 0, 0) == -ENOMEM ? -EFAULT
-											   : 0;
+	return rm_syscall(SYS_msync, (long)addr, 1, MS_ASYNC, 0, 0, 0) == -ENOMEM ? -EFAULT : 0;
 }
 
 /* A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the kernel is asked. */

@@ -251,6 +251,10 @@ static int do_step(struct exec *x, const struct rm_step *step)
 		return do_lock(x, step->place, step->arg);
 	case RM_OP_PROTECT:
 		return do_protect(x, step);
+	case RM_OP_CHARGE:
+		/* RLIMIT_DATA does not count what is not writable, and the source need not be */
+		(void)rm_sys_mprotect(r.start, r.len, step->arg);
+		return 0;
 	case RM_OP_ADVISE:
 		return (int)rm_sys_madvise(r.start, r.len, step->arg);
 	case RM_OP_BIND:
@@ -340,7 +344,7 @@ static int undo_step(struct exec *x, const struct rm_step *step)
 		x->stopped = false;
 		return 0;
 	case RM_OP_DISARM:
-		return rm_uffd_arm(&x->facts->uffd, range_at(x, RM_SOURCE));
+		return rm_uffd_arm(&x->facts->uffd, range_at(x, step->place));
 	case RM_OP_MOVE:
 		return undo_move(x, step);
 	case RM_OP_MOVE_TOLD:

@@ -62,7 +62,9 @@ int rm_facts_collect(
 	int r;
 
 	facts->target_armed = false;
-	r = rm_maps_open(maps, true);
+	r = rm_maps_open(maps, true,
+		fixed && request->target < request->source.start ? request->target
+								 : request->source.start);
 	if (r)
 		return r;
 	while ((r = rm_maps_next(maps, &vma)) > 0) {

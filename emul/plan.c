@@ -107,7 +107,8 @@ static void add_private_twin(
 		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	if ((vma->vmflags & RM_VF_ACCOUNT) && !(prot & PROT_WRITE)) {
 		prot = PROT_READ | PROT_WRITE;
-		add(plan, RM_OP_PROTECT, place, RM_NOWHERE, prot);
+		add(plan, vma->prot & PROT_WRITE ? RM_OP_PROTECT : RM_OP_CHARGE, place, RM_NOWHERE,
+			prot);
 	}
 	if (prot != vma->prot || vma->pkey)
 		add(plan, RM_OP_PROTECT, place, RM_NOWHERE, vma->prot);
@@ -167,10 +168,16 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	if (relock)
 		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
 	add(plan, told ? RM_OP_MOVE_TOLD : RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
-	if (late)
+	/* The destination of a move that was told of is armed: its second view would be another event. */
+	if (told && late && facts->kind == RM_KIND_SHARED) {
+		add(plan, RM_OP_DISARM, RM_TARGET, RM_NOWHERE, 0);
 		add_twin(plan, facts, RM_SOURCE);
-	else
+		add(plan, RM_OP_ARM, RM_TARGET, RM_NOWHERE, 0);
+	} else if (late) {
+		add_twin(plan, facts, RM_SOURCE);
+	} else {
 		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, 0);
+	}
 	if (relock)
 		add_lock(plan, facts);
 	if (armed)
@@ -328,6 +335,9 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(buf, size, "mprotect the %s to %s%s%s", place,
 			step->arg & PROT_READ ? "r" : "-", step->arg & PROT_WRITE ? "w" : "-",
 			step->arg & PROT_EXEC ? "x" : "-");
+	case RM_OP_CHARGE:
+		return rm_format(buf, size,
+			"mprotect the %s to rw- for a moment, so that it is charged", place);
 	case RM_OP_ADVISE:
 		return rm_format(
 			buf, size, "madvise the %s MADV_%s", place, advice_name(step->arg));

@@ -26,13 +26,14 @@ enum rm_op {
 	RM_OP_UNLOCK,  /* munlock */
 	RM_OP_LOCK,    /* mlock, or mlock2 ONFAULT: arg */
 	RM_OP_PROTECT, /* arg = PROT_ */
-	RM_OP_ADVISE,  /* arg = MADV_ */
-	RM_OP_BIND,    /* the source's NUMA policy */
-	RM_OP_NAME,    /* the source's anonymous name */
-	RM_OP_STOP,    /* other threads stand still from here: the window opens */
-	RM_OP_VERIFY,  /* the source is still what the facts say */
-	RM_OP_DISARM,  /* the program's userfaultfd lets go of the source */
-	RM_OP_MOVE,    /* page tables go from place to other */
+	RM_OP_CHARGE, /* made writable for a moment, so that it is charged; not to succeed is no harm */
+	RM_OP_ADVISE,	 /* arg = MADV_ */
+	RM_OP_BIND,	 /* the source's NUMA policy */
+	RM_OP_NAME,	 /* the source's anonymous name */
+	RM_OP_STOP,	 /* other threads stand still from here: the window opens */
+	RM_OP_VERIFY,	 /* the source is still what the facts say */
+	RM_OP_DISARM,	 /* the program's userfaultfd lets go of the source */
+	RM_OP_MOVE,	 /* page tables go from place to other */
 	RM_OP_MOVE_TOLD, /* the same, and the program's monitor is told: REMAP event */
 	RM_OP_ARM,	 /* and watches it again */
 	RM_OP_GROW,	 /* the mapping that ends at the hole grows over it */

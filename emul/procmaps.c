@@ -147,7 +147,7 @@ void rm_maps_parse_detail(const char *line, size_t len, struct rm_vma *vma)
 	}
 }
 
-int rm_maps_open(struct rm_maps *maps, bool smaps)
+int rm_maps_open(struct rm_maps *maps, bool smaps, uintptr_t interest)
 {
 	long fd = rm_sys_open(smaps ? "/proc/thread-self/smaps" : "/proc/thread-self/maps",
 		O_RDONLY | O_CLOEXEC, 0);
@@ -156,6 +156,7 @@ int rm_maps_open(struct rm_maps *maps, bool smaps)
 		return (int)fd;
 	maps->fd = (int)fd;
 	maps->smaps = smaps;
+	maps->interest = interest;
 	maps->eof = false;
 	maps->begin = maps->end = 0;
 	return 0;
@@ -227,7 +228,8 @@ int rm_maps_next(struct rm_maps *maps, struct rm_vma *vma)
 		line = maps->buf + maps->begin;
 		if (!len || line[0] < 'A' || line[0] > 'Z')
 			break;
-		rm_maps_parse_detail(line, (size_t)len, vma);
+		if (vma->end > maps->interest)
+			rm_maps_parse_detail(line, (size_t)len, vma);
 		skip_line(maps, len);
 	}
 	return 1;
@@ -236,7 +238,7 @@ int rm_maps_next(struct rm_maps *maps, struct rm_vma *vma)
 int rm_maps_find(struct rm_maps *maps, bool smaps, uintptr_t addr, struct rm_vma *vma)
 {
 	struct rm_vma candidate;
-	int r = rm_maps_open(maps, smaps);
+	int r = rm_maps_open(maps, smaps, addr);
 
 	if (r)
 		return r;

@@ -58,11 +58,14 @@ struct rm_maps {
 	int fd;
 	bool smaps;
 	bool eof;
+	uintptr_t
+		interest; /* smaps details of mappings that end at or below this are not looked at */
 	size_t begin, end; /* what of buf is still to be parsed */
 	char buf[16384];
 };
 
-int __must_check rm_maps_open(struct rm_maps *maps, bool smaps);
+/* interest: the lowest address of which anything but bounds matters; 0 for all. */
+int __must_check rm_maps_open(struct rm_maps *maps, bool smaps, uintptr_t interest);
 /* 1: *vma is the next mapping in address order; 0: no more; -errno. */
 int __must_check rm_maps_next(struct rm_maps *maps, struct rm_vma *vma);
 void rm_maps_close(struct rm_maps *maps);

@@ -83,36 +83,72 @@ static uintptr_t context_stack(const ucontext_t *context)
 #endif
 }
 
+static bool is_ours(const siginfo_t *info)
+{
+	return info->si_code == SI_QUEUE && info->si_uid == OUR_MARK;
+}
+
+/* Stands still for the stop that the signal is of, unless that was taken back, or is over: everybody is running then. */
+static void obey(struct rm_world *world, const siginfo_t *info, const ucontext_t *context)
+{
+	uintptr_t cookie = (uintptr_t)info->si_value.sival_ptr;
+	uint32_t generation = (uint32_t)cookie, index = (uint32_t)(cookie >> 32);
+	char on_stack;
+
+	if (atomic_load(&world->generation) != generation || index >= RM_SLOTS)
+		return;
+	if (rm_range_holds(world->range, context_stack(context)) ||
+		rm_range_holds(world->range, (uintptr_t)&on_stack))
+		atomic_fetch_add(&world->trouble, 1);
+	atomic_store(&world->slots[index].acked, generation);
+	atomic_fetch_add(&world->arrivals, 1);
+	rm_sys_futex_wake(&world->arrivals, 1);
+	while (atomic_load(&world->generation) == generation)
+		rm_sys_futex_wait(&world->generation, generation, NULL);
+}
+
+/* The next stop's signal, if it is there already: taken here, a second handler's return would spoil the restart. */
+static bool next_stop(siginfo_t *info)
+{
+	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
+	const struct timespec now = {0, 0};
+
+	return rm_syscall(SYS_rt_sigtimedwait, (long)&stop, (long)info, (long)&now, sizeof(stop), 0,
+		       0) == RM_STOP_SIGNAL;
+}
+
+static void pass_on(int sig, siginfo_t *info, void *context)
+{
+	void (*next)(int, siginfo_t *, void *) = atomic_load(&quiesce.next);
+
+	if (next)
+		next(sig, info, context);
+}
+
 static void on_stop(int sig, siginfo_t *info, void *context)
 {
 	struct rm_world *world = atomic_load(&quiesce.world);
-	uintptr_t cookie = (uintptr_t)info->si_value.sival_ptr;
-	uint32_t generation = (uint32_t)cookie, index = (uint32_t)(cookie >> 32);
 	_Atomic int *inside;
-	char on_stack;
+	siginfo_t another;
+	bool leave;
 
-	if (info->si_code != SI_QUEUE || info->si_uid != OUR_MARK || !world) {
-		void (*next)(int, siginfo_t *, void *) = atomic_load(&quiesce.next);
-
-		if (next)
-			next(sig, info, context);
+	if (!is_ours(info) || !world) {
+		pass_on(sig, info, context);
 		return;
 	}
+	context = rm_restart_was_leaving(context);
 	inside = &world->inside[(unsigned int)rm_sys_gettid() % RM_INSIDE];
 	atomic_store(inside, rm_sys_gettid());
-	/* Else it is the signal of a stop that was taken back, or was over before we came: everybody is running. */
-	if (atomic_load(&world->generation) == generation && index < RM_SLOTS) {
-		if (rm_range_holds(world->range, context_stack(context)) ||
-			rm_range_holds(world->range, (uintptr_t)&on_stack))
-			atomic_fetch_add(&world->trouble, 1);
-		atomic_store(&world->slots[index].acked, generation);
-		atomic_fetch_add(&world->arrivals, 1);
-		rm_sys_futex_wake(&world->arrivals, 1);
-		while (atomic_load(&world->generation) == generation)
-			rm_sys_futex_wait(&world->generation, generation, NULL);
+	obey(world, info, context);
+	while ((leave = rm_restart_wait(context)) && next_stop(&another)) {
+		if (is_ours(&another))
+			obey(world, &another, context);
+		else
+			pass_on(sig, &another, context);
 	}
-	rm_restart_wait(context);
 	atomic_store(inside, 0);
+	if (leave)
+		rm_restart_leave(context);
 }
 
 int rm_quiesce_prepare(void)

@@ -8,10 +8,16 @@
  * returned with EINTR, it is set back onto the system call instruction with the number in place: the arguments are
  * still in their registers, and the wait begins again when our handler returns.
  *
- * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one that the kernel
- * has updated in memory with the time that remains. A relative timeout that is kept in a register (poll, epoll_wait) or
- * whose remainder nobody asked for (usleep) is left as it is: EINTR, documented in remap(7). Likewise when a signal of
- * the program is waiting to be delivered: then EINTR is what the program is due.
+ * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one that the kernel has
+ * updated in memory with the time that remains. For poll, sleeps and relative futex waits the kernel itself has kept what
+ * remains, in the thread's restart block, for restart_syscall(2); but the return from a signal handler makes it
+ * forget. So those contexts are gone back to without that return: mask, registers and floating point state
+ * are put back here, and restart_syscall is what the program's own system call instruction then executes. Should a handler
+ * of the program run in between, its return clears the restart block, and the answer is EINTR, as it must be.
+ *
+ * What has a relative timeout in a register and no restart block (epoll_wait, semtimedop, sigtimedwait) is left as it is:
+ * EINTR, documented in remap(7). Likewise when a signal of the program is waiting to be delivered: then EINTR is what
+ * the program is due.
  *
  * x86-64: the number is known if the instruction before the system call loads it (mov $nr, %eax), as in every wait
  * of glibc and musl. arm64 has overwritten the first argument by then: nothing is restarted there.
@@ -26,6 +32,7 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
+#include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 
@@ -35,11 +42,11 @@
 enum timeout_kind {
 	TIMEOUT_NONE,	 /* waits until something happens */
 	TIMEOUT_MS,	 /* milliseconds in a register: only "forever" goes on */
+	TIMEOUT_BLOCK,	 /* kept in the restart block */
 	TIMEOUT_POINTER, /* pointer to a relative time that is not updated: only NULL goes on */
 	TIMEOUT_UPDATED, /* the kernel leaves the remaining time there */
-	TIMEOUT_REMAINDER, /* argument arg is the time, arg + 1 where the remainder goes: the same place */
-	TIMEOUT_CLOCK, /* clock_nanosleep: absolute, or as above */
-	TIMEOUT_FUTEX, /* FUTEX_WAIT_BITSET: absolute */
+	TIMEOUT_CLOCK,	 /* clock_nanosleep: absolute, or in the restart block */
+	TIMEOUT_FUTEX,	 /* FUTEX_WAIT_BITSET: absolute; FUTEX_WAIT: in the restart block */
 };
 
 static const struct {
@@ -47,14 +54,14 @@ static const struct {
 	enum timeout_kind kind;
 	int arg;
 } waits[] = {
-	{SYS_poll, TIMEOUT_MS, 3},
+	{SYS_poll, TIMEOUT_BLOCK, 0},
 	{SYS_epoll_wait, TIMEOUT_MS, 4},
 	{SYS_epoll_pwait, TIMEOUT_MS, 4},
 	{SYS_select, TIMEOUT_UPDATED, 5},
 	{SYS_pselect6, TIMEOUT_UPDATED, 5},
 	{SYS_ppoll, TIMEOUT_UPDATED, 3},
-	{SYS_nanosleep, TIMEOUT_REMAINDER, 1},
-	{SYS_clock_nanosleep, TIMEOUT_CLOCK, 3},
+	{SYS_nanosleep, TIMEOUT_BLOCK, 0},
+	{SYS_clock_nanosleep, TIMEOUT_CLOCK, 0},
 	{SYS_futex, TIMEOUT_FUTEX, 0},
 	{SYS_rt_sigtimedwait, TIMEOUT_POINTER, 3},
 	{SYS_rt_sigsuspend, TIMEOUT_NONE, 0},
@@ -73,26 +80,32 @@ static uint64_t argument(const greg_t *regs, int arg)
 	return (uint64_t)regs[where[arg - 1]];
 }
 
-static bool goes_on(const greg_t *regs, enum timeout_kind kind, int arg)
+enum way { WAY_NONE, WAY_AGAIN, WAY_BLOCK };
+
+/* Whether the wait can go on, and how: by beginning again, or from the restart block. */
+static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
 {
 	switch (kind) {
 	case TIMEOUT_NONE:
 	case TIMEOUT_UPDATED:
-		return true;
+		return WAY_AGAIN;
 	case TIMEOUT_MS:
-		return (int32_t)argument(regs, arg) < 0;
+		return (int32_t)argument(regs, arg) < 0 ? WAY_AGAIN : WAY_NONE;
 	case TIMEOUT_POINTER:
-		return !argument(regs, arg);
+		return argument(regs, arg) ? WAY_NONE : WAY_AGAIN;
+	case TIMEOUT_BLOCK:
+		return WAY_BLOCK;
 	case TIMEOUT_CLOCK:
-		if (argument(regs, 2) & TIMER_ABSTIME)
-			return true;
-		/* fall through */
-	case TIMEOUT_REMAINDER:
-		return argument(regs, arg) == argument(regs, arg + 1);
+		return argument(regs, 2) & TIMER_ABSTIME ? WAY_AGAIN : WAY_BLOCK;
 	case TIMEOUT_FUTEX:
-		return (argument(regs, 2) & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+		switch (argument(regs, 2) & FUTEX_CMD_MASK) {
+		case FUTEX_WAIT_BITSET:
+			return WAY_AGAIN;
+		case FUTEX_WAIT:
+			return WAY_BLOCK;
+		}
 	}
-	return false;
+	return WAY_NONE;
 }
 
 /* The longest code that number_before() looks at: 41, b8 imm32, 8b 7c 24 imm8, 0f 05. */
@@ -130,38 +143,102 @@ static int number_before(uintptr_t return_address)
 	return nr;
 }
 
-void rm_restart_wait(void *context)
+void rm_leave_handler(const ucontext_t *context, const void *fpstate, uint64_t xfeatures,
+	uintptr_t pc, long nr) __attribute__((noreturn));
+extern const char rm_leave_begin[], rm_leave_end[];
+
+/* What stub.S counts on. */
+_Static_assert(offsetof(ucontext_t, uc_mcontext.gregs) == 40, "struct ucontext");
+_Static_assert(offsetof(ucontext_t, uc_sigmask) == 296, "struct ucontext");
+_Static_assert(REG_R8 == 0 && REG_RDI == 8 && REG_RSP == 15 && REG_EFL == 17, "struct ucontext");
+
+static bool has_shadow_stack(void)
+{
+	uint64_t ssp = 0;
+
+	__asm__("rdsspq %0" : "+r"(ssp)); /* does nothing where there is none */
+	return ssp;
+}
+
+/* Whether rm_restart_leave can do without sigreturn, which alone restores shadow stacks and SS_AUTODISARM stacks. */
+static bool can_leave(const ucontext_t *uc)
+{
+	return uc->uc_mcontext.fpregs && !has_shadow_stack() &&
+	       !((unsigned int)uc->uc_stack.ss_flags & (1U << 31));
+}
+
+bool rm_restart_wait(void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
 	uint64_t pending = 0, blocked;
+	enum way way = WAY_NONE;
 	int nr;
 
 	/* SYSCALL leaves the return address in %rcx: this context stopped on its way out of one. */
 	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
-		return;
+		return false;
 	nr = number_before((uintptr_t)regs[REG_RIP]);
-	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++) {
-		if (waits[i].nr != nr)
-			continue;
-		if (!goes_on(regs, waits[i].kind, waits[i].arg))
-			return;
-		memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
-		rm_sys_rt_sigpending(&pending);
-		if (pending & ~blocked & ~(1ULL << 32))
-			return;
-		regs[REG_RAX] = nr;
-		regs[REG_RIP] -= 2;
-		rm_stat_add(RM_STAT_RESTARTED, 1);
-		return;
-	}
+	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++)
+		if (waits[i].nr == nr)
+			way = way_on(regs, waits[i].kind, waits[i].arg);
+	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
+	rm_sys_rt_sigpending(&pending);
+	if (way == WAY_NONE || (pending & ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1))))
+		return false;
+	if (way == WAY_BLOCK)
+		return can_leave(uc);
+	regs[REG_RAX] = nr;
+	regs[REG_RIP] -= 2;
+	rm_stat_add(RM_STAT_RESTARTED, 1);
+	return false;
+}
+
+void rm_restart_leave(void *context)
+{
+	enum { SOFTWARE_BYTES = 464, XSTATE_MAGIC = 0x46505853 };
+	const ucontext_t *uc = context;
+	const char *fpstate = (const char *)uc->uc_mcontext.fpregs;
+	const greg_t *regs = uc->uc_mcontext.gregs;
+	struct {
+		uint32_t magic, extended_size;
+		uint64_t xfeatures;
+	} software;
+
+	memcpy(&software, fpstate + SOFTWARE_BYTES, sizeof(software));
+	rm_stat_add(RM_STAT_RESTARTED, 1);
+	/* It opens the mask: from there on a signal of the program finds us as it would find the context itself. */
+	rm_leave_handler(uc, fpstate, software.magic == XSTATE_MAGIC ? software.xfeatures : 0,
+		(uintptr_t)regs[REG_RIP] - 2, SYS_restart_syscall);
+}
+
+void *rm_restart_was_leaving(void *context)
+{
+	const ucontext_t *uc = context;
+	const uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+
+	return pc >= (uintptr_t)rm_leave_begin && pc < (uintptr_t)rm_leave_end
+		       ? (void *)uc->uc_mcontext.gregs[REG_RBX]
+		       : context;
 }
 
 #else
 
-void rm_restart_wait(void *context)
+bool rm_restart_wait(void *context)
 {
 	(void)context;
+	return false;
+}
+
+void rm_restart_leave(void *context)
+{
+	(void)context;
+	__builtin_unreachable();
+}
+
+void *rm_restart_was_leaving(void *context)
+{
+	return context;
 }
 
 #endif

@@ -55,6 +55,58 @@ rm_clone:
 1:	ret
 	.size rm_clone, . - rm_clone
 
+	/*
+	 * rm_leave_handler(context, fpstate, xfeatures, pc, nr): the interrupted context as sigreturn would make it, but
+	 * at pc and with nr in %rax, and without the system call, which would forget the restart block. %rcx and %r11
+	 * are dead there (SYSCALL has clobbered them). Between rm_leave_begin and rm_leave_end %rbx is the context, for a
+	 * stop signal that comes as soon as the mask lets it (quiesce.c). Offsets: struct ucontext, checked in restart.c.
+	 */
+	.globl rm_leave_handler, rm_leave_begin, rm_leave_end
+	.hidden rm_leave_handler, rm_leave_begin, rm_leave_end
+	.type rm_leave_handler, @function
+rm_leave_handler:
+	movq	%rdi, %rbx
+	movq	%rsi, %r12
+	movq	%rdx, %r13
+	movq	%rcx, %r14
+	movq	%r8, %r15
+rm_leave_begin:
+	movl	$2, %edi		/* SIG_SETMASK */
+	leaq	296(%rbx), %rsi		/* uc_sigmask */
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	movl	$14, %eax		/* rt_sigprocmask */
+	syscall
+	movq	%r13, %rdx
+	testq	%rdx, %rdx
+	jz	2f
+	shrq	$32, %rdx
+	movl	%r13d, %eax
+	xrstor64 (%r12)
+	jmp	3f
+2:	fxrstor64 (%r12)
+3:	movq	%r14, %rcx
+	movq	%r15, %rax
+	leaq	40(%rbx), %r11		/* uc_mcontext.gregs */
+	pushq	136(%r11)		/* REG_EFL */
+	popfq
+rm_leave_end:
+	movq	0(%r11), %r8
+	movq	8(%r11), %r9
+	movq	16(%r11), %r10
+	movq	32(%r11), %r12
+	movq	40(%r11), %r13
+	movq	48(%r11), %r14
+	movq	56(%r11), %r15
+	movq	64(%r11), %rdi
+	movq	72(%r11), %rsi
+	movq	80(%r11), %rbp
+	movq	88(%r11), %rbx
+	movq	96(%r11), %rdx
+	movq	120(%r11), %rsp
+	jmpq	*%rcx
+	.size rm_leave_handler, . - rm_leave_handler
+
 	.globl rm_sigreturn
 	.hidden rm_sigreturn
 	.type rm_sigreturn, @function

@@ -17,6 +17,9 @@ include tests/oracle/local.mk
 include tests/vm/local.mk
 include tests/unit/local.mk
 include tests/behave/local.mk
+include tests/preload/local.mk
+include tests/faults/local.mk
+include tests/bench/local.mk
 
 # What needs root, huge pages or userfaultfd for all its cases: run as root, with none skipped for want of it.
 root_tests = $(behave_programs) $(unit_tests) $(fault_tests) $(remap_run_tests)

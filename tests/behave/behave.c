@@ -208,6 +208,8 @@ int behave_run(const char *name, const struct CMUnitTest *cases, size_t count)
 	char *page, *new;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (getenv("RM_CASE")) /* for people: only the cases that match this shell pattern */
+		cmocka_set_test_filter(getenv("RM_CASE"));
 	behave_page = (size_t)sysconf(_SC_PAGESIZE);
 	/* What the library needs for itself is there from now on, and will not be taken for a change. */
 	page = mmap(NULL, PAGE, RW, ANON, -1, 0);

@@ -1,7 +1,7 @@
 # Behaviours: one program a subject, run in every configuration by run-configs. The same source is built twice:
 # NAME.behave calls libc's mremap, NAME-linked calls libremap.a's.
 BEHAVE_LOG_COMPILER = $(SHELL) $(srcdir)/tests/behave/run-configs
-EXTRA_DIST += tests/behave/run-configs
+EXTRA_DIST += tests/behave/open tests/behave/run-configs
 
 if HAVE_CMOCKA
 behave_common = tests/behave/behave.c tests/behave/look.c tests/behave/behave.h
@@ -18,7 +18,8 @@ behave_programs = \
 	tests/behave/private-anonymous.behave \
 	tests/behave/private-file.behave \
 	tests/behave/process.behave \
-	tests/behave/shared.behave
+	tests/behave/shared.behave \
+	tests/behave/userfaultfd.behave
 behave_linked = \
 	tests/behave/advice-linked \
 	tests/behave/calls-linked \
@@ -29,7 +30,8 @@ behave_linked = \
 	tests/behave/private-anonymous-linked \
 	tests/behave/private-file-linked \
 	tests/behave/process-linked \
-	tests/behave/shared-linked
+	tests/behave/shared-linked \
+	tests/behave/userfaultfd-linked
 check_PROGRAMS += $(behave_programs) $(behave_linked)
 TESTS += $(behave_programs)
 
@@ -112,4 +114,12 @@ tests_behave_shared_linked_SOURCES = tests/behave/shared.c $(behave_common)
 tests_behave_shared_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_shared_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_shared_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_userfaultfd_behave_SOURCES = tests/behave/userfaultfd.c $(behave_common)
+tests_behave_userfaultfd_behave_CFLAGS = $(behave_cflags)
+tests_behave_userfaultfd_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_userfaultfd_linked_SOURCES = tests/behave/userfaultfd.c $(behave_common)
+tests_behave_userfaultfd_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_userfaultfd_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_userfaultfd_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 endif

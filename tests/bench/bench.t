@@ -3,6 +3,7 @@
 . "${srcdir:-.}/tests/tap.sh"
 bench=$(tap_program tests/bench/remap-bench)
 [ -x "$bench" ] || tap_skip_all "remap-bench was not built"
+[ "$(getconf PAGESIZE)" = 4096 ] || tap_skip_all "pages are not 4 KiB"
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 

@@ -23,14 +23,17 @@ struct row {
 };
 
 static const struct row full_plan[] = {
-	{"private,shared,thp,sparse", "4K,64K,2M,64M,1G,4G", "0", "0"},
+	{"private,shared", "4K,64K,2M,64M,1G,4G", "0", "0"},
+	{"thp,sparse", "2M,64M,1G,4G", "0", "0"},
 	{"private", "4K,2M,64M", "4:blocked,4:yield,4:spin,16,64", "0"},
+	{"private", "1G", "4:blocked", "0"},
 	{"shared", "4K,64M", "4:blocked,4:spin,64", "0"},
 	{"private", "4K", "0,4:blocked", "10,100,1000,5000"},
 };
 
 static const struct row quick_plan[] = {
-	{"private,shared,thp", "4K,2M,64M", "0", "0"},
+	{"private,shared", "4K,2M,64M", "0", "0"},
+	{"thp", "2M,64M", "0", "0"},
 	{"private", "4K,2M", "4:blocked,4:yield,4:spin,16", "0"},
 	{"private", "4K", "0", "100,1000"},
 };
@@ -237,7 +240,7 @@ void format_size(char *buf, size_t size, size_t bytes)
 void describe_cell(char *buf, size_t size, const struct cell *cell)
 {
 	const struct company *company = &cell->company;
-	char bytes[16], threads[40] = "alone", mappings[40] = "";
+	char bytes[24], threads[40] = "alone", mappings[40] = "";
 
 	format_size(bytes, sizeof(bytes), cell->size);
 	if (company->count)

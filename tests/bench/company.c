@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define STACK_SIZE (64UL << 10)
+#define STACK_SIZE (64UL << 10) /* the lowest page of it is a guard */
 
 const char *const company_names[COMPANY_STATES] = {
 	[COMPANY_BLOCKED] = "blocked",
@@ -29,6 +29,7 @@ const char *const company_names[COMPANY_STATES] = {
 
 static struct {
 	pthread_t *threads;
+	unsigned char *stacks; /* ours, because libc keeps those of threads that have ended */
 	unsigned int count;
 	int pipe[2];
 	atomic_uint arrived;
@@ -77,12 +78,19 @@ void company_gather(const struct company *company)
 	atomic_store(&others.arrived, 0);
 	atomic_store(&others.over, false);
 	others.threads = calloc(others.count, sizeof(*others.threads));
-	if (!others.threads || pipe(others.pipe))
+	others.stacks = mmap(NULL, others.count * STACK_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (!others.threads || others.stacks == MAP_FAILED || pipe(others.pipe))
 		die("no room for threads: %s", strerror(errno));
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	for (unsigned int i = 0; i < others.count; i++) {
-		int r = pthread_create(&others.threads[i], &attr, runs[company->state], NULL);
+		unsigned char *stack = others.stacks + i * STACK_SIZE;
+		int r = mprotect(stack, PAGE, PROT_NONE) ? errno : 0;
+
+		if (!r)
+			r = pthread_attr_setstack(&attr, stack + PAGE, STACK_SIZE - PAGE);
+		if (!r)
+			r = pthread_create(&others.threads[i], &attr, runs[company->state], NULL);
 
 		if (r)
 			die("thread %u can not be created: %s", i + 1, strerror(r));
@@ -103,6 +111,7 @@ void company_dismiss(void)
 		pthread_join(others.threads[i], NULL);
 	close(others.pipe[0]);
 	free(others.threads);
+	munmap(others.stacks, others.count * STACK_SIZE);
 	others.count = 0;
 }
 

@@ -11,7 +11,8 @@
  * 1 GiB if the heap is as large, so that the kernel may move whole page tables. With `anywhere` the kernel chooses.
  *
  * Bringing the heap back is outside the timed part. It ends in the state in which it began: same address, same pages
- * populated, page tables in place; those that a way has lost (shared memory: emulated and copying) are made again.
+ * populated, page tables in place; those that a way has lost (shared memory: copying, and emulating where a second view is
+ * made) are made again.
  */
 #include "tests/bench/bench.h"
 

@@ -19,7 +19,9 @@ EXTRA_DIST += tests/bench/bench.t tests/bench/plot.gp
 CLEANFILES += bench.json bench.tsv bench-sizes.svg bench-threads.svg bench-mappings.svg
 
 # BENCH_FLAGS: options for remap-bench, for instance BENCH_FLAGS=--quick
-bench: all tests/bench/remap-bench$(EXEEXT)
+# The program is not made beside "all", which is a make of its own: the two would make libemul.la at once.
+bench: all
+	@$(MAKE) $(AM_MAKEFLAGS) tests/bench/remap-bench$(EXEEXT)
 	tests/bench/remap-bench$(EXEEXT) --preload .libs/libremap-preload.so \
 		--json bench.json $(BENCH_FLAGS)
 

@@ -2,10 +2,10 @@
 /*
  * One cell: rounds in which every way has its turn, so that whatever else the machine does hits all of them alike.
  *
- * The order of the ways rotates from round to round. A first round is not counted. A way that is much dearer than the cell's
- * budget allows (copying gigabytes) takes part in the first few rounds and then in every n-th one only; how often each
- * was measured is part of the result. The time for which the other threads stood still is the difference of the
- * library's own counter around each single move.
+ * The order of the ways rotates from round to round. A first round is not counted. A way that is much dearer than
+ * the cell's budget allows takes part in the first few rounds and then in every n-th one only, or once if once takes
+ * longer than the whole cell should (copying gigabytes); how often each was measured is part of the result. The time
+ * for which the other threads stood still is the difference of the library's own counter around each single move.
  */
 #include "tests/bench/bench.h"
 
@@ -27,7 +27,8 @@ static struct series moves[WAY_COUNT], touches[WAY_COUNT], stops;
 struct turn {
 	bool takes_part;
 	unsigned int stride; /* takes part in every so many rounds */
-	uint64_t spent_ns;   /* all of it: moving, touching, bringing back */
+	unsigned int turns;
+	uint64_t spent_ns; /* all of it: moving, touching, bringing back */
 };
 
 static void sample(struct series *series, uint64_t value)
@@ -96,13 +97,14 @@ static void take_turn(const struct heap *heap, enum way way, struct turn *turn, 
 	if (after.stops > before.stops)
 		sample(&stops, after.stop_ns_total - before.stop_ns_total);
 	turn->spent_ns += now_ns() - began;
+	turn->turns++;
 }
 
 /* After the first rounds it is known what each way costs. */
 static void set_strides(struct turn turns[WAY_COUNT], const struct effort *effort)
 {
 	for (int way = 0; way < WAY_COUNT; way++) {
-		uint64_t each = turns[way].spent_ns / FIRST_ROUNDS;
+		uint64_t each = turns[way].turns ? turns[way].spent_ns / turns[way].turns : 0;
 		uint64_t share = effort->budget_ns / effort->rounds;
 
 		turns[way].stride = effort->exact ? 1 : 1 + (unsigned int)(each / share);
@@ -131,8 +133,12 @@ static void run_rounds(
 			const enum way way = (round + i) % WAY_COUNT;
 			const bool due = round < FIRST_ROUNDS || round % turns[way].stride == 0;
 
-			if (turns[way].takes_part && due)
-				take_turn(heap, way, &turns[way], true);
+			if (!turns[way].takes_part || !due)
+				continue;
+			take_turn(heap, way, &turns[way], true);
+			if (!effort->exact &&
+				turns[way].spent_ns / turns[way].turns > effort->limit_ns)
+				turns[way].takes_part = false;
 		}
 	}
 }
@@ -145,7 +151,7 @@ static void warm_up(const struct heap *heap, struct turn turns[WAY_COUNT])
 }
 
 /* Adds ratio_to_native where there is a native. */
-static json_t *ways_result(const struct turn turns[WAY_COUNT])
+static json_t *ways_result(void)
 {
 	json_t *ways = json_object();
 	double native = 0;
@@ -154,7 +160,7 @@ static json_t *ways_result(const struct turn turns[WAY_COUNT])
 		json_t *result, *touch;
 		double median;
 
-		if (!turns[way].takes_part)
+		if (!moves[way].count)
 			continue;
 		result = summarize(moves[way].values, moves[way].count);
 		touch = summarize(touches[way].values, touches[way].count);
@@ -182,7 +188,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	if (*why)
 		return NULL;
 	for (int way = 0; way < WAY_COUNT; way++) {
-		turns[way] = (struct turn){way_is_wanted(options, way), 1, 0};
+		turns[way] = (struct turn){way_is_wanted(options, way), 1, 0, 0};
 		moves[way].count = touches[way].count = 0;
 	}
 	stops.count = 0;
@@ -203,7 +209,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 		(json_int_t)cell->size, "other_threads", (json_int_t)cell->company.count,
 		"threads_are", company_names[cell->company.state], "more_mappings",
 		(json_int_t)cell->mappings, "mappings", (json_int_t)mappings);
-	json_object_set_new(result, "ways", ways_result(turns));
+	json_object_set_new(result, "ways", ways_result());
 	json_object_set_new(result, "stopped", summarize(stops.values, stops.count));
 	json_object_set_new(result, "stop_retries",
 		json_integer((json_int_t)(after.stop_retries - before.stop_retries)));

@@ -127,7 +127,7 @@ static void progress(const struct cell *cell, unsigned int i, unsigned int count
 
 static void leave_out(json_t *left_out, const struct cell *cell, const char *why)
 {
-	char size[16], text[200];
+	char size[24], text[200];
 
 	format_size(size, sizeof(size), cell->size);
 	snprintf(text, sizeof(text), "%s %s: %s", cell->kind->name, size, why);
@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 		switch (c) {
 		case 'q':
 			options.quick = true;
-			effort = (struct effort){150000000, 9, 1000000000, false, 60};
+			effort = (struct effort){300000000, 15, 1000000000, false, 100};
 			break;
 		case 's':
 			options.sizes = optarg;
@@ -308,6 +308,9 @@ int main(int argc, char **argv)
 		options.threads = options.threads ? options.threads : "0,4";
 		options.mappings = options.mappings ? options.mappings : "0";
 	}
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE)
+		die("pages of %ld bytes: only machines with 4 KiB pages are measured",
+			sysconf(_SC_PAGESIZE));
 	cells_check_lists(&options);
 	count = cells_plan(&options, cells);
 	if (options.breakdown) {

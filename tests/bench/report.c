@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define TIME_LEN 16
+#define ROW	 "%-19s%7s%7s%9s%7s%6s%8s%6s%10s%5s%8s%7s\n" /* 99 columns */
 
 static json_int_t integer(json_t *object, const char *key)
 {
@@ -62,7 +63,12 @@ static const char *format_ratio(char buf[TIME_LEN], json_t *way)
 
 	if (!field)
 		return "-";
-	snprintf(buf, TIME_LEN, "%.*f", value < 9.95 ? 1 : 0, value);
+	if (value < 99999.5)
+		snprintf(buf, TIME_LEN, "%.*f", value < 9.95 ? 1 : 0, value);
+	else if (value < 999999.5)
+		snprintf(buf, TIME_LEN, "%.0fk", value / 1e3);
+	else
+		snprintf(buf, TIME_LEN, "%.1fM", value / 1e6);
 	return buf;
 }
 
@@ -122,7 +128,8 @@ void report_print_head(json_t *report)
 	printf("\nMoving a heap away%s and leaving its range mapped and empty; x: times native.\n",
 		json_is_true(json_object_get(report, "anywhere")) ? " to anywhere" : "");
 	puts("stopped: how long the emulation kept the other threads standing. p99 is the largest "
-	     "where there\nwere fewer than 100 rounds; --long and the JSON tell how many.");
+	     "where there\nwere fewer than 100 rounds, and what takes seconds is done once; "
+	     "--long tells how often.");
 }
 
 static void print_heading(json_t *cell, bool full_lines)
@@ -134,18 +141,18 @@ static void print_heading(json_t *cell, bool full_lines)
 			what = kinds[i].what;
 	printf("\n%c%s\n", what[0] - 'a' + 'A', what + 1);
 	if (full_lines)
-		printf("%-17s %-10s %6s %8s %8s %8s %8s %7s %9s\n", "", "way", "n", "min", "median",
+		printf("%-19s %-10s %6s %8s %8s %8s %8s %7s %9s\n", "", "way", "n", "min", "median",
 			"p99", "max", "x", "touch all");
 	else
-		printf("%-17s %8s%8s %9s%8s%6s %9s%7s %9s%6s %8s%8s\n", "", "native", "p99",
-			"emulated", "p99", "x", "copying", "x", "unmap+map", "x", "stopped", "p99");
+		printf(ROW, "", "native", "p99", "emulated", "p99", "x", "copying", "x",
+			"unmap+map", "x", "stopped", "p99");
 }
 
 static void cell_label(json_t *cell, char *buf, size_t size)
 {
 	const json_int_t threads = integer(cell, "other_threads");
 	const json_int_t mappings = integer(cell, "more_mappings");
-	char bytes[16], who[32] = "", maps[32] = "";
+	char bytes[24], who[32] = "", maps[32] = "";
 
 	format_size(bytes, sizeof(bytes), (size_t)integer(cell, "size"));
 	if (threads)
@@ -167,7 +174,7 @@ static void print_full_lines(json_t *cell, const char *label)
 
 		if (!way)
 			continue;
-		printf("%-17s %-10s %6" JSON_INTEGER_FORMAT " %8s %8s %8s %8s %7s %9s\n", label,
+		printf("%-19s %-10s %6" JSON_INTEGER_FORMAT " %8s %8s %8s %8s %7s %9s\n", label,
 			way_names[i], integer(way, "n"), format_time(t[0], way, "min_ns"),
 			format_time(t[1], way, "median_ns"), format_time(t[2], way, "p99_ns"),
 			format_time(t[3], way, "max_ns"), format_ratio(x, way),
@@ -175,7 +182,7 @@ static void print_full_lines(json_t *cell, const char *label)
 		label = "";
 	}
 	if (json_is_object(stopped))
-		printf("%-17s %-10s %6" JSON_INTEGER_FORMAT " %8s %8s %8s %8s\n", "", " stopped",
+		printf("%-19s %-10s %6" JSON_INTEGER_FORMAT " %8s %8s %8s %8s\n", "", " stopped",
 			integer(stopped, "n"), format_time(t[0], stopped, "min_ns"),
 			format_time(t[1], stopped, "median_ns"),
 			format_time(t[2], stopped, "p99_ns"), format_time(t[3], stopped, "max_ns"));
@@ -200,8 +207,8 @@ void report_print_cell(json_t *cell, bool full_lines)
 	if (full_lines)
 		print_full_lines(cell, label);
 	else
-		printf("%-17s %8s%8s %9s%8s%6s %9s%7s %9s%6s %8s%8s\n", label,
-			format_time(t[0], native, "median_ns"), format_time(t[1], native, "p99_ns"),
+		printf(ROW, label, format_time(t[0], native, "median_ns"),
+			format_time(t[1], native, "p99_ns"),
 			format_time(t[2], emulated, "median_ns"),
 			format_time(t[3], emulated, "p99_ns"), format_ratio(x[0], emulated),
 			format_time(t[4], copying, "median_ns"), format_ratio(x[1], copying),
@@ -221,17 +228,15 @@ static void print_touches(json_t *cells)
 	json_array_foreach(cells, i, cell)
 	{
 		json_t *ways = json_object_get(cell, "ways");
-		char t[WAY_COUNT][TIME_LEN], bytes[16];
+		char t[WAY_COUNT][TIME_LEN], bytes[24];
 		const char *shown[WAY_COUNT];
 
 		if (integer(cell, "other_threads") || integer(cell, "more_mappings") ||
 			integer(cell, "size") < 1 << 20)
 			continue;
 		if (!headed)
-			printf("\nReading from every populated page afterwards\n%-17s %8s %17s "
-			       "%23s "
-			       "%16s\n",
-				"", way_names[0], way_names[1], way_names[2], way_names[3]);
+			printf("\n%-37s %9s %9s %9s %9s\n", "Reading every populated page after it",
+				way_names[0], way_names[1], way_names[2], way_names[3]);
 		headed = true;
 		for (int w = 0; w < WAY_COUNT; w++) {
 			json_t *way = json_object_get(ways, way_names[w]);
@@ -240,7 +245,7 @@ static void print_touches(json_t *cells)
 				t[w], json_object_get(way, "touch_all_pages"), "median_ns");
 		}
 		format_size(bytes, sizeof(bytes), (size_t)integer(cell, "size"));
-		printf("%-4s %-12s %8s %17s %23s %16s\n", bytes, string(cell, "kind"), shown[0],
+		printf("%-4s %-32s %9s %9s %9s %9s\n", bytes, string(cell, "kind"), shown[0],
 			shown[1], shown[2], shown[3]);
 	}
 }

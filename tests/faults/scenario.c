@@ -23,44 +23,16 @@
 
 #include "libremap.h"
 
-#define RW	 (PROT_READ | PROT_WRITE)
-#define AREA_LEN ((PAGES + 2) * PAGE)
+#define RW	   (PROT_READ | PROT_WRITE)
+#define AREA_LEN   ((PAGES + 2) * PAGE)
 #define EMPTY_PAGE (PAGES - 3) /* page 5 was never touched; it is in the part, too */
-
-const struct scenario scenarios[] = {
-	{"twin, anywhere", KIND_ANON, TO_ANYWHERE, 0},
-	{"twin, hint", KIND_ANON, TO_HINT, PART},
-	{"twin, fixed", KIND_ANON, TO_HOLE, 0},
-	{"twin, fixed over a mapping", KIND_ANON, TO_MAPPING, 0},
-	{"twin, part, fixed over a mapping", KIND_ANON, TO_MAPPING, PART},
-	{"twin, read-only, advice, policy, locked", KIND_ANON, TO_HOLE, READONLY | ADVICE | LOCKED},
-	{"twin, executable", KIND_ANON, TO_ANYWHERE, EXECUTABLE},
-	{"twin, armed", KIND_ANON, TO_ANYWHERE, ARMED},
-	{"twin, armed with events, part, fixed over a mapping", KIND_ANON, TO_MAPPING, ARMED | EVENTS | PART},
-	{"twin, fixed over an armed mapping", KIND_ANON, TO_MAPPING, TARGET_ARMED},
-	{"twin late, anywhere", KIND_ANON, TO_ANYWHERE, LATE},
-	{"twin late, part, fixed over a mapping, advice", KIND_ANON, TO_MAPPING, LATE | PART | ADVICE},
-	{"twin late, armed, read-only", KIND_ANON, TO_HOLE, LATE | ARMED | READONLY},
-	{"file twin", KIND_FILE, TO_ANYWHERE, 0},
-	{"file twin, part, fixed over a mapping, advice", KIND_FILE, TO_MAPPING, PART | ADVICE},
-	{"file twin, executable", KIND_FILE, TO_HOLE, EXECUTABLE},
-	{"duplicate", KIND_SHARED, TO_ANYWHERE, 0},
-	{"duplicate, hint", KIND_SHARED, TO_HINT, PART | ADVICE},
-	{"duplicate, fixed over a mapping", KIND_SHARED, TO_MAPPING, 0},
-	{"duplicate, locked", KIND_SHARED, TO_ANYWHERE, LOCKED},
-	{"duplicate, locked, part, fixed over a mapping", KIND_SHARED, TO_MAPPING, LOCKED | PART},
-	{"duplicate, armed", KIND_SHARED, TO_HOLE, ARMED},
-	{"duplicate stopped", KIND_SHARED, TO_HINT, ARMED | EVENTS},
-	{"duplicate stopped, locked, fixed over a mapping", KIND_SHARED, TO_MAPPING, ARMED | EVENTS | LOCKED},
-	{"several mappings, fixed over a mapping", KIND_SEVERAL, TO_MAPPING, 0},
-};
-const size_t scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);
 
 static struct {
 	_Atomic unsigned long counter;
 	_Atomic(volatile char *) touch; /* read by the other thread all the time; NULL: nothing */
 	int uffd, target_uffd, file;
-	_Atomic int events; /* other than page faults, from the source */
+	_Atomic int events,
+		remap_events; /* other than page faults, from the source; of them, told of a move */
 	_Atomic bool monitor;
 	struct snapshot before, after;
 } t = {.uffd = -1, .target_uffd = -1, .file = -1};
@@ -86,7 +58,9 @@ static size_t range_len(const struct scenario *s)
 	return (s->flags & PART ? 4 : PAGES) * PAGE;
 }
 
-/* The other thread: what it touches must always be there. In a hole that it should not see it dies. */
+/*
+ * The other thread: what it touches must always be there. In a hole that it should not see it dies.
+ */
 static void *run_beside(void *arg)
 {
 	(void)arg;
@@ -100,7 +74,10 @@ static void *run_beside(void *arg)
 	return NULL;
 }
 
-/* Reads events, so that nobody waits for them for ever; faults are answered by zeros, the touching is a test's. */
+/*
+ * Reads events, so that nobody waits for them for ever; faults are answered by zeros, the touching
+ * is a test's.
+ */
 static void *run_monitor(void *arg)
 {
 	(void)arg;
@@ -108,14 +85,17 @@ static void *run_monitor(void *arg)
 		struct pollfd p[2] = {{t.uffd, POLLIN, 0}, {t.target_uffd, POLLIN, 0}};
 		struct uffd_msg msg;
 
-		if (!t.monitor || poll(p, 2, 10) <= 0) {
+		if (!t.monitor || poll(p, 2, 1) <= 0) {
 			usleep(t.monitor ? 0 : 100);
 			continue;
 		}
 		for (int i = 0; i < 2; i++)
-			if (p[i].revents && t.monitor && read(p[i].fd, &msg, sizeof(msg)) == sizeof(msg) &&
-				msg.event != UFFD_EVENT_PAGEFAULT && !i)
+			if (p[i].revents && t.monitor &&
+				read(p[i].fd, &msg, sizeof(msg)) == sizeof(msg) &&
+				msg.event != UFFD_EVENT_PAGEFAULT && !i) {
+				t.remap_events += msg.event == UFFD_EVENT_REMAP;
 				t.events++;
+			}
 	}
 	return NULL;
 }
@@ -142,9 +122,11 @@ bool scenario_begin(const struct scenario *s)
 	setrlimit(RLIMIT_MEMLOCK, &limit);
 	setvbuf(stdout, NULL, _IOLBF, 8192);
 	/* the engine's own mappings are made now */
-	if (remap_prepare(NULL, 0, 0) || remap_probe("dontunmap-anon", 0, &f) || f.state == REMAP_NATIVE)
+	if (remap_prepare(NULL, 0, 0) || remap_probe("dontunmap-anon", 0, &f) ||
+		f.state == REMAP_NATIVE)
 		return complain("libremap is not emulating: LIBREMAP_CONF=native:no?");
-	if (pthread_create(&thread, NULL, run_beside, NULL) || pthread_create(&thread, NULL, run_monitor, NULL))
+	if (pthread_create(&thread, NULL, run_beside, NULL) ||
+		pthread_create(&thread, NULL, run_monitor, NULL))
 		return complain("no threads");
 	return wait_for_progress();
 }
@@ -179,7 +161,10 @@ static bool set_up_several(void)
 {
 	const uintptr_t at = mapping_of(SOURCE);
 
-	/* pages 0 1 private | 2 a hole | 3 4 shared | 5 private, read-only | 6 7 private, not for children */
+	/*
+	 * pages 0 1 private | 2 a hole | 3 4 shared | 5 private, read-only | 6 7 private, not for
+	 * children
+	 */
 	return map_at(at, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1) &&
 	       map_at(at + 3 * PAGE, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1) &&
 	       map_at(at + 5 * PAGE, 3 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1) &&
@@ -202,15 +187,13 @@ static bool set_up_source(const struct scenario *s)
 		return map_at(at, PAGES * PAGE, prot, MAP_SHARED | MAP_ANONYMOUS, -1);
 	case KIND_FILE:
 		if (t.file < 0) {
+			char content[PAGES * PAGE];
+
 			t.file = mkstemp(path);
 			unlink(path);
-			for (int i = 0; i < PAGES; i++) {
-				char page[PAGE];
-
-				memset(page, 'f', sizeof(page));
-				if (write(t.file, page, sizeof(page)) != (ssize_t)sizeof(page))
-					return false;
-			}
+			memset(content, 'f', sizeof(content));
+			if (write(t.file, content, sizeof(content)) != (ssize_t)sizeof(content))
+				return false;
 		}
 		return map_at(at, PAGES * PAGE, prot, MAP_PRIVATE, t.file);
 	case KIND_SEVERAL:
@@ -242,7 +225,8 @@ static bool decorate_source(const struct scenario *s)
 				errno != ENOSYS)))
 		return false;
 	/* locked first: to fault in what is armed would mean to wait for the one who answers */
-	if ((s->flags & LOCKED) && mlock((void *)at, PAGES * PAGE))
+	if ((s->flags & LOCKED) &&
+		syscall(SYS_mlock, at, PAGES * PAGE)) /* ASan has an mlock of its own */
 		return false;
 	if ((s->flags & ARMED) && !arm(t.uffd, at, PAGES * PAGE))
 		return complain("the source can not be armed");
@@ -259,7 +243,8 @@ static bool set_up_target(const struct scenario *s)
 		!map_at(mapping_of(DESTINATION), PAGES * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1))
 		return false;
 	memset((void *)mapping_of(DESTINATION), 'D', PAGES * PAGE);
-	return !(s->flags & TARGET_ARMED) || arm(t.target_uffd, mapping_of(DESTINATION), PAGES * PAGE);
+	return !(s->flags & TARGET_ARMED) ||
+	       arm(t.target_uffd, mapping_of(DESTINATION), PAGES * PAGE);
 }
 
 static void close_fd(int *fd)
@@ -275,7 +260,7 @@ bool scenario_set_up(const struct scenario *s)
 
 	t.touch = NULL;
 	t.monitor = false;
-	usleep(s->flags & (EVENTS | TARGET_ARMED) ? 200 : 0);
+	usleep(s->flags & (EVENTS | TOLD | TARGET_ARMED) ? 2000 : 0);
 	close_fd(&t.uffd); /* lets go of whatever it has armed */
 	close_fd(&t.target_uffd);
 	if (!wait_for_progress())
@@ -283,16 +268,24 @@ bool scenario_set_up(const struct scenario *s)
 	munmap((void *)SOURCE, AREA_LEN);
 	munmap((void *)DESTINATION, AREA_LEN);
 	if (s->flags & ARMED)
-		t.uffd = open_uffd(s->flags & EVENTS ? events : 0);
+		t.uffd = open_uffd(s->flags & EVENTS ? events
+				   : s->flags & TOLD ? UFFD_FEATURE_EVENT_REMAP
+						     : 0);
 	if (s->flags & TARGET_ARMED)
 		t.target_uffd = open_uffd(events);
 	if (!set_up_source(s) || !decorate_source(s) || !set_up_target(s))
 		return complain("the scenario can not be set up");
-	t.events = 0;
-	t.monitor = s->flags & (EVENTS | TARGET_ARMED);
+	t.events = t.remap_events = 0;
+	t.monitor = s->flags & (EVENTS | TOLD | TARGET_ARMED);
 	if (!(s->flags & ARMED))
 		t.touch = (volatile char *)range_start(s, SOURCE);
 	return snapshot_take(&t.before);
+}
+
+void scenario_keep_away(void)
+{
+	t.touch = NULL;
+	wait_for_progress();
 }
 
 long scenario_call(const struct scenario *s)
@@ -354,7 +347,7 @@ static bool still_armed(const struct scenario *s, int page)
 	bool ok;
 
 	t.monitor = false; /* this one is ours to read */
-	usleep(s->flags & EVENTS ? 11000 : 0);
+	usleep(s->flags & (EVENTS | TOLD) ? 2000 : 0);
 	if (s->kind == KIND_SHARED && (page != EMPTY_PAGE || (s->flags & LOCKED)))
 		return true; /* what the object has is not missing */
 	if (pthread_create(&thread, NULL, touch_page, (void *)addr))
@@ -368,11 +361,11 @@ static bool still_armed(const struct scenario *s, int page)
 	return ok;
 }
 
-bool scenario_check_process(void)
+bool scenario_check_process(const struct scenario *s)
 {
 	if (!wait_for_progress())
 		return complain("the other thread stands still");
-	if (t.events)
+	if (t.events != t.remap_events || (t.remap_events && !(s->flags & TOLD)))
 		return complain("the monitor was told of something that did not happen");
 	return snapshot_same_process(&t.before, &t.after);
 }
@@ -380,43 +373,67 @@ bool scenario_check_process(void)
 static bool check_pages(const struct scenario *s, uintptr_t area, int from, int to)
 {
 	for (int i = from; i < to; i++)
-		/* a look at a missing page would ask its owner, or take it out of the shared object's holes */
+		/*
+		 * a look at a missing page would ask its owner, or take it out of the shared
+		 * object's holes
+		 */
 		if (!is_hole(s, i) && !((s->flags & ARMED) && i == EMPTY_PAGE) &&
 			!page_is(mapping_of(area) + (size_t)i * PAGE, byte_wanted(s, i)))
 			return false;
 	return true;
 }
 
+/*
+ * The destination as it was; or, if that is allowed, a hole where the pages were to go, and the
+ * rest as it was.
+ */
+static bool check_target(const struct scenario *s, bool may_be_gone)
+{
+	const uintptr_t start = range_start(s, DESTINATION);
+	const bool intact = !strcmp(t.before.maps, t.after.maps);
+
+	if (!intact && !(may_be_gone && s->target == TO_MAPPING))
+		return snapshot_same_maps(&t.before, &t.after, 0, 0);
+	if (!intact && (!snapshot_same_maps(&t.before, &t.after, DESTINATION, AREA_LEN) ||
+			       !snapshot_is_hole(&t.after, start, range_len(s))))
+		return false;
+	for (int i = 0; s->target == TO_MAPPING && i < PAGES; i++) {
+		const uintptr_t page = mapping_of(DESTINATION) + (size_t)i * PAGE;
+
+		if (!intact && page >= start && page < start + range_len(s))
+			continue;
+		if (!*snapshot_flags(&t.after, page, NULL, NULL) || !page_is(page, 'D'))
+			return complain("the destination's content has changed");
+	}
+	return true;
+}
+
 bool scenario_check_failure(const struct scenario *s, long error, bool target_may_be_gone)
 {
-	const size_t len = s->target == TO_MAPPING && target_may_be_gone ? range_len(s) : 0;
-	bool intact;
-
 	if (error != -EINVAL && error != -EFAULT && error != -ENOMEM && error != -EPERM) {
 		printf("#   errno %ld is none that mremap documents\n", -error);
 		return false;
 	}
-	if (!snapshot_take(&t.after) || !scenario_check_process())
-		return false;
-	intact = !strcmp(t.before.maps, t.after.maps);
-	if (!intact && !snapshot_same_maps(&t.before, &t.after, range_start(s, DESTINATION), len))
+	if (!snapshot_take(&t.after) || !scenario_check_process(s) ||
+		!check_target(s, target_may_be_gone))
 		return false;
 	if (!check_pages(s, SOURCE, 0, PAGES))
 		return complain("the source's content has changed");
-	for (int i = 0; s->target == TO_MAPPING && intact && i < PAGES; i++)
-		if (!page_is(mapping_of(DESTINATION) + (size_t)i * PAGE, 'D'))
-			return complain("the destination's content has changed");
 	return !(s->flags & ARMED) || still_armed(s, EMPTY_PAGE);
 }
 
-/* What is left of VmFlags when lock and arming, which a move changes, are taken out. */
+/*
+ * What is left of VmFlags when lock and arming, which a move changes, are taken out; and "ac":
+ * kernels from 6.3 on take the charge off an unfaulted mapping that is made read-only, so that a
+ * read-only twin can not have it.
+ */
 static void comparable(const char *flags, char *out, size_t size)
 {
 	size_t at = 0;
 
 	for (const char *p = flags; *p && at + 4 < size;) {
 		if (p[0] != ' ' && p[1] && p[1] != ' ' && (!p[2] || p[2] == ' ')) {
-			if (strncmp(p, "lo", 2) && strncmp(p, "um", 2)) {
+			if (strncmp(p, "lo", 2) && strncmp(p, "um", 2) && strncmp(p, "ac", 2)) {
 				memcpy(out + at, p, 2);
 				at += 2;
 			}
@@ -439,37 +456,41 @@ bool scenario_check_success(const struct scenario *s, long to)
 	if ((s->target == TO_HOLE || s->target == TO_MAPPING || s->target == TO_HINT) &&
 		(uintptr_t)to != range_start(s, DESTINATION))
 		return complain("it went elsewhere");
-	if (!snapshot_take(&t.after) || !scenario_check_process())
+	if (!snapshot_take(&t.after) || !scenario_check_process(s))
 		return false;
+	if ((s->flags & TOLD) && !t.remap_events)
+		return complain("the monitor was not told");
 	for (int i = from; i < end; i++) {
 		const uintptr_t offset = PAGE + (size_t)i * PAGE;
 
 		if (is_hole(s, i))
 			continue;
-		comparable(snapshot_flags(&t.before, SOURCE + offset, NULL, NULL), was, sizeof(was));
+		comparable(
+			snapshot_flags(&t.before, SOURCE + offset, NULL, NULL), was, sizeof(was));
 		comparable(snapshot_flags(&t.after, SOURCE + offset, NULL, NULL), is, sizeof(is));
-		comparable(snapshot_flags(&t.after, area + offset, NULL, NULL), moved, sizeof(moved));
+		comparable(
+			snapshot_flags(&t.after, area + offset, NULL, NULL), moved, sizeof(moved));
 		if (strcmp(was, is) || strcmp(was, moved)) {
-			printf("#   flags were %s, are %s, at the destination %s\n", was, is, moved);
+			printf("#   flags were %s, are %s, at the destination %s\n", was, is,
+				moved);
 			return false;
 		}
 	}
 	if (!check_pages(s, area, from, end) || !check_pages(s, SOURCE, 0, from) ||
 		!check_pages(s, SOURCE, end, PAGES))
 		return complain("content was lost");
-	if (s->flags & ARMED) {
-		if (!still_armed(s, from) || !still_armed(s, EMPTY_PAGE))
-			return false;
-		goto out;
-	}
-	for (int i = from; i < end; i++) {
-		char wanted = s->kind == KIND_SHARED || (s->kind == KIND_SEVERAL && (i == 3 || i == 4))
-				      ? byte_wanted(s, i) : s->kind == KIND_FILE ? 'f' : '\0';
+	if ((s->flags & ARMED) && (!still_armed(s, from) || !still_armed(s, EMPTY_PAGE)))
+		return false;
+	for (int i = from; !(s->flags & ARMED) && i < end; i++) {
+		char wanted = s->kind == KIND_SHARED ||
+					      (s->kind == KIND_SEVERAL && (i == 3 || i == 4))
+				      ? byte_wanted(s, i)
+			      : s->kind == KIND_FILE ? 'f'
+						     : '\0';
 
 		if (!is_hole(s, i) && !page_is(SOURCE + PAGE + (size_t)i * PAGE, wanted))
 			return complain("the source is not empty");
 	}
-out:
 	t.touch = NULL;
 	if (s->target == TO_ANYWHERE)
 		munmap((void *)to, range_len(s));

@@ -235,7 +235,7 @@ static int wait_once(unsigned int how, int epoll)
 	fd_set set;
 	int r = 0;
 
-	switch (how % 6) {
+	switch (how % 8) {
 	case 0:
 		r = poll(p, 2, -1);
 		break;
@@ -264,6 +264,12 @@ static int wait_once(unsigned int how, int epoll)
 	case 5:
 		r = ppoll(p, 2, NULL, NULL);
 		break;
+	case 6:
+		r = poll(NULL, 0, 5);
+		break;
+	case 7:
+		r = usleep(5000);
+		break;
 	}
 	return r < 0 ? errno : 0;
 }
@@ -280,7 +286,7 @@ static void *run_sleeper(void *arg)
 
 		if (error)
 			fail("a wait was cut short, sort and errno",
-				me % 6 * 1000 + (unsigned int)error);
+				me % 8 * 1000 + (unsigned int)error);
 	}
 	close(epoll);
 	return NULL;
@@ -484,7 +490,7 @@ int main(int argc, char **argv)
 		START(run_sleeper, i);
 		START(run_sleeper, i + 1);
 	}
-	for (unsigned int i = 0; i < 6; i++)
+	for (unsigned int i = 0; i < 8; i++)
 		START(run_sleeper, i);
 	nadders = id;
 

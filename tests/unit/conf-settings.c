@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * LIBREMAP_CONF (emul/conf.c): every key and value, what is wrong with wrong ones, what of a partly wrong text counts;
- * and the reading of the environment, each time in a fresh child because a process reads it once.
+ * LIBREMAP_CONF (emul/conf.c): every key and value, what is wrong with wrong ones, what of a partly
+ * wrong text counts; and the reading of the environment, each time in a fresh child because a
+ * process reads it once.
  *
  * Needs nothing.
  */
@@ -19,7 +20,8 @@ static const struct setting {
 	const char *text;
 	struct rm_conf conf;
 } settings[] = {
-	{"", {1, REMAP_QUIESCE_STOP, RM_MIRROR_CONVERT, RM_FORK_SNAPSHOT, RM_FACTS_CACHED, RM_RAW_AUTO, 0}},
+	{"", {1, REMAP_QUIESCE_STOP, RM_MIRROR_CONVERT, RM_FORK_SNAPSHOT, RM_FACTS_CACHED,
+		     RM_RAW_AUTO, 0}},
 	{"native:no", {.native = 0}},
 	{"native:yes", {.native = 1}},
 	{"quiesce:stop", {.native = 1, .quiesce = REMAP_QUIESCE_STOP}},
@@ -50,7 +52,8 @@ static void every_key_and_value(void **state)
 		char message[100] = "untouched";
 
 		print_message("# '%s'\n", settings[i].text);
-		assert_int_equal(rm_conf_parse(settings[i].text, &conf, message, sizeof(message)), 0);
+		assert_int_equal(
+			rm_conf_parse(settings[i].text, &conf, message, sizeof(message)), 0);
 		assert_memory_equal(&conf, &settings[i].conf, sizeof(conf));
 		assert_string_equal(message, "untouched");
 	}
@@ -90,7 +93,8 @@ static void wrong_items_stop_with_a_message(void **state)
 		if (wrongs[i].first_counts)
 			wanted.native = 0;
 		print_message("# '%s'\n", wrongs[i].text);
-		assert_int_equal(rm_conf_parse(wrongs[i].text, &conf, message, sizeof(message)), -EINVAL);
+		assert_int_equal(
+			rm_conf_parse(wrongs[i].text, &conf, message, sizeof(message)), -EINVAL);
 		assert_non_null(strstr(message, wrongs[i].says));
 		assert_memory_equal(&conf, &wanted, sizeof(conf));
 	}
@@ -121,10 +125,11 @@ static const struct environment {
 	{"native:no", "0", {.native = 0}, false, 0},
 	{"native:no,raw:off", "1", {.native = 0, .raw = RM_RAW_OFF}, true, 0},
 	/* a wrong item is told and skipped, those around it count */
-	{"native:no,bad,quiesce:caller,worse:x", "yes", {.native = 0, .quiesce = REMAP_QUIESCE_CALLER},
-		true, 2},
+	{"native:no,bad,quiesce:caller,worse:x", "yes",
+		{.native = 0, .quiesce = REMAP_QUIESCE_CALLER}, true, 2},
 	{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	 "aaaaaaaaaaaaa,native:no", NULL, {.native = 0}, false, 1},
+	 "aaaaaaaaaaaaa,native:no",
+		NULL, {.native = 0}, false, 1},
 };
 
 static char log_path[64];

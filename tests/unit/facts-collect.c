@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts (emul/facts.c): the kind of a mapping, purely; and what is read of real ones of this process: bounds, kind,
- * policy, armed source and destination, holes; and rm_facts_verify, which must see every change that matters and
- * none that does not.
+ * Facts (emul/facts.c): the kind of a mapping, purely; and what is read of real ones of this
+ * process: bounds, kind, policy, armed source and destination, holes; and rm_facts_verify, which
+ * must see every change that matters and none that does not.
  *
- * Needs /proc. The parts about userfaultfd need one that this user may open, those about policy CONFIG_NUMA; without
- * them the program says so and leaves the case out of its list.
+ * Needs /proc. The parts about userfaultfd need one that this user may open, those about policy
+ * CONFIG_NUMA; without them the program says so and leaves the case out of its list.
  */
 #include "tests/unit/unit.h"
 
@@ -44,7 +44,8 @@ static const struct kind_row {
 	{{.name = "[vvar]", .vmflags = RM_VF_PFNMAP | RM_VF_IO}, RM_KIND_SPECIAL},
 	{{.shared = true, .name = "/[aio] (deleted)", .inode = 9, .vmflags = RM_VF_DONTEXPAND},
 		RM_KIND_SPECIAL},
-	{{.shared = true, .name = "/dev/mem", .inode = 9, .vmflags = RM_VF_PFNMAP}, RM_KIND_SPECIAL},
+	{{.shared = true, .name = "/dev/mem", .inode = 9, .vmflags = RM_VF_PFNMAP},
+		RM_KIND_SPECIAL},
 	{{.shared = true, .inode = 9, .vmflags = RM_VF_MIXEDMAP}, RM_KIND_SHARED},
 };
 
@@ -64,8 +65,8 @@ static void *map(size_t pages, int prot, int flags)
 }
 
 /* In and out of the world without an assertion in between, which would leave it locked. */
-static int collect_for(void *source, size_t pages, void *target, unsigned long flags,
-	struct rm_facts *facts)
+static int collect_for(
+	void *source, size_t pages, void *target, unsigned long flags, struct rm_facts *facts)
 {
 	struct rm_request request = {{(uintptr_t)source, pages * PAGE}, (uintptr_t)target,
 		RM_MAYMOVE | RM_DONTUNMAP | flags};
@@ -117,7 +118,8 @@ static void the_first_mapping_of_the_range(void **state)
 	assert_int_equal(collect_for(p + 5 * PAGE, 2, NULL, 0, &facts), 0);
 	assert_int_equal(facts.vma.start, p + 6 * PAGE);
 	assert_int_equal(collect_for(p + 5 * PAGE, 1, NULL, 0, &facts), -EFAULT);
-	assert_int_equal(collect_for((void *)(UINTPTR_MAX - 2 * PAGE + 1), 1, NULL, 0, &facts), -EFAULT);
+	assert_int_equal(
+		collect_for((void *)(UINTPTR_MAX - 2 * PAGE + 1), 1, NULL, 0, &facts), -EFAULT);
 	munmap(p, 8 * PAGE);
 }
 
@@ -195,8 +197,8 @@ static int open_uffd(uint64_t features)
 
 static int arm(int fd, void *p, size_t pages)
 {
-	struct uffdio_register reg = {.range = {(uintptr_t)p, pages * PAGE},
-		.mode = UFFDIO_REGISTER_MODE_MISSING};
+	struct uffdio_register reg = {
+		.range = {(uintptr_t)p, pages * PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
 
 	return ioctl(fd, UFFDIO_REGISTER, &reg);
 }
@@ -237,8 +239,9 @@ static void armed_by_whom(void **state)
 }
 
 /*
- * In a child, whose limit of descriptors does not matter to others: armed, and hardly a descriptor left to find out by
- * whom. What was asked for in UFFDIO_API is then known rightly or said to be unknown, never guessed.
+ * In a child, whose limit of descriptors does not matter to others: armed, and hardly a descriptor
+ * left to find out by whom. What was asked for in UFFDIO_API is then known rightly or said to be
+ * unknown, never guessed.
  */
 static int hardly_any_descriptor(void *arg)
 {
@@ -318,7 +321,8 @@ static void verify_sees_another_object(void **state)
 	assert_int_equal(verify_for(&facts, p, 4), 0);
 	/* the same object, moved by a page: other content at every address */
 	q = mmap(NULL, 8 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(mremap(p, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, q + PAGE) == q + PAGE);
+	assert_true(
+		mremap(p, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, q + PAGE) == q + PAGE);
 	assert_int_equal(mprotect(p + 3 * PAGE, PAGE, PROT_READ | PROT_WRITE), 0);
 	assert_true(mremap(q + PAGE, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p + PAGE) ==
 		    p + PAGE);

@@ -12,6 +12,7 @@ unit_tests = \
 	tests/unit/procmaps-read \
 	tests/unit/quiesce-odd \
 	tests/unit/quiesce-stop \
+	tests/unit/quiesce-waits \
 	tests/unit/restart-wait \
 	tests/unit/setxid-during-stops \
 	tests/unit/struct-growth \
@@ -50,6 +51,9 @@ tests_unit_quiesce_odd_LDADD = $(unit_ldadd)
 tests_unit_quiesce_stop_SOURCES = tests/unit/quiesce-stop.c tests/unit/unit.h
 tests_unit_quiesce_stop_CFLAGS = $(unit_cflags)
 tests_unit_quiesce_stop_LDADD = $(unit_ldadd)
+tests_unit_quiesce_waits_SOURCES = tests/unit/quiesce-waits.c tests/unit/unit.h
+tests_unit_quiesce_waits_CFLAGS = $(unit_cflags)
+tests_unit_quiesce_waits_LDADD = $(unit_ldadd)
 tests_unit_restart_wait_SOURCES = tests/unit/restart-wait.c tests/unit/unit.h
 tests_unit_restart_wait_CFLAGS = $(unit_cflags)
 tests_unit_restart_wait_LDADD = $(unit_ldadd)

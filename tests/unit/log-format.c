@@ -2,10 +2,10 @@
 /*
  * rm_format, log lines and reasons of refusals (emul/log.c).
  *
- * Checked: every conversion and its extremes, truncation at every length; which levels are written where; that
- * warnings stop after 32 and errors never; LIBREMAP_LOG's file, its mode, and what happens if it can not be opened;
- * that a line is one write; that a reason is its own thread's. Log state is a process's, so each runs in a child.
- * Needs nothing.
+ * Checked: every conversion and its extremes, truncation at every length; which levels are written
+ * where; that warnings stop after 32 and errors never; LIBREMAP_LOG's file, its mode, and what
+ * happens if it can not be opened; that a line is one write; that a reason is its own thread's. Log
+ * state is a process's, so each runs in a child. Needs nothing.
  */
 #include "tests/unit/unit.h"
 
@@ -51,7 +51,8 @@ static void conversions(void **state)
 static void truncation_at_every_length(void **state)
 {
 	char whole[64], buf[64];
-	size_t len = rm_format(whole, sizeof(whole), "start %s %d %lx end", "text", -12345, 0xfeedUL);
+	size_t len = rm_format(
+		whole, sizeof(whole), "start %s %d %lx end", "text", -12345, 0xfeedUL);
 
 	(void)state;
 	assert_string_equal(whole, "start text -12345 feed end");
@@ -61,7 +62,8 @@ static void truncation_at_every_length(void **state)
 
 		memset(buf, '#', sizeof(buf));
 		assert_int_equal(
-			rm_format(buf, size, "start %s %d %lx end", "text", -12345, 0xfeedUL), wanted);
+			rm_format(buf, size, "start %s %d %lx end", "text", -12345, 0xfeedUL),
+			wanted);
 		assert_memory_equal(buf, whole, wanted);
 		if (size)
 			assert_int_equal(buf[wanted], '\0');
@@ -120,7 +122,8 @@ static int levels(void *arg)
 		}
 	}
 	rm_log_setup(-5, path); /* nonsense never hides what must be said */
-	return rm_log_on(RM_LOG_ERROR) && rm_log_on(RM_LOG_WARN) && !rm_log_on(RM_LOG_INFO) ? 0 : 20;
+	return rm_log_on(RM_LOG_ERROR) && rm_log_on(RM_LOG_WARN) && !rm_log_on(RM_LOG_INFO) ? 0
+											    : 20;
 }
 
 static int capped(void *arg)
@@ -166,7 +169,10 @@ static int long_lines(void *arg)
 	return count("\n") == 1 ? 0 : 2;
 }
 
-/* Standard error without a path; nothing at all, and nothing on standard error, if the path can not be opened. */
+/*
+ * Standard error without a path; nothing at all, and nothing on standard error, if the path can not
+ * be opened.
+ */
 static int to_stderr_or_nowhere(void *arg)
 {
 	int ends[2], fds;

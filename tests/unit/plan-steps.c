@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The planner (emul/plan.c), a pure function: for a table of facts, requests, features and variants, exactly these
- * steps in exactly this order; what is refused, with which errno and reason; and the text of every step.
+ * The planner (emul/plan.c), a pure function: for a table of facts, requests, features and
+ * variants, exactly these steps in exactly this order; what is refused, with which errno and
+ * reason; and the text of every step.
  *
- * Steps are written in short: "map:T=none" for RM_OP_MAP of the twin, S source, D destination, T twin, P scratch page, "move:S>D".
- * After the table, all combinations of attributes are planned and held against the rules that every plan obeys: it
- * fits, the window holds nothing that may fail for want of memory (variant twin first), what was disarmed is armed.
- * Needs nothing.
+ * Steps are written in short: "map:T=none" for RM_OP_MAP of the twin, S source, D destination, T
+ * twin, P scratch page, "move:S>D". After the table, all combinations of attributes are planned and
+ * held against the rules that every plan obeys: it fits, the window holds nothing that may fail for
+ * want of memory (variant twin first), what was disarmed is armed. Needs nothing.
  */
 #include "tests/unit/unit.h"
 
@@ -46,7 +47,7 @@ static const struct row {
 	const char *wanted; /* "strategy: steps", or part of the reason; NULL: no reason */
 } rows[] = {
 	/* --- private anonymous, whole --- */
-	{"anon", RM_KIND_ANON, RW, AC, {NULL}, 0,
+	{"anon", RM_KIND_ANON, RW, AC, {.name = NULL}, 0,
 		"twin: reserve:D map:T=none unlock:T protect:T=rw- stop verify:S move:S>D "
 		"move:T>S resume"},
 	{"anon, fixed", RM_KIND_ANON, RW, AC, {.fixed = true}, 0,
@@ -68,19 +69,19 @@ static const struct row {
 	{"anon, not charged", RM_KIND_ANON, RW, RM_VF_NORESERVE, {.fixed = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, read-only, once written", RM_KIND_ANON, RO, AC, {.fixed = true}, 0,
-		"twin: map:T=none unlock:T protect:T=rw- protect:T=r-- stop verify:S move:S>D "
+		"twin: map:T=none unlock:T charge:T protect:T=r-- stop verify:S move:S>D "
 		"move:T>S resume"},
 	{"anon, read-only, never writable", RM_KIND_ANON, RO, 0, {.fixed = true}, 0,
 		"twin: map:T=none unlock:T protect:T=r-- stop verify:S move:S>D move:T>S resume"},
 	{"anon, no access, once written", RM_KIND_ANON, 0, AC, {.fixed = true}, 0,
-		"twin: map:T=none unlock:T protect:T=rw- protect:T=--- stop verify:S move:S>D "
+		"twin: map:T=none unlock:T charge:T protect:T=--- stop verify:S move:S>D "
 		"move:T>S resume"},
 	{"anon, no access", RM_KIND_ANON, 0, 0, {.fixed = true}, 0,
 		"twin: map:T=none unlock:T stop verify:S move:S>D move:T>S resume"},
 	{"anon, exec", RM_KIND_ANON, RX, 0, {.fixed = true}, 0,
 		"twin: map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
 	{"anon, exec, once written", RM_KIND_ANON, RX, AC, {.fixed = true}, 0,
-		"twin: map:T=prot unlock:T empty:T protect:T=rw- protect:T=r-x stop verify:S "
+		"twin: map:T=prot unlock:T empty:T charge:T protect:T=r-x stop verify:S "
 		"move:S>D move:T>S resume"},
 	{"anon, exec and writable", RM_KIND_ANON, RW | PROT_EXEC, AC, {.fixed = true}, 0,
 		"twin: map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
@@ -115,7 +116,8 @@ static const struct row {
 		{.fixed = true, .variant = LATE, .policy = true, .name = "[anon:x]"}, 0,
 		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- "
 		"protect:S=r-- advise:S=DONTDUMP bind:S name:S resume"},
-	{"anon, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING, {.fixed = true, .armed = true}, 0,
+	{"anon, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING, {.fixed = true, .armed = true},
+		0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S disarm:S move:S>D move:T>S "
 		"arm:S resume"},
 	{"anon, armed, late", RM_KIND_ANON, RW, AC | RM_VF_UFFD_WP,
@@ -123,8 +125,10 @@ static const struct row {
 		"twin-late: stop verify:S disarm:S move:S>D map:S=none unlock:S protect:S=rw- "
 		"arm:S resume"},
 	{"anon, armed, other events", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
-		{.fixed = true, .armed = true,
-			.features = UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP}, 0,
+		{.fixed = true,
+			.armed = true,
+			.features = UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP},
+		0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S disarm:S move:S>D move:T>S "
 		"arm:S resume"},
 	{"anon, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
@@ -132,25 +136,38 @@ static const struct row {
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S told:S>D move:T>S arm:S "
 		"resume await"},
 	{"anon, EVENT_REMAP, late", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
-		{.fixed = true, .armed = true, .variant = LATE, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+		{.fixed = true,
+			.armed = true,
+			.variant = LATE,
+			.features = UFFD_FEATURE_EVENT_REMAP},
+		0,
 		"twin-late: stop verify:S told:S>D map:S=none unlock:S protect:S=rw- arm:S resume "
 		"await"},
 	/* --- a part that does not begin with its mapping --- */
 	{"anon, the last part", RM_KIND_ANON, RW, AC, {.fixed = true, .start_off = -0x5000}, 0,
 		"grow: stop verify:S move:S>D grow:S resume"},
-	{"anon, the middle, anywhere", RM_KIND_ANON, RW, AC, {.start_off = -0x5000, .end_off = 0x3000}, 0,
+	{"anon, the middle, anywhere", RM_KIND_ANON, RW, AC,
+		{.start_off = -0x5000, .end_off = 0x3000}, 0,
 		"grow: reserve:D reserve:P stop verify:S move:S>D grow:S heal:S>P resume"},
 	{"anon, the middle, late: growing needs no twin", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .variant = LATE, .start_off = -0x5000, .end_off = 0x3000}, 0,
 		"grow: reserve:P stop verify:S move:S>D grow:S heal:S>P resume"},
 	{"anon, the last part, all attributes grow with it", RM_KIND_ANON, RO, AC | RM_VF_DONTFORK,
-		{.fixed = true, .start_off = -0x5000, .policy = true, .pkey = 1, .name = "[anon:x]"}, 0,
-		"grow: stop verify:S move:S>D grow:S resume"},
+		{.fixed = true,
+			.start_off = -0x5000,
+			.policy = true,
+			.pkey = 1,
+			.name = "[anon:x]"},
+		0, "grow: stop verify:S move:S>D grow:S resume"},
 	{"anon, the middle, locked: growing would populate", RM_KIND_ANON, RW, AC | RM_VF_LOCKED,
 		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, the middle, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
-		{.fixed = true, .start_off = -0x5000, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+		{.fixed = true,
+			.start_off = -0x5000,
+			.armed = true,
+			.features = UFFD_FEATURE_EVENT_REMAP},
+		0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S told:S>D move:T>S arm:S "
 		"resume await"},
 	{"shared, the middle", RM_KIND_SHARED, RW, 0,
@@ -168,7 +185,7 @@ static const struct row {
 	{"file, anon native", RM_KIND_FILE, RW, AC, {.fixed = true, .natives = NATIVE_ANON}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	/* --- shared --- */
-	{"shared", RM_KIND_SHARED, RW, 0, {NULL}, 0,
+	{"shared", RM_KIND_SHARED, RW, 0, {.name = NULL}, 0,
 		"twin: reserve:D dup:S>T stop verify:S move:S>D move:T>S resume"},
 	{"shared, fixed", RM_KIND_SHARED, RW, 0, {.fixed = true}, 0,
 		"twin: dup:S>T stop verify:S move:S>D move:T>S resume"},
@@ -179,8 +196,8 @@ static const struct row {
 		"twin: dup:S>T unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
 	{"shared, late", RM_KIND_SHARED, RW, 0, {.fixed = true, .variant = LATE}, 0,
 		"twin-late: stop verify:S move:S>D dup:D>S resume"},
-	{"shared, locked, late", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true, .variant = LATE}, 0,
-		"twin-late: stop verify:S unlock:S move:S>D dup:D>S lock:D resume"},
+	{"shared, locked, late", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true, .variant = LATE},
+		0, "twin-late: stop verify:S unlock:S move:S>D dup:D>S lock:D resume"},
 	{"shared, locked on fault, late", RM_KIND_SHARED, RW, RM_VF_LOCKED | RM_VF_LOCKONFAULT,
 		{.fixed = true, .variant = LATE}, 0,
 		"twin-late: stop verify:S unlock:S move:S>D dup:D>S lock:D=onfault resume"},
@@ -196,18 +213,21 @@ static const struct row {
 	{"shared, nobody can be stopped, hint", RM_KIND_SHARED, RW, 0,
 		{.hint = true, .variant = DUPLICATE}, 0, "duplicate: reserve:D dup:S>D empty:S"},
 	{"shared, nobody can be stopped, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED,
-		{.fixed = true, .variant = DUPLICATE}, 0, "duplicate: unlock:S dup:S>D lock:D empty:S"},
+		{.fixed = true, .variant = DUPLICATE}, 0,
+		"duplicate: unlock:S dup:S>D lock:D empty:S"},
 	{"shared, nobody can be stopped, locked on fault", RM_KIND_SHARED, RW,
 		RM_VF_LOCKED | RM_VF_LOCKONFAULT, {.variant = DUPLICATE}, 0,
 		"duplicate: unlock:S dup:S>D lock:D=onfault empty:S"},
 	/* --- native --- */
 	{"anon, native", RM_KIND_ANON, RW, AC, {.natives = NATIVE_ANON}, 0, "native: native:S>D"},
 	{"anon, native, the middle", RM_KIND_ANON, RW, AC,
-		{.natives = NATIVE_ANON, .start_off = -0x5000, .end_off = 0x3000}, 0, "native: native:S>D"},
+		{.natives = NATIVE_ANON, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"native: native:S>D"},
 	{"anon, the others native", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .natives = NATIVE_SHARED | NATIVE_FILE}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
-	{"shared, native", RM_KIND_SHARED, RW, 0, {.natives = NATIVE_SHARED}, 0, "native: native:S>D"},
+	{"shared, native", RM_KIND_SHARED, RW, 0, {.natives = NATIVE_SHARED}, 0,
+		"native: native:S>D"},
 	{"file, native", RM_KIND_FILE, RW, AC, {.natives = NATIVE_FILE}, 0, "native: native:S>D"},
 	{"anon, native, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 		{.natives = NATIVE_ANON, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
@@ -222,11 +242,12 @@ static const struct row {
 	{"sealed, moved only", RM_KIND_ANON, RW, AC | RM_VF_SEALED,
 		{.plain_move = true, .fixed = true}, -EPERM, NULL},
 	/* --- refused as every kernel does, whatever is native --- */
-	{"hugetlb", RM_KIND_HUGETLB, RW, RM_VF_HUGETLB | RM_VF_DONTEXPAND, {NULL}, -EINVAL, NULL},
+	{"hugetlb", RM_KIND_HUGETLB, RW, RM_VF_HUGETLB | RM_VF_DONTEXPAND, {.name = NULL}, -EINVAL,
+		NULL},
 	{"hugetlb, all native", RM_KIND_HUGETLB, RW, RM_VF_HUGETLB, {.natives = 7}, -EINVAL, NULL},
 	{"special", RM_KIND_SPECIAL, RO, RM_VF_DONTEXPAND, {.natives = 7}, -EINVAL, NULL},
-	{"sealed", RM_KIND_ANON, RW, AC | RM_VF_SEALED, {NULL}, -EPERM, NULL},
-	{"sealed and special: EPERM comes first", RM_KIND_SPECIAL, RO, RM_VF_SEALED, {NULL},
+	{"sealed", RM_KIND_ANON, RW, AC | RM_VF_SEALED, {.name = NULL}, -EPERM, NULL},
+	{"sealed and special: EPERM comes first", RM_KIND_SPECIAL, RO, RM_VF_SEALED, {.name = NULL},
 		-EPERM, NULL},
 	{"beyond the end", RM_KIND_ANON, RW, AC, {.end_off = -0x1000}, -EFAULT, NULL},
 	{"beyond the end of hugetlb: EINVAL comes first", RM_KIND_HUGETLB, RW, 0,
@@ -243,12 +264,13 @@ static const struct row {
 		{.uffd_error = -ENOENT}, -EINVAL, "only another process"},
 	{"nobody knows whose userfaultfd", RM_KIND_SHARED, RW, RM_VF_UFFD_MISSING,
 		{.uffd_error = -EMFILE}, -EINVAL, "/proc/self/fd"},
-	{"shadow stack", RM_KIND_ANON, RW, AC | RM_VF_SHADOWSTACK, {NULL}, -EINVAL, "shadow stack"},
-	{"memory tags", RM_KIND_ANON, RW, AC | RM_VF_MTE, {NULL}, -EINVAL, "memory tags"},
+	{"shadow stack", RM_KIND_ANON, RW, AC | RM_VF_SHADOWSTACK, {.name = NULL}, -EINVAL,
+		"shadow stack"},
+	{"memory tags", RM_KIND_ANON, RW, AC | RM_VF_MTE, {.name = NULL}, -EINVAL, "memory tags"},
 	{"memory tags, native", RM_KIND_ANON, RW, AC | RM_VF_MTE, {.natives = 1}, 0,
 		"native: native:S>D"},
 	{"sealed and memory tags: the kernel's answer", RM_KIND_ANON, RW, RM_VF_SEALED | RM_VF_MTE,
-		{NULL}, -EPERM, NULL},
+		{.name = NULL}, -EPERM, NULL},
 };
 
 static void set_up(const struct row *row, struct rm_facts *facts, struct rm_request *piece,
@@ -273,7 +295,8 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->target_armed = row->x.target_armed;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
-	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) | (row->x.fixed ? RM_FIXED : 0);
+	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) |
+		       (row->x.fixed ? RM_FIXED : 0);
 	memset(features, 0, sizeof(*features));
 	features->native_anon = row->x.natives & NATIVE_ANON;
 	features->native_shared = row->x.natives & NATIVE_SHARED;
@@ -284,16 +307,33 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 /* The plan in the short form. */
 static void write_short(const struct rm_plan *plan, char *out, size_t size)
 {
-	static const char *const names[] = {[RM_OP_NATIVE] = "native", [RM_OP_RESERVE] = "reserve",
-		[RM_OP_MAP] = "map", [RM_OP_UNLOCK] = "unlock", [RM_OP_LOCK] = "lock",
-		[RM_OP_PROTECT] = "protect", [RM_OP_ADVISE] = "advise", [RM_OP_BIND] = "bind",
-		[RM_OP_NAME] = "name", [RM_OP_STOP] = "stop", [RM_OP_VERIFY] = "verify",
-		[RM_OP_DISARM] = "disarm", [RM_OP_MOVE] = "move", [RM_OP_MOVE_TOLD] = "told",
-		[RM_OP_ARM] = "arm", [RM_OP_GROW] = "grow", [RM_OP_HEAL] = "heal",
-		[RM_OP_RESUME] = "resume", [RM_OP_AWAIT] = "await", [RM_OP_DUPLICATE] = "dup",
+	static const char *const names[] = {[RM_OP_NATIVE] = "native",
+		[RM_OP_RESERVE] = "reserve",
+		[RM_OP_MAP] = "map",
+		[RM_OP_UNLOCK] = "unlock",
+		[RM_OP_LOCK] = "lock",
+		[RM_OP_PROTECT] = "protect",
+		[RM_OP_CHARGE] = "charge",
+		[RM_OP_ADVISE] = "advise",
+		[RM_OP_BIND] = "bind",
+		[RM_OP_NAME] = "name",
+		[RM_OP_STOP] = "stop",
+		[RM_OP_VERIFY] = "verify",
+		[RM_OP_DISARM] = "disarm",
+		[RM_OP_MOVE] = "move",
+		[RM_OP_MOVE_TOLD] = "told",
+		[RM_OP_ARM] = "arm",
+		[RM_OP_GROW] = "grow",
+		[RM_OP_HEAL] = "heal",
+		[RM_OP_RESUME] = "resume",
+		[RM_OP_AWAIT] = "await",
+		[RM_OP_DUPLICATE] = "dup",
 		[RM_OP_EMPTY] = "empty"};
-	static const char places[] = {[RM_NOWHERE] = '-', [RM_SOURCE] = 'S', [RM_TARGET] = 'D',
-		[RM_TWIN] = 'T', [RM_SCRATCH] = 'P'};
+	static const char places[] = {[RM_NOWHERE] = '-',
+		[RM_SOURCE] = 'S',
+		[RM_TARGET] = 'D',
+		[RM_TWIN] = 'T',
+		[RM_SCRATCH] = 'P'};
 	size_t at = (size_t)snprintf(out, size, "%s:", plan->strategy);
 
 	for (unsigned int i = 0; i < plan->nsteps; i++) {
@@ -316,7 +356,8 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 			at += (size_t)snprintf(out + at, size - at, "=onfault");
 		if (s->op == RM_OP_ADVISE) {
 			rm_plan_describe(plan, i, described, sizeof(described));
-			at += (size_t)snprintf(out + at, size - at, "=%s", strstr(described, "MADV_") + 5);
+			at += (size_t)snprintf(
+				out + at, size - at, "=%s", strstr(described, "MADV_") + 5);
 		}
 	}
 }

@@ -2,9 +2,9 @@
 /*
  * The parsers of maps and smaps lines (emul/procmaps.c), which are pure: no /proc is read.
  *
- * Checked: headers as kernels from 4.14 to 7.2 print them, the names that make a naive parser stumble, lines that are
- * no header, cut at every length; VmFlags and ProtectionKey, and the details that must change nothing.
- * Needs nothing.
+ * Checked: headers as kernels from 4.14 to 7.2 print them, the names that make a naive parser
+ * stumble, lines that are no header, cut at every length; VmFlags and ProtectionKey, and the
+ * details that must change nothing. Needs nothing.
  */
 #include "tests/unit/unit.h"
 
@@ -74,8 +74,8 @@ static const struct header {
 	/* an offset beyond 32 bits is simply longer; so is a 5-level address */
 	{"7f0000000000-7f0000001000 rw-s 123456789000 08:01 99                     /dev/mem",
 		0x7f0000000000, 0x7f0000001000, RW, true, 0x123456789000, 8, 1, 99, "/dev/mem"},
-	{"ff7f0000000000-ff7f0000001000 rw-p 00000000 00:00 0 ", 0xff7f0000000000,
-		0xff7f0000001000, RW, false, 0, 0, 0, 0, ""},
+	{"ff7f0000000000-ff7f0000001000 rw-p 00000000 00:00 0 ", 0xff7f0000000000, 0xff7f0000001000,
+		RW, false, 0, 0, 0, 0, ""},
 	{"7f0000000000-7f0000001000 rw-s 00000000 00:0e 1052                       "
 	 "anon_inode:[io_uring]",
 		0x7f0000000000, 0x7f0000001000, RW, true, 0, 0, 0xe, 1052, "anon_inode:[io_uring]"},
@@ -113,16 +113,21 @@ static void bytes_behind_the_line_are_not_read(void **state)
 	struct rm_vma vma;
 
 	(void)state;
-	assert_true(rm_maps_parse_header(text, sizeof("1000-2000 rw-p 00000000 00:00 0 /f") - 1, &vma));
+	assert_true(
+		rm_maps_parse_header(text, sizeof("1000-2000 rw-p 00000000 00:00 0 /f") - 1, &vma));
 	assert_string_equal(vma.name, "/f");
 }
 
-/* Every beginning of a header that stops before the inode is no header, and none of them reads past its end. */
+/*
+ * Every beginning of a header that stops before the inode is no header, and none of them reads past
+ * its end.
+ */
 static void truncated_headers_are_refused(void **state)
 {
 	static const char text[] = "7f0000000000-7f0000001000 r--p 0001f000 08:01 9";
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *area = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area = mmap(
+		NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct rm_vma vma;
 
 	(void)state;
@@ -142,12 +147,27 @@ static void truncated_headers_are_refused(void **state)
 static void garbage_is_refused_and_changes_nothing(void **state)
 {
 	static const char *const garbage[] = {
-		"", " ", "\n", "-", "Rss:                   4 kB", "VmFlags: rd mr mw me ac",
-		"1000", "1000-", "1000-2000", "1000 2000 rw-p 0 0:0 0", "1000-2000 rw-p",
-		"1000-2000 rw-p ", "1000-2000 rw- 00000000 00:00 0", "1000-2000 rw-p 0 00-00 0",
-		"1000-2000 rw-p 0 00:00 x", "1000-2000 rw-p x 00:00 0", "g000-2000 rw-p 0 00:00 0",
-		"-1000-2000 rw-p 0 00:00 0", "0x1000-0x2000 rw-p 0 00:00 0",
-		"1000-2000rw-p 0 00:00 0", "FFFF0000-FFFF1000 rw-p 0 00:00 0",
+		"",
+		" ",
+		"\n",
+		"-",
+		"Rss:                   4 kB",
+		"VmFlags: rd mr mw me ac",
+		"1000",
+		"1000-",
+		"1000-2000",
+		"1000 2000 rw-p 0 0:0 0",
+		"1000-2000 rw-p",
+		"1000-2000 rw-p ",
+		"1000-2000 rw- 00000000 00:00 0",
+		"1000-2000 rw-p 0 00-00 0",
+		"1000-2000 rw-p 0 00:00 x",
+		"1000-2000 rw-p x 00:00 0",
+		"g000-2000 rw-p 0 00:00 0",
+		"-1000-2000 rw-p 0 00:00 0",
+		"0x1000-0x2000 rw-p 0 00:00 0",
+		"1000-2000rw-p 0 00:00 0",
+		"FFFF0000-FFFF1000 rw-p 0 00:00 0",
 	};
 	struct rm_vma vma, before;
 
@@ -190,17 +210,20 @@ static const struct detail {
 	{"VmFlags: rd wr mr mw me ac sd ", RM_VF_ACCOUNT, true, 0},
 	{"VmFlags: rd wr mr mw me lo ac nr dc dd mg hg ",
 		RM_VF_LOCKED | RM_VF_ACCOUNT | RM_VF_NORESERVE | RM_VF_DONTFORK | RM_VF_DONTDUMP |
-			RM_VF_MERGEABLE | RM_VF_HUGEPAGE, true, 0},
+			RM_VF_MERGEABLE | RM_VF_HUGEPAGE,
+		true, 0},
 	{"VmFlags: rd wr mr mw me gd ac wf nh sr rr ",
 		RM_VF_GROWSDOWN | RM_VF_ACCOUNT | RM_VF_WIPEONFORK | RM_VF_NOHUGEPAGE |
-			RM_VF_SEQUENTIAL | RM_VF_RANDOM, true, 0},
+			RM_VF_SEQUENTIAL | RM_VF_RANDOM,
+		true, 0},
 	{"VmFlags: rd wr sh mr mw me ms pf io de dd ",
 		RM_VF_PFNMAP | RM_VF_IO | RM_VF_DONTEXPAND | RM_VF_DONTDUMP, true, 0},
 	{"VmFlags: rd wr sh mr mw me ms de ht ", RM_VF_DONTEXPAND | RM_VF_HUGETLB, true, 0},
 	{"VmFlags: rd wr mr mw me ac um uw ui ",
 		RM_VF_ACCOUNT | RM_VF_UFFD_MISSING | RM_VF_UFFD_WP | RM_VF_UFFD_MINOR, true, 0},
 	/* 6.6 lf, ss; 6.10 sl; 6.11 dp; arm64 mt */
-	{"VmFlags: rd wr mr mw me lo lf ac ", RM_VF_LOCKED | RM_VF_LOCKONFAULT | RM_VF_ACCOUNT, true, 0},
+	{"VmFlags: rd wr mr mw me lo lf ac ", RM_VF_LOCKED | RM_VF_LOCKONFAULT | RM_VF_ACCOUNT,
+		true, 0},
 	{"VmFlags: rd mr mw me sl ", RM_VF_SEALED, true, 0},
 	{"VmFlags: rd wr mr mw me nr wf dd dp ",
 		RM_VF_NORESERVE | RM_VF_WIPEONFORK | RM_VF_DONTDUMP | RM_VF_DROPPABLE, true, 0},
@@ -242,7 +265,10 @@ static void details_set_flags_and_key(void **state)
 	}
 }
 
-/* Every flag of the enumeration is reached by some line above, so that none is forgotten when one is added. */
+/*
+ * Every flag of the enumeration is reached by some line above, so that none is forgotten when one
+ * is added.
+ */
 static void every_flag_has_letters(void **state)
 {
 	uint32_t all = 0;

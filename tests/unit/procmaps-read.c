@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reader of maps and smaps (emul/procmaps.c): over made-up files by a descriptor put into struct rm_maps, and over
- * this process's own /proc.
+ * The reader of maps and smaps (emul/procmaps.c): over made-up files by a descriptor put into
+ * struct rm_maps, and over this process's own /proc.
  *
- * Checked: a file far larger than the buffer arrives whole and in order, however the reads are cut up; a line longer
- * than the buffer costs its own end only; a file that ends in the middle; errors of read(2); that the own mappings
- * are found with their bounds, protection and flags, also behind a thousand others. Needs /proc.
+ * Checked: a file far larger than the buffer arrives whole and in order, however the reads are cut
+ * up; a line longer than the buffer costs its own end only; a file that ends in the middle; errors
+ * of read(2); that the own mappings are found with their bounds, protection and flags, also behind
+ * a thousand others. Needs /proc.
  */
 #include "tests/unit/unit.h"
 
@@ -25,7 +26,8 @@ static void maps_over(int fd, bool smaps)
 	maps.smaps = smaps;
 }
 
-static const char smaps_details[] = "Size:                  8 kB\nKernelPageSize:        4 kB\n"
+static const char smaps_details[] =
+	"Size:                  8 kB\nKernelPageSize:        4 kB\n"
 	"MMUPageSize:           4 kB\nRss:                   4 kB\nPss:                   4 kB\n"
 	"Shared_Clean:          0 kB\nTHPeligible:    0\nProtectionKey:         0\n";
 
@@ -38,9 +40,10 @@ struct writer {
 /* Record i of the made-up file. */
 static int record(char *buf, size_t size, unsigned int i)
 {
-	return snprintf(buf, size, "%lx-%lx rw-%c %08x 08:01 %u    /file number %u\n%sVmFlags: rd wr %s\n",
-		0x10000UL + 0x2000UL * i, 0x11000UL + 0x2000UL * i, i % 3 ? 'p' : 's', i << 12, i + 1,
-		i, smaps_details, i % 2 ? "ac lo " : "nr ");
+	return snprintf(buf, size,
+		"%lx-%lx rw-%c %08x 08:01 %u    /file number %u\n%sVmFlags: rd wr %s\n",
+		0x10000UL + 0x2000UL * i, 0x11000UL + 0x2000UL * i, i % 3 ? 'p' : 's', i << 12,
+		i + 1, i, smaps_details, i % 2 ? "ac lo " : "nr ");
 }
 
 static void *write_records(void *arg)
@@ -49,7 +52,8 @@ static void *write_records(void *arg)
 	char text[1024];
 
 	for (unsigned int i = 0; i < w->records; i++) {
-		size_t len = (size_t)record(text, sizeof(text), i), burst = w->burst ? w->burst : len;
+		size_t len = (size_t)record(text, sizeof(text), i),
+		       burst = w->burst ? w->burst : len;
 
 		for (size_t at = 0; at < len; at += burst)
 			if (write(w->fd, text + at, len - at < burst ? len - at : burst) < 0)
@@ -75,8 +79,8 @@ static void check_records(int fd, unsigned int records)
 		assert_int_equal(vma.inode, i + 1);
 		assert_string_equal(vma.name, name);
 		assert_true(vma.have_flags);
-		assert_int_equal(vma.vmflags,
-			i % 2 ? RM_VF_ACCOUNT | RM_VF_LOCKED : RM_VF_NORESERVE);
+		assert_int_equal(
+			vma.vmflags, i % 2 ? RM_VF_ACCOUNT | RM_VF_LOCKED : RM_VF_NORESERVE);
 	}
 	assert_int_equal(rm_maps_next(&maps, &vma), 0);
 	assert_int_equal(rm_maps_next(&maps, &vma), 0);
@@ -143,7 +147,8 @@ static void endless_line_costs_its_own_end_only(void **state)
 		memset(text + len, 'x', name);
 		len += name;
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
-			"\n%sVmFlags: rd lo \n3000-4000 rw-p 00000000 00:00 0 [heap]\nVmFlags: ac \n",
+			"\n%sVmFlags: rd lo \n3000-4000 rw-p 00000000 00:00 0 [heap]\nVmFlags: ac "
+			"\n",
 			smaps_details);
 		maps_over(file_with(text, len), true);
 		assert_int_equal(rm_maps_next(&maps, &vma), 1);
@@ -213,7 +218,8 @@ static void own_mappings_are_found(void **state)
 	assert_true(area != MAP_FAILED);
 	for (size_t i = 0; i < MANY; i++)
 		assert_int_equal(mprotect(area + 2 * i * page, page,
-			i % 2 ? PROT_READ : PROT_READ | PROT_WRITE), 0);
+					 i % 2 ? PROT_READ : PROT_READ | PROT_WRITE),
+			0);
 	assert_int_equal(madvise(area + 2 * 777 * page, page, MADV_DONTFORK), 0);
 	for (int smaps = 0; smaps < 2; smaps++) {
 		for (size_t i = 1; i < MANY; i += 97) {
@@ -224,8 +230,8 @@ static void own_mappings_are_found(void **state)
 			assert_int_equal(vma.end, addr + page);
 			assert_int_equal(vma.prot, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE);
 			assert_int_equal(vma.have_flags, smaps);
-			assert_int_equal(vma.vmflags, !smaps ? 0 : RM_VF_NORESERVE |
-				(i == 777 ? RM_VF_DONTFORK : 0));
+			assert_int_equal(vma.vmflags,
+				!smaps ? 0 : RM_VF_NORESERVE | (i == 777 ? RM_VF_DONTFORK : 0));
 			assert_int_equal(rm_maps_find(&maps, smaps, addr + page, &vma), 1);
 			assert_int_equal(vma.prot, PROT_NONE);
 		}

@@ -2,11 +2,11 @@
 /*
  * Odd company for whoever stops threads (emul/quiesce.c), each case in a process of its own:
  *
- * a main thread that has called pthread_exit and stays as a zombie, moves by another thread included; a thread that
- * runs on the range that is to move, on its stack or its alternate stack; threads born all the time; a signal 33
- * that is not ours, before and after ours was installed; and filters that forbid what stopping needs, where
- * "refused" is right and "nobody was stopped, but go on" is lost data.
- * Needs /proc and seccomp filters.
+ * a main thread that has called pthread_exit and stays as a zombie, moves by another thread
+ * included; a thread that runs on the range that is to move, on its stack or its alternate stack;
+ * threads born all the time; a signal 33 that is not ours, before and after ours was installed; and
+ * filters that forbid what stopping needs, where "refused" is right and "nobody was stopped, but go
+ * on" is lost data. Needs /proc and seccomp filters.
  */
 #include "tests/unit/unit.h"
 
@@ -51,7 +51,10 @@ static void busy_wait_us(long us)
 	while ((t.tv_sec - t0.tv_sec) * 1000000L + (t.tv_nsec - t0.tv_nsec) / 1000 < us);
 }
 
-/* One stop: -errno of it; 1 if the counter moved although the world was said to stand still; else 0. */
+/*
+ * One stop: -errno of it; 1 if the counter moved although the world was said to stand still; else
+ * 0.
+ */
 static int one_stop(struct rm_range range)
 {
 	struct rm_entry entry;
@@ -119,7 +122,8 @@ static void *stop_beside_a_zombie(void *arg)
 static void *move_beside_a_zombie(void *arg)
 {
 	const int map_flags = *(int *)arg;
-	char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, map_flags | MAP_ANONYMOUS, -1, 0), *q;
+	char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, map_flags | MAP_ANONYMOUS, -1, 0),
+	     *q;
 	pthread_t thread;
 
 	if (wait_for_zombie() || pthread_create(&thread, NULL, spin, NULL) || !runs())
@@ -181,8 +185,10 @@ static void *lodge(void *arg)
 
 static int stack_in_the_range(void *arg)
 {
-	char *area = mmap(NULL, 3 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	const int which = *(int *)arg; /* 0: the stack; 1: the alternate one; 2: the stack, with an alternate */
+	char *area = mmap(
+		NULL, 3 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int which = *(
+		int *)arg; /* 0: the stack; 1: the alternate one; 2: the stack, with an alternate */
 	struct lodger l = {area, which ? area + STACK : NULL};
 	struct rm_range range = {(uintptr_t)(which == 1 ? l.alternate : area), STACK};
 	pthread_attr_t attr;
@@ -190,7 +196,8 @@ static int stack_in_the_range(void *arg)
 	int r;
 
 	pthread_attr_init(&attr);
-	if (pthread_attr_setstack(&attr, area, STACK) || pthread_create(&thread, &attr, lodge, &l) || !runs())
+	if (pthread_attr_setstack(&attr, area, STACK) ||
+		pthread_create(&thread, &attr, lodge, &l) || !runs())
 		return 10;
 	r = one_stop(range);
 	if (r != -EINVAL)
@@ -217,11 +224,20 @@ static void stacks_in_the_range_are_refused(void **state)
 
 /* --- births --- */
 
+static _Atomic int alive;
+
+/* Lives for longer than a window, so that one that was overlooked is noticed. */
 static void *newborn(void *arg)
 {
+	struct timespec t0, t;
+
 	(void)arg;
-	for (int i = 0; i < 50; i++)
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	do {
 		counter++;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+	} while ((t.tv_sec - t0.tv_sec) * 1000000L + (t.tv_nsec - t0.tv_nsec) / 1000 < 1500);
+	alive--;
 	return NULL;
 }
 
@@ -235,7 +251,13 @@ static void *mother(void *arg)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 65536);
 	while (!quit) {
-		pthread_create(&thread, &attr, newborn, NULL);
+		if (alive > 12) {
+			sched_yield();
+			continue;
+		}
+		alive++;
+		if (pthread_create(&thread, &attr, newborn, NULL))
+			alive--;
 		counter++;
 	}
 	return NULL;
@@ -249,7 +271,7 @@ static int births(void *arg)
 	for (int i = 0; i < 3; i++)
 		if (pthread_create(&mothers[i], NULL, mother, NULL))
 			return 10;
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 600; i++) {
 		int r = one_stop(nowhere);
 
 		if (r)
@@ -285,7 +307,8 @@ static void on_foreign(int sig, siginfo_t *info, void *context)
 
 static int install_foreign(void)
 {
-	struct rm_ksigaction sa = {.handler = on_foreign, .flags = SA_SIGINFO | 0x04000000UL,
+	struct rm_ksigaction sa = {.handler = on_foreign,
+		.flags = SA_SIGINFO | 0x04000000UL,
 		.restorer = rm_sigreturn};
 
 	return (int)rm_sys_rt_sigaction(RM_STOP_SIGNAL, &sa, NULL);
@@ -331,7 +354,8 @@ static int stale_signals(void *arg)
 	uint32_t generation;
 
 	(void)arg;
-	if (pthread_create(&thread, NULL, spin, NULL) || one_stop(nowhere) || rm_world_enter(&entry))
+	if (pthread_create(&thread, NULL, spin, NULL) || one_stop(nowhere) ||
+		rm_world_enter(&entry))
 		return 10;
 	generation = entry.world->generation;
 	rm_world_leave(&entry);
@@ -341,7 +365,8 @@ static int stale_signals(void *arg)
 	info.si_uid = 0x72656d61;
 	for (uint32_t g = generation - 3; g != generation; g++) {
 		info.si_value.sival_ptr = (void *)(uintptr_t)g;
-		syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), RM_STOP_SIGNAL, &info);
+		syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), RM_STOP_SIGNAL,
+			&info);
 	}
 	return runs() ? 0 : 11;
 }
@@ -365,7 +390,8 @@ static int forbid(unsigned int nr, int error)
 	};
 	struct sock_fprog prog = {RM_ARRAY_LEN(code), code};
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
 static const struct filter {

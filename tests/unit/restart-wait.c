@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rm_restart_wait (emul/restart.c) on made-up contexts: code bytes as compilers and C libraries write them, registers
- * as the kernel leaves them after a wait that a signal has cut short.
+ * rm_restart_wait (emul/restart.c) on made-up contexts: code bytes as compilers and C libraries
+ * write them, registers as the kernel leaves them after a wait that a signal has cut short.
  *
- * Checked: every wait with every kind of timeout, which ones go on and which keep their EINTR; instructions that only
- * look like the loading of a number; results other than EINTR; signals that the program is due; that
- * everything but %rip and %rax stays; and that code at the edge of mapped memory is not read across it.
- * x86-64 only. Needs nothing else. What real threads see is for the stress test.
+ * Checked: every wait with every kind of timeout, which ones go on and which keep their EINTR;
+ * instructions that only look like the loading of a number; results other than EINTR; signals that
+ * the program is due; that everything but %rip and %rax stays; and that code at the edge of mapped
+ * memory is not read across it. x86-64 only. Needs nothing else. What real threads see is for the
+ * stress test.
  */
 #include "tests/unit/unit.h"
 
@@ -25,13 +26,13 @@
 static uint8_t code[CODE_SIZE];
 
 enum shape {
-	SHAPE_PLAIN,	/* mov $nr, %eax; syscall */
-	SHAPE_EPOLL,	/* mov $nr, %eax; mov 12(%rsp), %edi; syscall */
-	SHAPE_R8D,	/* mov $nr, %r8d; syscall: no number at all */
-	SHAPE_R8D_EPOLL,/* the same with the mov in between */
-	SHAPE_MOV_RAX,	/* mov %rdi, %rax; syscall, as syscall(3) */
-	SHAPE_INT80,	/* mov $nr, %eax; int $0x80 */
-	SHAPE_SYSENTER, /* the other instruction of two bytes */
+	SHAPE_PLAIN,	 /* mov $nr, %eax; syscall */
+	SHAPE_EPOLL,	 /* mov $nr, %eax; mov 12(%rsp), %edi; syscall */
+	SHAPE_R8D,	 /* mov $nr, %r8d; syscall: no number at all */
+	SHAPE_R8D_EPOLL, /* the same with the mov in between */
+	SHAPE_MOV_RAX,	 /* mov %rdi, %rax; syscall, as syscall(3) */
+	SHAPE_INT80,	 /* mov $nr, %eax; int $0x80 */
+	SHAPE_SYSENTER,	 /* the other instruction of two bytes */
 };
 
 /* Writes the instructions and returns where the system call returns to. */
@@ -54,9 +55,15 @@ static uint8_t *assemble(enum shape shape, int nr)
 		memcpy(p, "\x8b\x7c\x24\x0c", 4);
 		p += 4;
 	}
-	memcpy(p, shape == SHAPE_INT80 ? "\xcd\x80" : shape == SHAPE_SYSENTER ? "\x0f\x34" : "\x0f\x05", 2);
+	memcpy(p,
+		shape == SHAPE_INT80	  ? "\xcd\x80"
+		: shape == SHAPE_SYSENTER ? "\x0f\x34"
+					  : "\x0f\x05",
+		2);
 	return p + 2;
 }
+
+static struct _libc_fpstate fpstate;
 
 /* The context of a thread whose system call has just returned; args in the order of the call. */
 static void make_context(ucontext_t *uc, const uint8_t *after, long result, const long *args)
@@ -71,29 +78,35 @@ static void make_context(ucontext_t *uc, const uint8_t *after, long result, cons
 		regs[where[i]] = args[i];
 	regs[REG_RIP] = regs[REG_RCX] = (greg_t)after;
 	regs[REG_RAX] = result;
+	uc->uc_mcontext.fpregs = &fpstate; /* only that there is one matters */
 }
 
+/* How a wait is to go on: not at all, from its beginning, or from the kernel's restart block. */
+enum { NO, AGAIN, BLOCK };
+
 /* Runs it and holds the context against what it must be: turned back to the call, or as it was. */
-static bool restarts(ucontext_t *uc, int nr)
+static int restarts(ucontext_t *uc, int nr)
 {
 	ucontext_t before = *uc;
 	greg_t *regs = uc->uc_mcontext.gregs;
 	uint64_t counted = rm_stat_get(RM_STAT_RESTARTED);
+	bool block;
 
-	rm_restart_wait(uc);
+	block = rm_restart_wait(uc);
 	counted = rm_stat_get(RM_STAT_RESTARTED) - counted;
 	if (regs[REG_RIP] == before.uc_mcontext.gregs[REG_RIP]) {
 		assert_memory_equal(uc, &before, sizeof(before));
 		assert_int_equal(counted, 0);
-		return false;
+		return block ? BLOCK : NO;
 	}
+	assert_false(block);
 	assert_int_equal(regs[REG_RIP], before.uc_mcontext.gregs[REG_RIP] - 2);
 	assert_int_equal(regs[REG_RAX], nr);
 	assert_int_equal(counted, 1);
 	regs[REG_RIP] += 2;
 	regs[REG_RAX] = before.uc_mcontext.gregs[REG_RAX];
 	assert_memory_equal(uc, &before, sizeof(before));
-	return true;
+	return AGAIN;
 }
 
 #define P 0x7f0000001000L /* some pointer */
@@ -103,52 +116,54 @@ static const struct wait {
 	const char *what;
 	int nr;
 	long args[6];
-	bool goes_on;
+	int goes_on;
 } waits[] = {
-	{"poll, for ever", SYS_poll, {P, 1, -1}, true},
-	{"poll, for ever, upper half of the register is noise", SYS_poll, {P, 1, 0xffffffffL}, true},
-	{"poll, 5 s", SYS_poll, {P, 1, 5000}, false},
-	{"poll, 0", SYS_poll, {P, 1, 0}, false},
-	{"epoll_wait, for ever", SYS_epoll_wait, {3, P, 8, -1}, true},
-	{"epoll_wait, 1 ms", SYS_epoll_wait, {3, P, 8, 1}, false},
-	{"epoll_pwait, for ever", SYS_epoll_pwait, {3, P, 8, -1, 0, 8}, true},
-	{"epoll_pwait, 1 ms", SYS_epoll_pwait, {3, P, 8, 1, 0, 8}, false},
-	{"select, for ever", SYS_select, {1, P, 0, 0, 0}, true},
-	{"select, the kernel leaves the rest", SYS_select, {1, P, 0, 0, Q}, true},
-	{"pselect6", SYS_pselect6, {1, P, 0, 0, Q, P}, true},
-	{"ppoll", SYS_ppoll, {P, 1, Q, 0, 8}, true},
-	{"ppoll, for ever", SYS_ppoll, {P, 1, 0, 0, 8}, true},
-	{"nanosleep, remainder in place", SYS_nanosleep, {P, P}, true},
-	{"nanosleep, remainder elsewhere", SYS_nanosleep, {P, Q}, false},
-	{"nanosleep, nobody asks for the remainder", SYS_nanosleep, {P, 0}, false},
-	{"clock_nanosleep, absolute", SYS_clock_nanosleep, {1, TIMER_ABSTIME, P, 0}, true},
-	{"clock_nanosleep, relative, in place", SYS_clock_nanosleep, {1, 0, P, P}, true},
-	{"clock_nanosleep, relative", SYS_clock_nanosleep, {1, 0, P, 0}, false},
-	{"clock_nanosleep, relative, elsewhere", SYS_clock_nanosleep, {1, 0, P, Q}, false},
-	{"futex, absolute", SYS_futex, {P, FUTEX_WAIT_BITSET, 1, Q, 0, -1}, true},
+	{"poll, for ever", SYS_poll, {P, 1, -1}, BLOCK},
+	{"poll, for ever, upper half of the register is noise", SYS_poll, {P, 1, 0xffffffffL},
+		BLOCK},
+	{"poll, 5 s", SYS_poll, {P, 1, 5000}, BLOCK},
+	{"poll, 0", SYS_poll, {P, 1, 0}, BLOCK},
+	{"epoll_wait, for ever", SYS_epoll_wait, {3, P, 8, -1}, AGAIN},
+	{"epoll_wait, 1 ms", SYS_epoll_wait, {3, P, 8, 1}, NO},
+	{"epoll_pwait, for ever", SYS_epoll_pwait, {3, P, 8, -1, 0, 8}, AGAIN},
+	{"epoll_pwait, 1 ms", SYS_epoll_pwait, {3, P, 8, 1, 0, 8}, NO},
+	{"select, for ever", SYS_select, {1, P, 0, 0, 0}, AGAIN},
+	{"select, the kernel leaves the rest", SYS_select, {1, P, 0, 0, Q}, AGAIN},
+	{"pselect6", SYS_pselect6, {1, P, 0, 0, Q, P}, AGAIN},
+	{"ppoll", SYS_ppoll, {P, 1, Q, 0, 8}, AGAIN},
+	{"ppoll, for ever", SYS_ppoll, {P, 1, 0, 0, 8}, AGAIN},
+	{"nanosleep, remainder in place", SYS_nanosleep, {P, P}, BLOCK},
+	{"nanosleep, remainder elsewhere", SYS_nanosleep, {P, Q}, BLOCK},
+	{"nanosleep, nobody asks for the remainder", SYS_nanosleep, {P, 0}, BLOCK},
+	{"clock_nanosleep, absolute", SYS_clock_nanosleep, {1, TIMER_ABSTIME, P, 0}, AGAIN},
+	{"clock_nanosleep, relative, in place", SYS_clock_nanosleep, {1, 0, P, P}, BLOCK},
+	{"clock_nanosleep, relative", SYS_clock_nanosleep, {1, 0, P, 0}, BLOCK},
+	{"clock_nanosleep, relative, elsewhere", SYS_clock_nanosleep, {1, 0, P, Q}, BLOCK},
+	{"futex, absolute", SYS_futex, {P, FUTEX_WAIT_BITSET, 1, Q, 0, -1}, AGAIN},
 	{"futex, absolute, private, real time", SYS_futex,
-		{P, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME, 1, Q, 0, -1}, true},
-	{"futex, relative", SYS_futex, {P, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 1, Q}, false},
-	{"futex, wake", SYS_futex, {P, FUTEX_WAKE, 1}, false},
-	{"rt_sigtimedwait, for ever", SYS_rt_sigtimedwait, {P, Q, 0, 8}, true},
-	{"rt_sigtimedwait", SYS_rt_sigtimedwait, {P, Q, P, 8}, false},
-	{"rt_sigsuspend", SYS_rt_sigsuspend, {P, 8}, true},
-	{"pause", SYS_pause, {0}, true},
-	{"semop", SYS_semop, {1, P, 1}, true},
-	{"semtimedop, for ever", SYS_semtimedop, {1, P, 1, 0}, true},
-	{"semtimedop", SYS_semtimedop, {1, P, 1, Q}, false},
-	{"msgrcv", SYS_msgrcv, {1, P, 8, 0, 0}, true},
-	{"msgsnd", SYS_msgsnd, {1, P, 8, 0}, true},
-	{"io_getevents, for ever", SYS_io_getevents, {P, 1, 1, Q, 0}, true},
-	{"io_getevents", SYS_io_getevents, {P, 1, 1, Q, Q}, false},
+		{P, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME, 1, Q, 0, -1},
+		AGAIN},
+	{"futex, relative", SYS_futex, {P, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 1, Q}, BLOCK},
+	{"futex, wake", SYS_futex, {P, FUTEX_WAKE, 1}, NO},
+	{"rt_sigtimedwait, for ever", SYS_rt_sigtimedwait, {P, Q, 0, 8}, AGAIN},
+	{"rt_sigtimedwait", SYS_rt_sigtimedwait, {P, Q, P, 8}, NO},
+	{"rt_sigsuspend", SYS_rt_sigsuspend, {P, 8}, AGAIN},
+	{"pause", SYS_pause, {0}, AGAIN},
+	{"semop", SYS_semop, {1, P, 1}, AGAIN},
+	{"semtimedop, for ever", SYS_semtimedop, {1, P, 1, 0}, AGAIN},
+	{"semtimedop", SYS_semtimedop, {1, P, 1, Q}, NO},
+	{"msgrcv", SYS_msgrcv, {1, P, 8, 0, 0}, AGAIN},
+	{"msgsnd", SYS_msgsnd, {1, P, 8, 0}, AGAIN},
+	{"io_getevents, for ever", SYS_io_getevents, {P, 1, 1, Q, 0}, AGAIN},
+	{"io_getevents", SYS_io_getevents, {P, 1, 1, Q, Q}, NO},
 	/* what the kernel restarts by itself, or must never be done twice */
-	{"read", SYS_read, {3, P, 1}, false},
-	{"write", SYS_write, {3, P, 1}, false},
-	{"connect", SYS_connect, {3, P, 16}, false},
-	{"close", SYS_close, {3}, false},
-	{"accept", SYS_accept, {3, 0, 0}, false},
-	{"no such call", 5000, {0}, false},
-	{"a negative number", -5, {0}, false},
+	{"read", SYS_read, {3, P, 1}, NO},
+	{"write", SYS_write, {3, P, 1}, NO},
+	{"connect", SYS_connect, {3, P, 16}, NO},
+	{"close", SYS_close, {3}, NO},
+	{"accept", SYS_accept, {3, 0, 0}, NO},
+	{"no such call", 5000, {0}, NO},
+	{"a negative number", -5, {0}, NO},
 };
 
 static void every_wait_and_timeout(void **state)
@@ -168,26 +183,29 @@ static void every_wait_and_timeout(void **state)
 		/* any other result is the program's */
 		for (long result = -4095; result <= 10; result += result == -EINTR - 1 ? 2 : 1) {
 			make_context(&uc, assemble(SHAPE_PLAIN, w->nr), result, w->args);
-			assert_false(restarts(&uc, w->nr));
+			assert_int_equal(NO, restarts(&uc, w->nr));
 		}
 	}
 }
 
 static void instructions_that_only_look_like_it(void **state)
 {
-	static const enum shape shapes[] = {SHAPE_R8D, SHAPE_R8D_EPOLL, SHAPE_MOV_RAX, SHAPE_INT80,
-		SHAPE_SYSENTER};
+	static const enum shape shapes[] = {
+		SHAPE_R8D, SHAPE_R8D_EPOLL, SHAPE_MOV_RAX, SHAPE_INT80, SHAPE_SYSENTER};
 	const long args[6] = {0};
 	ucontext_t uc;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		make_context(&uc, assemble(shapes[i], SYS_pause), -EINTR, args);
-		assert_false(restarts(&uc, SYS_pause));
+		assert_int_equal(NO, restarts(&uc, SYS_pause));
 	}
 }
 
-/* A thread that was interrupted elsewhere, by chance with -EINTR in %rax: not on its way out of a system call. */
+/*
+ * A thread that was interrupted elsewhere, by chance with -EINTR in %rax: not on its way out of a
+ * system call.
+ */
 static void contexts_that_are_not_just_behind_a_call(void **state)
 {
 	const long args[6] = {0};
@@ -197,13 +215,13 @@ static void contexts_that_are_not_just_behind_a_call(void **state)
 	(void)state;
 	make_context(&uc, after, -EINTR, args);
 	uc.uc_mcontext.gregs[REG_RCX] = 0;
-	assert_false(restarts(&uc, SYS_pause));
+	assert_int_equal(NO, restarts(&uc, SYS_pause));
 	make_context(&uc, after + 1, -EINTR, args);
-	assert_false(restarts(&uc, SYS_pause));
+	assert_int_equal(NO, restarts(&uc, SYS_pause));
 	make_context(&uc, after - 2, -EINTR, args);
-	assert_false(restarts(&uc, SYS_pause));
+	assert_int_equal(NO, restarts(&uc, SYS_pause));
 	make_context(&uc, after, -EINTR, args);
-	assert_true(restarts(&uc, SYS_pause)); /* the setup itself is right */
+	assert_int_equal(AGAIN, restarts(&uc, SYS_pause)); /* the setup itself is right */
 }
 
 static void set_mask(ucontext_t *uc, uint64_t blocked)
@@ -226,17 +244,17 @@ static void signals_that_the_program_is_due(void **state)
 	assert_int_equal(sigprocmask(SIG_BLOCK, &one, &old), 0);
 	raise(SIGUSR1);
 	make_context(&uc, after, -EINTR, args);
-	assert_false(restarts(&uc, SYS_pause));
+	assert_int_equal(NO, restarts(&uc, SYS_pause));
 	make_context(&uc, after, -EINTR, args);
 	set_mask(&uc, 1ULL << (SIGUSR2 - 1)); /* blocks another one */
-	assert_false(restarts(&uc, SYS_pause));
+	assert_int_equal(NO, restarts(&uc, SYS_pause));
 	/* the program blocks it, so it is not for this wait */
 	make_context(&uc, after, -EINTR, args);
 	set_mask(&uc, 1ULL << (SIGUSR1 - 1));
-	assert_true(restarts(&uc, SYS_pause));
+	assert_int_equal(AGAIN, restarts(&uc, SYS_pause));
 	assert_int_equal(sigwait(&one, &taken), 0);
 	make_context(&uc, after, -EINTR, args);
-	assert_true(restarts(&uc, SYS_pause));
+	assert_int_equal(AGAIN, restarts(&uc, SYS_pause));
 	assert_int_equal(sigprocmask(SIG_SETMASK, &old, NULL), 0);
 }
 
@@ -252,17 +270,21 @@ static void our_own_signal_is_not_one_of_them(void **state)
 	make_context(&uc, assemble(SHAPE_PLAIN, SYS_pause), -EINTR, args);
 	assert_int_equal(syscall(SYS_rt_sigprocmask, SIG_BLOCK, &stop, &old, 8), 0);
 	assert_int_equal(syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 33), 0);
-	assert_true(restarts(&uc, SYS_pause));
+	assert_int_equal(AGAIN, restarts(&uc, SYS_pause));
 	/* taken away again, whatever its action */
 	assert_int_equal(syscall(SYS_rt_sigtimedwait, &stop, NULL, NULL, 8), 33);
 	assert_int_equal(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8), 0);
 }
 
-/* A stub at the very beginning of mapped memory, as code generators make them: bytes before it can not be read. */
+/*
+ * A stub at the very beginning of mapped memory, as code generators make them: bytes before it can
+ * not be read.
+ */
 static int code_at_the_edge(void *arg)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE), *before = arg;
-	uint8_t *area = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *area = mmap(
+		NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	const uint8_t *tail = assemble(SHAPE_PLAIN, SYS_pause);
 	const long args[6] = {0};
 	ucontext_t uc;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The C library's use of signal 33 beside ours: glibc changes the user of a process by making every thread do it, in
- * a handler for SIGSETXID, the signal that stops threads here (emul/quiesce.h).
+ * The C library's use of signal 33 beside ours: glibc changes the user of a process by making every
+ * thread do it, in a handler for SIGSETXID, the signal that stops threads here (emul/quiesce.h).
  *
- * One thread changes user and back in a loop, another moves memory all the time, others spin, wait and are born. Every
- * change must reach every thread, no move may fail, nobody may hang. Both ways round: threads and a first change
- * before the first stop, and a first stop before there is any thread. Needs root, for it is root who can change.
+ * One thread changes user and back in a loop, another moves memory all the time, others spin, wait
+ * and are born. Every change must reach every thread, no move may fail, nobody may hang. Both ways
+ * round: threads and a first change before the first stop, and a first stop before there is any
+ * thread. Needs root, for it is root who can change.
  */
 #include "tests/unit/unit.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public structures grow by their size field (libremap.h): remap_stats and remap_probe with the structure of an
- * older program, a newer one, one that is too small, none; and the other errors of remap_probe.
+ * The public structures grow by their size field (libremap.h): remap_stats and remap_probe with the
+ * structure of an older program, a newer one, one that is too small, none; and the other errors of
+ * remap_probe.
  *
- * The rule: the library writes no byte beyond the size, and leaves alone what it does not know. Needs nothing.
+ * The rule: the library writes no byte beyond the size, and leaves alone what it does not know.
+ * Needs nothing.
  */
 #include "tests/unit/unit.h"
 
@@ -110,7 +112,8 @@ static void probe_of_every_size(void **state)
 
 static void probe_names_and_numbers(void **state)
 {
-	static const char *const unknown[] = {"", "dontunmap", "DONTUNMAP-ANON", "memfd ", "dontunmap-anon,"};
+	static const char *const unknown[] = {
+		"", "dontunmap", "DONTUNMAP-ANON", "memfd ", "dontunmap-anon,"};
 	unsigned int count = 0;
 
 	(void)state;

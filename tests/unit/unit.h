@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every unit test includes: cmocka with what it needs, TAP as the output, a limit of time, and small helpers.
+ * What every unit test includes: cmocka with what it needs, TAP as the output, a limit of time, and
+ * small helpers.
  *
- * cmocka 1.1.5 writes its skip() as "not ok N # SKIP", which automake's driver counts as a failure. So single cases
- * are never skipped here: a program whose subject is missing on this machine says so as a whole, by unit_skip_all.
+ * cmocka 1.1.5 writes its skip() as "not ok N # SKIP", which automake's driver counts as a failure.
+ * So single cases are never skipped here: a program whose subject is missing on this machine says
+ * so as a whole, by unit_skip_all.
  */
 #ifndef RM_TESTS_UNIT_H
 #define RM_TESTS_UNIT_H
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,8 +41,8 @@ static inline int unit_skip_all(const char *reason)
 }
 
 /*
- * fork, and run it there: what waitpid says. One that hangs is killed from outside, for it may hang with every signal
- * blocked.
+ * fork, and run it there: what waitpid says. One that hangs is killed from outside, for it may hang
+ * with every signal blocked.
  */
 static inline int unit_in_child(int (*run)(void *), void *arg)
 {
@@ -47,7 +50,7 @@ static inline int unit_in_child(int (*run)(void *), void *arg)
 	pid_t pid = fork();
 
 	if (!pid) {
-		alarm(0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGSEGV, SIG_DFL); /* cmocka has handlers of its own */
 		signal(SIGBUS, SIG_DFL);
 		_exit(run(arg));

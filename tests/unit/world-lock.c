@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The world (emul/world.c): its lock, the signal mask of whoever is inside, and what becomes of it in children.
+ * The world (emul/world.c): its lock, the signal mask of whoever is inside, and what becomes of it
+ * in children.
  *
- * Checked: entering and leaving keeps the mask, errno and a pending signal; no handler runs inside; a second thread
- * waits and gets in; many threads never overlap; a child made by fork or a raw clone finds a free lock although a
- * thread of its parent holds it, and no stop under way; vfork and CLONE_VM children are refused, the first caller
- * or not, and harm nobody; which ranges are the engine's own. Needs nothing.
+ * Checked: entering and leaving keeps the mask, errno and a pending signal; no handler runs inside;
+ * a second thread waits and gets in; many threads never overlap; a child made by fork or a raw
+ * clone finds a free lock although a thread of its parent holds it, and no stop under way; vfork
+ * and CLONE_VM children are refused, the first caller or not, and harm nobody; which ranges are the
+ * engine's own. Needs nothing.
  */
 #include "tests/unit/unit.h"
 
@@ -241,7 +243,10 @@ static void forked_children_find_a_free_lock(void **state)
 	assert_child_ok(raw);
 }
 
-/* A child that shares the memory: it must be told apart whether its parent has been in before or not. */
+/*
+ * A child that shares the memory: it must be told apart whether its parent has been in before or
+ * not.
+ */
 static int cloned_enters(void *arg)
 {
 	struct rm_entry entry;
@@ -260,7 +265,8 @@ static int clone_and_enter(int flags)
 	volatile int result = 99;
 	int pid, status;
 
-	pid = clone(cloned_enters, stack + sizeof(stack), flags | SIGCHLD, (void *)(uintptr_t)&result);
+	pid = clone(
+		cloned_enters, stack + sizeof(stack), flags | SIGCHLD, (void *)(uintptr_t)&result);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return 98;
 	return result;
@@ -297,7 +303,10 @@ static void children_that_share_memory_are_refused(void **state)
 	assert_child_ok(unit_in_child(shared_memory_children, &parent_first));
 }
 
-/* In a forked child the world is wiped, so this is the case of a program that has not moved anything yet. */
+/*
+ * In a forked child the world is wiped, so this is the case of a program that has not moved
+ * anything yet.
+ */
 static void also_when_they_come_first(void **state)
 {
 	bool parent_first = false;
@@ -328,7 +337,8 @@ static void ranges_of_its_own(void **state)
 	assert_false(rm_world_is_own((struct rm_range){world - page, page}));
 	assert_false(rm_world_is_own((struct rm_range){world + size, page}));
 	assert_true(rm_world_is_own((struct rm_range){(uintptr_t)&on_stack & ~(page - 1), page}));
-	assert_true(rm_world_is_own((struct rm_range){(uintptr_t)&rm_world_is_own & ~(page - 1), page}));
+	assert_true(rm_world_is_own(
+		(struct rm_range){(uintptr_t)&rm_world_is_own & ~(page - 1), page}));
 	assert_false(rm_world_is_own((struct rm_range){(uintptr_t)other, page}));
 	munmap(other, page);
 	assert_int_equal(rm_page_round(0), 0);

@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A userfaultfd that watches the source goes on watching the old range after MREMAP_DONTUNMAP, in the same mode, and
+ * does not watch the new one (semantics.md 2.3, A5): no fault is lost, none is answered with zeros.
+ * Needs userfaultfd(2), as root or with vm.unprivileged_userfaultfd.
+ */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "tests/behave/behave.h"
+
+#define FEATURE_WP	     (1u << 0)
+#define FEATURE_EVENT_REMAP  (1u << 2)
+#define FEATURE_EVENT_REMOVE (1u << 3)
+#define FEATURE_EVENT_UNMAP  (1u << 6)
+#define FEATURE_SIGBUS	     (1u << 7)
+#define MODE_MISSING	     1
+#define MODE_WP		     2
+
+static struct arena a;
+
+static int open_uffd(uint64_t features)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = features};
+	int fd = (int)syscall(SYS_userfaultfd, (long)(O_CLOEXEC | O_NONBLOCK));
+
+	if (fd < 0 && errno == EPERM)
+		fd = (int)syscall(SYS_userfaultfd, (long)(O_CLOEXEC | O_NONBLOCK | 1));
+	if (fd < 0)
+		behave_skip("userfaultfd is not permitted");
+	if (ioctl(fd, UFFDIO_API, &api)) {
+		close(fd);
+		behave_skip("this kernel's userfaultfd has not that feature");
+	}
+	return fd;
+}
+
+static bool arm(int fd, void *at, size_t len, uint64_t mode)
+{
+	struct uffdio_register reg = {{(uintptr_t)at, len}, mode, 0};
+
+	return !ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+static bool armed(const void *at, const char *flag)
+{
+	struct vma vma;
+
+	return vma_at(at, &vma) && vma_has(&vma, flag);
+}
+
+/* A page of pattern to where a fault was. */
+static bool serve(int fd, void *at, unsigned int seed)
+{
+	static char page[65536] __attribute__((aligned(65536)));
+	struct uffdio_copy copy = {.dst = (uintptr_t)at, .src = (uintptr_t)page, .len = PAGE};
+
+	fill(page, PAGE, seed);
+	return !ioctl(fd, UFFDIO_COPY, &copy) && copy.copy == (long)PAGE;
+}
+
+/* poll with a timeout may be cut short where threads are stopped (remap(7), LIMITS): EINTR is no answer. */
+static bool read_event(int fd, struct uffd_msg *msg, int timeout)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+	int n;
+
+	while ((n = poll(&p, 1, timeout)) < 0 && errno == EINTR)
+		;
+	return n == 1 && read(fd, msg, sizeof(*msg)) == sizeof(*msg);
+}
+
+struct touch {
+	pthread_t thread;
+	volatile uint64_t *at;
+	uint64_t value;
+};
+
+static void *touch(void *arg)
+{
+	struct touch *t = arg;
+
+	t->value = *t->at;
+	return NULL;
+}
+
+static void touch_start(struct touch *t, void *at)
+{
+	t->at = at;
+	check(!pthread_create(&t->thread, NULL, touch, t));
+}
+
+static uint64_t touch_end(struct touch *t)
+{
+	check(!pthread_join(t->thread, NULL));
+	return t->value;
+}
+
+/* A touch there is reported, waits for the answer, and gets it. */
+static void check_faults(int fd, char *at)
+{
+	struct uffd_msg msg;
+	struct touch t;
+
+	touch_start(&t, at);
+	if (!read_event(fd, &msg, 5000)) {
+		touch_end(&t); /* nobody has it wait, then */
+		check(!"the fault was reported");
+	}
+	check_is(msg.event, UFFD_EVENT_PAGEFAULT);
+	check_is(msg.arg.pagefault.address & ~(PAGE - 1), (uintptr_t)at & ~(PAGE - 1));
+	check(serve(fd, (void *)((uintptr_t)at & ~(PAGE - 1)), 40));
+	touch_end(&t);
+	check(filled((void *)((uintptr_t)at & ~(PAGE - 1)), PAGE, 40));
+}
+
+/* A touch there is nobody's business. */
+static void check_quiet(int fd, char *at)
+{
+	struct uffd_msg msg;
+	struct touch t;
+	bool event;
+
+	touch_start(&t, at);
+	event = read_event(fd, &msg, 30);
+	if (event)
+		serve(fd, (void *)((uintptr_t)at & ~(PAGE - 1)), 0);
+	touch_end(&t);
+	check(!event);
+}
+
+static void make(int flags)
+{
+	arena_make(&a, 8);
+	arena_map(&a, RW, flags, -1);
+	fill(a.source, 4 * PAGE, 1); /* and four pages that have never been touched */
+}
+
+static void check_after(int fd)
+{
+	check(armed(a.source, "um"));
+	check(!armed(a.target, "um"));
+	check(filled(a.target, 4 * PAGE, 1));
+	check_quiet(fd, a.target + 5 * PAGE);
+	check_faults(fd, a.source);
+	check_faults(fd, a.source + 5 * PAGE);
+	check_faults(fd, a.source + a.len - 8);
+}
+
+static void stays_armed(void **state)
+{
+	int fd = open_uffd(0);
+	struct vma before;
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	check(vma_at(a.source, &before));
+	moved(a.source, a.len, ONTO, a.target);
+	check_both(&before, a.source, a.target, a.len, "um ");
+	check_after(fd);
+	close(fd);
+	check(!armed(a.source, "um"));
+	arena_end(&a);
+}
+
+static void anywhere(void **state)
+{
+	int fd = open_uffd(0);
+	char *new;
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	new = moved(a.source, a.len, ANYWHERE, NULL);
+	check(!armed(new, "um"));
+	check(filled(new, 4 * PAGE, 1));
+	check_quiet(fd, new + 5 * PAGE);
+	check_faults(fd, a.source);
+	close(fd);
+	check(!munmap(new, a.len));
+	arena_end(&a);
+}
+
+static void armed_afterwards(void **state)
+{
+	int fd = open_uffd(0);
+
+	(void)state;
+	make(ANON);
+	moved(a.source, a.len, ONTO, a.target);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	check_after(fd);
+	close(fd);
+	arena_end(&a);
+}
+
+/* The number under which it was opened is gone. */
+static void duplicated(void **state)
+{
+	int first = open_uffd(0), fd;
+
+	(void)state;
+	make(ANON);
+	check(arm(first, a.source, a.len, MODE_MISSING));
+	fd = fcntl(first, F_DUPFD_CLOEXEC, 200);
+	check(fd >= 200);
+	close(first);
+	moved(a.source, a.len, ONTO, a.target);
+	check_after(fd);
+	close(fd);
+	arena_end(&a);
+}
+
+/* Another one, which watches something else, is in the way of whoever looks for it. */
+static void two_of_them(void **state)
+{
+	int other = open_uffd(0), fd = open_uffd(0);
+	char *elsewhere = mmap(NULL, 4 * PAGE, RW, ANON, -1, 0);
+
+	(void)state;
+	make(ANON);
+	check(arm(other, elsewhere, 4 * PAGE, MODE_MISSING));
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	moved(a.source, a.len, ONTO, a.target);
+	check_after(fd);
+	check_faults(other, elsewhere);
+	close(other);
+	close(fd);
+	check(!munmap(elsewhere, 4 * PAGE));
+	arena_end(&a);
+}
+
+/* What Chromium's swap and every collector do: evict, and put back into an empty place. */
+static void put_back(void **state)
+{
+	int fd = open_uffd(0);
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	for (unsigned int round = 0; round < 20; round++) {
+		char *at = a.source + (round % 4) * PAGE;
+
+		check(mremap(at, PAGE, PAGE, ONTO, a.target) == a.target);
+		check(serve(fd, at, 50 + round)); /* EEXIST if it is not empty */
+		check(filled(at, PAGE, 50 + round));
+		check_is(vma_count(a.source, a.len), 1);
+		check(armed(at, "um"));
+	}
+	check(mmap(a.target, PAGE, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.target);
+	close(fd);
+	arena_end(&a);
+}
+
+/* Part of an armed mapping: all of it stays armed, none of it is split off. */
+static void part(void **state)
+{
+	int fd = open_uffd(0);
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	moved(a.source + 2 * PAGE, 3 * PAGE, ONTO, a.target);
+	for (size_t i = 0; i < 8; i++)
+		check(armed(a.source + i * PAGE, "um"));
+	check_is(vma_count(a.source, a.len), 1);
+	check(filled(a.source, 2 * PAGE, 1));
+	check_faults(fd, a.source + 2 * PAGE);
+	check_faults(fd, a.source + 4 * PAGE);
+	check_faults(fd, a.source + 6 * PAGE);
+	check_quiet(fd, a.target + 2 * PAGE);
+	close(fd);
+	arena_end(&a);
+}
+
+/* Only part of the memory is armed, and that part moves. */
+static void armed_part(void **state)
+{
+	int fd = open_uffd(0);
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source + 2 * PAGE, 4 * PAGE, MODE_MISSING));
+	moved(a.source + 2 * PAGE, 4 * PAGE, ONTO, a.target);
+	check(armed(a.source + 2 * PAGE, "um") && armed(a.source + 5 * PAGE, "um"));
+	check(!armed(a.source, "um") && !armed(a.source + 6 * PAGE, "um"));
+	check_is(vma_count(a.source, a.len), 3);
+	check_faults(fd, a.source + 2 * PAGE);
+	check_quiet(fd, a.source + 7 * PAGE);
+	check_quiet(fd, a.target);
+	close(fd);
+	arena_end(&a);
+}
+
+/* One of several mappings is armed: the call that 6.17 refuses (semantics.md 5). */
+static void armed_among_several(void **state)
+{
+	int fd = open_uffd(0);
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source, 2 * PAGE, MODE_MISSING));
+	refused(a.source, a.len, a.len, ONTO, a.target, EFAULT);
+	refused(a.source, a.len, a.len, ANYWHERE, NULL, EFAULT);
+	check(filled(a.source, 4 * PAGE, 1));
+	close(fd);
+	arena_end(&a);
+}
+
+/* A thread waits for its page already when the pages around it move away. */
+static void waiting_thread(void **state)
+{
+	struct uffd_msg msg;
+	int fd = open_uffd(0);
+	struct touch t;
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	touch_start(&t, a.source + 6 * PAGE);
+	check(read_event(fd, &msg, 5000));
+	check(mremap(a.source, a.len, a.len, ONTO, a.target) == a.target);
+	check(filled(a.target, 4 * PAGE, 1));
+	usleep(20000);
+	check(serve(fd, a.source + 6 * PAGE, 60));
+	touch_end(&t);
+	check(filled(a.source + 6 * PAGE, PAGE, 60));
+	check(zeroed(a.target + 6 * PAGE, PAGE));
+	check(armed(a.source, "um"));
+	close(fd);
+	arena_end(&a);
+}
+
+/* Threads fault, a monitor answers, and the pages are taken away from them again and again. */
+static int monitor_fd;
+static atomic_bool stop, stop_monitor; /* those who wait for a page need the monitor to the last */
+static atomic_long served, errors;
+
+static void *monitor(void *arg)
+{
+	static char page[65536] __attribute__((aligned(65536)));
+	struct uffd_msg msg;
+
+	(void)arg;
+	memset(page, 0x77, PAGE);
+	while (!atomic_load(&stop_monitor)) {
+		struct uffdio_copy copy = {.src = (uintptr_t)page, .len = PAGE};
+
+		if (!read_event(monitor_fd, &msg, 10))
+			continue;
+		copy.dst = msg.arg.pagefault.address & ~(PAGE - 1);
+		if (!ioctl(monitor_fd, UFFDIO_COPY, &copy)) {
+			atomic_fetch_add(&served, 1);
+		} else if (errno == EEXIST) {
+			struct uffdio_range range = {copy.dst, PAGE};
+
+			ioctl(monitor_fd, UFFDIO_WAKE, &range);
+		} else if (errno != EAGAIN) {
+			atomic_fetch_add(&errors, 1);
+		}
+	}
+	return NULL;
+}
+
+static void *mutator(void *arg)
+{
+	unsigned long i = (unsigned long)(uintptr_t)arg;
+
+	while (!atomic_load(&stop)) {
+		i = i * 6364136223846793005ul + 1442695040888963407ul;
+		if (*(volatile uint64_t *)(a.source + (i >> 33) % a.len / 8 * 8) !=
+			0x7777777777777777u)
+			atomic_fetch_add(&errors, 1);
+	}
+	return NULL;
+}
+
+static void monitored(void **state)
+{
+	pthread_t threads[3];
+	bool ok = true;
+
+	(void)state;
+	arena_make(&a, 8);
+	arena_map(&a, RW, ANON, -1);
+	monitor_fd = open_uffd(0);
+	check(arm(monitor_fd, a.source, a.len, MODE_MISSING));
+	atomic_store(&stop, false);
+	atomic_store(&stop_monitor, false);
+	atomic_store(&served, 0);
+	atomic_store(&errors, 0);
+	check(!pthread_create(&threads[0], NULL, monitor, NULL));
+	check(!pthread_create(&threads[1], NULL, mutator, (void *)1));
+	check(!pthread_create(&threads[2], NULL, mutator, (void *)2));
+	for (int i = 0; i < 60 && ok; i++) {
+		long before = atomic_load(&served);
+
+		ok = mremap(a.source, a.len, a.len, ONTO, a.target) == a.target;
+		for (size_t at = 0; at < a.len && ok; at += 8) {
+			uint64_t value = *(uint64_t *)(a.target + at);
+
+			ok = value == 0x7777777777777777u || value == 0;
+		}
+		for (int n = 0; n < 5000 && atomic_load(&served) == before; n++)
+			usleep(1000);
+		ok = ok && atomic_load(&served) != before;
+	}
+	atomic_store(&stop, true);
+	for (int i = 1; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&stop_monitor, true);
+	pthread_join(threads[0], NULL);
+	close(monitor_fd);
+	check(ok);
+	check_is(errors, 0);
+	arena_end(&a);
+}
+
+/* MISSING of shared memory: what is missing is what the object has not. */
+static void shared(void **state)
+{
+	int fd = open_uffd(0), memfd = memfd_create("behave", MFD_CLOEXEC);
+	struct vma before;
+
+	(void)state;
+	arena_make(&a, 8);
+	check(memfd >= 0 && !ftruncate(memfd, (off_t)a.len));
+	check(mmap(a.source, a.len, RW, MAP_SHARED | MAP_FIXED, memfd, 0) == a.source);
+	fill(a.source, 4 * PAGE, 1);
+	if (!arm(fd, a.source, a.len, MODE_MISSING)) {
+		close(fd);
+		close(memfd);
+		arena_end(&a);
+		behave_skip("this kernel's userfaultfd takes no shared memory");
+	}
+	check(vma_at(a.source, &before));
+	moved(a.source, a.len, ONTO, a.target);
+	check_both(&before, a.source, a.target, a.len, "um ");
+	check(armed(a.source, "um") && !armed(a.target, "um"));
+	check(filled(a.target, 4 * PAGE, 1));
+	check_quiet(fd, a.source); /* the object has it */
+	check(filled(a.source, 4 * PAGE, 1));
+	check_faults(fd, a.source + 5 * PAGE);
+	check(filled(a.target + 5 * PAGE, PAGE, 40));
+	check_quiet(fd, a.target + 6 * PAGE);
+	close(fd);
+	close(memfd);
+	arena_end(&a);
+}
+
+/* Write-protection, 5.7: the old range stays registered, at the new one nobody is held up. */
+static void write_protected(void **state)
+{
+	struct uffdio_writeprotect wp = {.mode = 1};
+	int fd = open_uffd(FEATURE_WP);
+	struct vma before;
+	struct uffd_msg msg;
+
+	(void)state;
+	make(ANON);
+	if (!arm(fd, a.source, a.len, MODE_WP | MODE_MISSING)) {
+		close(fd);
+		arena_end(&a);
+		behave_skip("no write-protection by userfaultfd");
+	}
+	wp.range.start = (uintptr_t)a.source;
+	wp.range.len = 2 * PAGE;
+	check(!ioctl(fd, UFFDIO_WRITEPROTECT, &wp));
+	check(vma_at(a.source, &before));
+	moved(a.source, a.len, ONTO, a.target);
+	check_both(&before, a.source, a.target, a.len, "um uw ");
+	check(armed(a.source, "um") && armed(a.source, "uw"));
+	check(!armed(a.target, "um") && !armed(a.target, "uw"));
+	check(filled(a.target, 4 * PAGE, 1));
+	if (read_event(fd, &msg, 0))
+		check(!"an event");
+	fill(a.target, 4 * PAGE, 2); /* does not wait for anybody */
+	check_faults(fd, a.source);
+	close(fd);
+	arena_end(&a);
+}
+
+/* UFFD_FEATURE_SIGBUS, 4.14: no event but an error; here for the kernel's own access. */
+static void sigbus(void **state)
+{
+	char byte;
+	struct iovec here = {&byte, 1}, there = {NULL, 1};
+	int fd = open_uffd(FEATURE_SIGBUS);
+
+	(void)state;
+	make(ANON);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	moved(a.source, a.len, ONTO, a.target);
+	there.iov_base = a.source;
+	check(process_vm_readv(getpid(), &here, 1, &there, 1, 0) == -1 && errno == EFAULT);
+	check(filled(a.target, 4 * PAGE, 1));
+	check(serve(fd, a.source, 3));
+	check(process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1);
+	close(fd);
+	arena_end(&a);
+}
+
+struct call {
+	pthread_t thread;
+	char *source;
+	size_t len;
+	void *new;
+	int error;
+};
+
+static void *move_in_thread(void *arg)
+{
+	struct call *call = arg;
+
+	call->new = mremap(call->source, call->len, call->len, ONTO, a.target);
+	call->error = errno;
+	return NULL;
+}
+
+/* Waits for the caller, reading what else is reported, lest it wait for ever. How many events that was. */
+static int call_end(struct call *call, int fd)
+{
+	struct uffd_msg msg;
+	int events = 0;
+
+	while (pthread_tryjoin_np(call->thread, NULL) == EBUSY)
+		events += read_event(fd, &msg, 10);
+	return events + read_event(fd, &msg, 20);
+}
+
+/*
+ * EVENT_REMAP: one event, which the caller waits for, and the new range is armed as well. With EVENT_UNMAP on top of it
+ * libremap may say EINVAL with nothing changed (remap(7), LIMITS), but never move without the event.
+ */
+static void remap_event(int flags, uint64_t features, size_t from, size_t pages)
+{
+	const size_t len = pages * PAGE;
+	int fd = open_uffd(features);
+	struct uffd_msg msg;
+	struct call call;
+	bool event;
+
+	make(flags);
+	if (!arm(fd, a.source, a.len, MODE_MISSING)) {
+		close(fd);
+		arena_end(&a);
+		behave_skip("this kernel's userfaultfd takes no shared memory");
+	}
+	call.source = a.source + from * PAGE;
+	call.len = len;
+	check(!pthread_create(&call.thread, NULL, move_in_thread, &call));
+	event = read_event(fd, &msg, 3000);
+	check_is(call_end(&call, fd), 0);
+	if (!event) {
+		check(strcmp(behave_config(), "native") && features & FEATURE_EVENT_UNMAP);
+		check(call.new == MAP_FAILED);
+		check_is(call.error, EINVAL);
+		check(filled(a.source, 4 * PAGE, 1));
+		check(armed(a.source, "um"));
+		check_faults(fd, a.source + 4 * PAGE);
+	} else {
+		check_is(msg.event, UFFD_EVENT_REMAP);
+		check_is(msg.arg.remap.from, (uintptr_t)call.source);
+		check_is(msg.arg.remap.to, (uintptr_t)a.target);
+		check_is(msg.arg.remap.len, len);
+		check(call.new == a.target);
+		check(armed(a.source, "um") && armed(a.target, "um"));
+		check_is(vma_count(a.source, a.len), 1);
+		if (flags & MAP_PRIVATE)
+			check_faults(fd, call.source);
+		check_faults(fd, a.target + len - PAGE);
+	}
+	check(!read_event(fd, &msg, 20));
+	close(fd);
+	arena_end(&a);
+}
+
+static void remap_event_private(void **state)
+{
+	(void)state;
+	remap_event(ANON, FEATURE_EVENT_REMAP, 0, 8);
+}
+
+static void remap_event_part(void **state)
+{
+	(void)state;
+	remap_event(ANON, FEATURE_EVENT_REMAP, 2, 4);
+}
+
+static void remap_event_shared(void **state)
+{
+	(void)state;
+	remap_event(MAP_SHARED | MAP_ANONYMOUS, FEATURE_EVENT_REMAP, 0, 8);
+}
+
+static void remap_and_unmap_event(void **state)
+{
+	(void)state;
+	remap_event(ANON, FEATURE_EVENT_REMAP | FEATURE_EVENT_UNMAP, 0, 8);
+}
+
+/* EVENT_UNMAP: an armed destination is reported as unmapped, the source is not. */
+static void unmap_event(void **state)
+{
+	int fd = open_uffd(FEATURE_EVENT_UNMAP);
+	struct uffd_msg msg;
+	struct call call;
+	char *target;
+
+	(void)state;
+	make(ANON);
+	target = mmap(a.target, a.len, RW, ANON | MAP_FIXED, -1, 0);
+	check(target == a.target);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
+	check(arm(fd, target, a.len, MODE_MISSING));
+	call.source = a.source;
+	call.len = a.len;
+	check(!pthread_create(&call.thread, NULL, move_in_thread, &call));
+	check(read_event(fd, &msg, 5000));
+	check_is(msg.event, UFFD_EVENT_UNMAP);
+	check_is(msg.arg.remove.start, (uintptr_t)target);
+	check_is(msg.arg.remove.end, (uintptr_t)target + a.len);
+	check_is(call_end(&call, fd), 0);
+	check(call.new == target);
+	check(armed(a.source, "um") && !armed(target, "um"));
+	check(filled(target, 4 * PAGE, 1));
+	check_faults(fd, a.source);
+	close(fd);
+	arena_end(&a);
+}
+
+/* EVENT_UNMAP and EVENT_REMOVE on the source only: nothing was unmapped or removed, and nothing is reported. */
+static void no_event(int flags)
+{
+	int fd = open_uffd(FEATURE_EVENT_UNMAP | FEATURE_EVENT_REMOVE);
+	struct call call;
+
+	make(flags);
+	if (!arm(fd, a.source, a.len, MODE_MISSING)) {
+		close(fd);
+		arena_end(&a);
+		behave_skip("this kernel's userfaultfd takes no shared memory");
+	}
+	call.source = a.source;
+	call.len = a.len;
+	check(!pthread_create(&call.thread, NULL, move_in_thread, &call));
+	check_is(call_end(&call, fd), 0);
+	check(call.new == a.target);
+	check(armed(a.source, "um") && !armed(a.target, "um"));
+	check(filled(a.target, 4 * PAGE, 1));
+	check_faults(fd, a.source + 5 * PAGE);
+	close(fd);
+	arena_end(&a);
+}
+
+static void no_event_private(void **state)
+{
+	(void)state;
+	no_event(ANON);
+}
+
+static void no_event_shared(void **state)
+{
+	(void)state;
+	no_event(MAP_SHARED | MAP_ANONYMOUS);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest cases[] = {
+		CASE(stays_armed, "dontunmap-keeps-uffd-armed"),
+		CASE(anywhere, "dontunmap-to-anywhere-keeps-uffd-armed"),
+		CASE(armed_afterwards, "dontunmap-then-uffd-is-armed"),
+		CASE(duplicated, "dontunmap-keeps-a-duplicated-uffd-armed"),
+		CASE(two_of_them, "dontunmap-keeps-the-right-uffd-armed"),
+		CASE(put_back, "dontunmap-leaves-room-for-uffdio-copy"),
+		CASE(part, "dontunmap-of-a-part-keeps-all-armed"),
+		CASE(armed_part, "dontunmap-of-the-armed-part"),
+		CASE(armed_among_several, "dontunmap-of-several-mappings-refuses-an-armed-one"),
+		CASE(waiting_thread, "dontunmap-while-a-thread-waits-for-its-page"),
+		CASE(monitored, "dontunmap-again-and-again-under-a-monitor"),
+		CASE(shared, "dontunmap-of-shared-memory-keeps-uffd-armed"),
+		CASE(write_protected, "dontunmap-keeps-uffd-write-protection-armed"),
+		CASE(sigbus, "dontunmap-keeps-uffd-sigbus-armed"),
+		CASE(remap_event_private, "dontunmap-reports-event-remap"),
+		CASE(remap_event_part, "dontunmap-of-a-part-reports-event-remap"),
+		CASE(remap_event_shared, "dontunmap-of-shared-memory-reports-event-remap"),
+		CASE(remap_and_unmap_event, "dontunmap-reports-event-remap-and-no-event-unmap"),
+		CASE(unmap_event, "dontunmap-reports-an-armed-destination"),
+		CASE(no_event_private, "dontunmap-reports-no-unmapping"),
+		CASE(no_event_shared, "dontunmap-of-shared-memory-reports-no-removal"),
+	};
+
+	return BEHAVE_RUN(cases);
+}

@@ -1,0 +1,12 @@
+# Failure of every step and of every system call: programs that speak TAP by themselves and link the engine.
+fault_tests = tests/faults/fault-hook tests/faults/fault-syscall
+check_PROGRAMS += $(fault_tests)
+TESTS += $(fault_tests)
+fault_common = tests/faults/faults.h tests/faults/observe.c tests/faults/scenario.c \
+	tests/faults/table.c
+tests_faults_fault_hook_SOURCES = tests/faults/fault-hook.c $(fault_common)
+tests_faults_fault_hook_CFLAGS = $(AM_CFLAGS) -pthread
+tests_faults_fault_hook_LDADD = libemul.la -lpthread
+tests_faults_fault_syscall_SOURCES = tests/faults/fault-syscall.c $(fault_common)
+tests_faults_fault_syscall_CFLAGS = $(AM_CFLAGS) -pthread
+tests_faults_fault_syscall_LDADD = libemul.la -lpthread

@@ -1,0 +1,166 @@
+#!/bin/sh
+# What the preload must be beside doing its work: the switches in the environment, what it exports and needs,
+# other libraries that want mremap too, and that it costs nothing where the kernel has the flag.
+. "${srcdir:-.}/tests/tap.sh"
+unset LD_PRELOAD LIBREMAP_CONF LIBREMAP_DISABLE LIBREMAP_DEBUG LIBREMAP_LOG
+run=$(tap_program remap-run)
+workout=$(tap_program tests/preload/workout)
+own=$(tap_program tests/preload/own-mremap)
+stats=$(tap_program tests/preload/stats)
+stats_static=$(tap_program tests/preload/stats-static)
+count=$(tap_program tests/preload/count-syscalls)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+lib=$("$run" -- sh -c 'echo "$LD_PRELOAD"')
+[ -r "$lib" ] || { echo "Bail out! remap-run knows no preload library"; exit 99; }
+folder=${lib%/*}
+# A module of this folder: in the build tree under .libs, installed beside its program.
+module() {
+	for place in "$RM_BUILD/tests/preload/.libs" "${workout%/*}" "$folder"; do
+		[ -r "$place/lib$1.so" ] && echo "$place/lib$1.so" && return
+	done
+}
+other=$(module other)
+early=$(module early)
+# Whether this kernel moves private memory by itself: then "native" means something.
+case $("$workout" move) in
+"move: ok") native=yes ;;
+*) native=no ;;
+esac
+
+# --- switches ---
+tap_is "$(LIBREMAP_CONF=native:no LD_PRELOAD=$lib "$workout" move 2>&1)" "move: ok" \
+	"preload-by-ld-preload-alone"
+out=$("$run" --pretend 5.4 -- "$workout" move 2>&1)
+tap_is "$out" "move: ok" "preload-serves-a-kernel-without-the-flag"
+out=$(LIBREMAP_DISABLE=1 "$run" --pretend 5.4 -- "$workout" move 2>/dev/null) # remap-run warns
+tap_is "$out" "move: Invalid argument" "disable-passes-everything-to-the-kernel"
+for value in '' 0; do
+	out=$(LIBREMAP_DISABLE=$value "$run" --pretend 5.4 -- "$workout" move 2>/dev/null)
+	tap_is "$out" "move: ok" "disable-set-to-'$value'-does-not-disable"
+done
+LIBREMAP_CONF=nonsense:1,native:no,other,native:maybe LD_PRELOAD=$lib "$workout" move \
+	>"$work/out" 2>"$work/err"
+tap_is "$? $(cat "$work/out")" "0 move: ok" "unknown-settings-do-not-stop-the-program"
+tap_is "$(wc -l <"$work/err" | tr -d ' ') $(grep -c -e nonsense -e other -e maybe "$work/err")" "3 3" \
+	"unknown-settings-give-one-line-each"
+LIBREMAP_CONF=nonsense:1 LIBREMAP_LOG=$work/log LD_PRELOAD=$lib "$workout" move >/dev/null 2>"$work/err"
+tap_is "$(wc -l <"$work/log" | tr -d ' ') $(wc -c <"$work/err" | tr -d ' ')" "1 0" \
+	"the-log-goes-to-the-file"
+tap_is "$(LD_PRELOAD=$lib "$workout" move syscalls clone 2>&1 >/dev/null | wc -c | tr -d ' ')" 0 \
+	"nothing-is-said-unasked"
+
+# --- secure mode: the environment of a setuid program is not to be trusted ---
+if [ "$(id -u)" -ne 0 ]; then
+	tap_skip "needs root to make a setuid program" "setuid-ignores-the-environment"
+else
+	chmod 755 "$work"
+	cp "$stats_static" "$work/setuid"
+	chown 65534 "$work/setuid"
+	chmod 4755 "$work/setuid"
+	plain=$(LIBREMAP_CONF=native:no "$stats_static")
+	secure=$(LIBREMAP_CONF=native:no,nonsense:1 LIBREMAP_LOG=$work/secure-log "$work/setuid" 2>&1)
+	case "$native $secure" in
+	*"secure 1"*) ;;
+	*) secure='' ;;
+	esac
+	if [ -z "$secure" ]; then
+		tap_skip "no setuid programs on that file system" "setuid-ignores-the-environment"
+	elif [ $native = no ]; then
+		tap_skip "this kernel has not the flag itself" "setuid-ignores-the-environment"
+	else
+		tap_is "$plain / $secure" "secure 0, by libc yes, by libremap yes, native 0, emulated 1 / \
+secure 1, by libc yes, by libremap yes, native 1, emulated 0" "setuid-ignores-the-environment"
+	fi
+	[ ! -e "$work/secure-log" ]
+	tap_ok $? "setuid-writes-no-log"
+fi
+
+# --- one engine, whoever is linked with what ---
+tap_is "$("$run" --emulate -- "$stats" 2>&1)" \
+	"secure 0, by libc yes, by libremap yes, native 0, emulated 2" "linked-and-preloaded-is-one-engine"
+tap_is "$(LIBREMAP_CONF=native:no "$stats" 2>&1 | sed 's/.*native/native/')" "native 0, emulated 1" \
+	"linked-alone-serves-its-own-calls"
+
+# --- libc's names stay transparent ---
+"$workout" syscalls clone >"$work/native" 2>&1
+for how in "" --emulate; do
+	# shellcheck disable=SC2086 # a flag or nothing
+	"$run" $how -- "$workout" syscalls clone >"$work/served" 2>&1
+	tap_is "$(cat "$work/served")" "$(cat "$work/native")" "syscall-is-transparent${how:+ ($how)}"
+done
+grep -q "clone with a stack: 7, it was here: 1" "$work/native"
+tap_ok $? "syscall-may-return-on-another-stack"
+
+# --- what it leaves behind ---
+native_out=$("$workout" resources)
+tap_is "$("$run" --emulate -- "$workout" move move resources | tail -n 1)" "$native_out" \
+	"no-descriptor-is-left-open-and-no-thread-started"
+
+# --- others who want mremap ---
+if [ -z "$other" ] || [ -z "$early" ]; then
+	tap_skip "the test's own libraries are not there" "two-interposers"
+else
+	for how in next syscall; do
+		out=$(OTHER_HOW=$how LIBREMAP_CONF=native:no LD_PRELOAD="$other $lib" "$workout" move 2>&1)
+		tap_is "$out" "move: ok
+other saw 1" "two-interposers-the-other-first-by-$how"
+		out=$(OTHER_HOW=$how "$run" --no-preload --pretend 5.4 -- \
+			env LD_PRELOAD="$other $lib" "$workout" move 2>&1)
+		tap_is "$out" "move: ok
+other saw 1" "two-interposers-the-other-first-by-$how-on-5.4"
+	done
+	out=$(LIBREMAP_CONF=native:no LD_PRELOAD="$lib $other" "$workout" move 2>&1)
+	tap_is "$out" "move: ok
+other saw 0" "two-interposers-ours-first"
+	out=$(LIBREMAP_CONF=native:no LD_PRELOAD="$lib $early" "$workout" move 2>&1)
+	tap_is "$out" "early: ok
+move: ok" "a-constructor-calls-before-ours-has-run"
+	out=$(LIBREMAP_CONF=native:no LD_PRELOAD="$early $lib" "$workout" move 2>&1)
+	tap_is "$out" "early: ok
+move: ok" "a-constructor-calls-after-ours-has-run"
+	out=$(LIBREMAP_DISABLE=1 "$run" --no-preload --pretend 5.4 -- \
+		env LD_PRELOAD="$lib $early" "$workout" move 2>/dev/null)
+	tap_is "$out" "early: failed
+move: Invalid argument" "a-constructor-that-comes-first-finds-it-disabled"
+fi
+tap_is "$("$run" --emulate -- "$own" move 2>&1)" "move: ok
+own calls: 1" "a-program-with-its-own-mremap"
+
+# --- what it is ---
+symbols() { nm -D --defined-only "$1" | sed 's/.* //' | grep -v '^LIBREMAP_' | sort | tr '\n' ' '; }
+api="remap_mremap@@LIBREMAP_0.1 remap_prepare@@LIBREMAP_0.1 remap_probe@@LIBREMAP_0.1 \
+remap_set_quiesce@@LIBREMAP_0.1 remap_stats@@LIBREMAP_0.1 remap_strerror_last@@LIBREMAP_0.1 "
+if command -v nm >/dev/null && command -v readelf >/dev/null; then
+	tap_is "$(symbols "$lib")" "mremap ${api}syscall " "preload-exports-just-this"
+	tap_is "$(symbols "$folder/libremap.so")" "$api" "libremap-exports-just-this"
+	for so in "$lib" "$folder/libremap.so"; do
+		tap_is "$(readelf -d "$so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')" "libc.so.6 " \
+			"${so##*/}-needs-libc-only"
+		[ "$(readelf -lW "$so" | grep -c -e '^ *TLS ' -e 'GNU_STACK.*RWE')" -eq 0 ] &&
+			! readelf -d "$so" | grep -q TEXTREL
+		tap_ok $? "${so##*/}-has-no-tls-no-executable-stack-no-text-relocation"
+	done
+else
+	tap_skip "no binutils" "preload-exports-just-this"
+fi
+
+# --- what it costs where the kernel has the flag ---
+if [ $native = no ]; then
+	tap_skip "this kernel has not the flag itself" "native-calls-cost-no-further-system-call"
+else
+	"$count" "$workout" count >"$work/native" 2>"$work/err"
+	case $? in
+	77) tap_skip "$(cat "$work/err")" "native-calls-cost-no-further-system-call" ;;
+	*)
+		"$count" "$run" -- "$workout" count >"$work/served" 2>&1
+		tap_is "$(cat "$work/served")" "count: ok
+300" "native-calls-are-one-system-call-each"
+		tap_is "$(cat "$work/served")" "$(cat "$work/native")" "native-calls-cost-no-further-system-call"
+		LIBREMAP_DISABLE=1 "$count" "$run" --emulate -- "$workout" count >"$work/served" 2>/dev/null
+		tap_is "$(cat "$work/served")" "$(cat "$work/native")" "disabled-costs-no-further-system-call"
+		;;
+	esac
+fi
+tap_done
