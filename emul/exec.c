@@ -40,6 +40,7 @@ struct exec {
 	const struct rm_facts *facts;
 	uintptr_t at[RM_PLACES]; /* by enum rm_place */
 	bool owned[RM_PLACES];	 /* ours to unmap */
+	uintptr_t room;		 /* where the twin's surroundings begin; 0: there are none */
 	bool stopped;
 	struct rm_mover mover;
 	long native; /* what RM_OP_NATIVE returned */
@@ -76,6 +77,40 @@ static int do_reserve(struct exec *x, const struct rm_step *step)
 }
 
 /*
+ * Room for the twin, with a page of our own on either side until it has moved. Without them it could merge with a mapping
+ * of the program's that has been touched, and what has once been part of one keeps its page offset and does not
+ * merge at the source any more.
+ */
+static int make_room(struct exec *x, uintptr_t *where)
+{
+	const size_t page = rm_page_size();
+	long addr = rm_sys_mmap(0, length(x) + 2 * page, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (rm_is_err(addr))
+		return (int)addr;
+	x->room = (uintptr_t)addr;
+	*where = x->room + page;
+	x->at[RM_TWIN] = *where;
+	x->owned[RM_TWIN] = true;
+	return 0;
+}
+
+/* The pages beside the twin, which is not there any more. */
+static int leave_room(struct exec *x)
+{
+	const size_t page = rm_page_size();
+	long low, high;
+
+	if (!x->room)
+		return 0;
+	low = rm_sys_munmap(x->room, page);
+	high = rm_sys_munmap(x->room + page + length(x), page);
+	x->room = 0;
+	return (int)(low ? low : high);
+}
+
+/*
  * The flags of mmap that the source must have been made with. MAP_FIXED_NOREPLACE is only a hint before 4.17, hence
  * the look at the address.
  */
@@ -85,15 +120,17 @@ static int do_map(struct exec *x, const struct rm_step *step)
 	const bool in_hole = step->place == RM_SOURCE;
 	const int prot = step->arg == RM_MAP_PROT ? vma->prot : PROT_NONE;
 	uintptr_t where = in_hole ? x->at[RM_SOURCE] : 0;
+	int r = in_hole ? 0 : make_room(x, &where);
 	int flags = vma->vmflags & RM_VF_DROPPABLE ? MAP_DROPPABLE : MAP_PRIVATE, fd = -1;
 	long offset = 0, addr;
 
+	if (r)
+		return r;
 	if (vma->vmflags & RM_VF_NORESERVE)
 		flags |= MAP_NORESERVE;
 	if (vma->vmflags & RM_VF_GROWSDOWN)
 		flags |= MAP_GROWSDOWN;
-	if (in_hole)
-		flags |= MAP_FIXED_NOREPLACE;
+	flags |= in_hole ? MAP_FIXED_NOREPLACE : MAP_FIXED;
 	if (x->facts->kind == RM_KIND_FILE) {
 		fd = rm_file_open(vma, x->world->dirents, sizeof(x->world->dirents));
 		if (fd < 0)
@@ -107,7 +144,7 @@ static int do_map(struct exec *x, const struct rm_step *step)
 		rm_sys_close(fd);
 	if (rm_is_err(addr))
 		return (int)addr;
-	if (in_hole && (uintptr_t)addr != where) {
+	if ((uintptr_t)addr != where) {
 		rm_sys_munmap((uintptr_t)addr, length(x));
 		return -ENOMEM;
 	}
@@ -382,8 +419,10 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 		if (r)
 			break;
 	}
-	if (!r)
+	if (!r) {
+		(void)leave_room(&x);
 		return (long)x.at[RM_TARGET];
+	}
 
 	failed = i;
 	while (i--) {
@@ -395,6 +434,8 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 			x.undo_failures++;
 	}
 	rm_mover_finish(&x.mover); /* nobody is stopped any more */
+	if (unmap_if_owned(&x, RM_TWIN) || leave_room(&x))
+		x.undo_failures++;
 	if (failed)
 		rm_stat_add(RM_STAT_UNDONE, 1);
 	if (x.undo_failures) {

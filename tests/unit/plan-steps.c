@@ -114,7 +114,7 @@ static const struct row {
 		"verify:S move:S>D move:T>S resume"},
 	{"anon, advice and policy, late", RM_KIND_ANON, RO, AC | RM_VF_DONTDUMP,
 		{.fixed = true, .variant = LATE, .policy = true, .name = "[anon:x]"}, 0,
-		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- "
+		"twin-late: stop verify:S move:S>D map:S=none unlock:S charge:S "
 		"protect:S=r-- advise:S=DONTDUMP bind:S name:S resume"},
 	{"anon, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING, {.fixed = true, .armed = true},
 		0,
