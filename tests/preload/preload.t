@@ -95,7 +95,7 @@ for how in "" --emulate; do
 	"$run" $how -- "$workout" syscalls clone >"$work/served" 2>&1
 	tap_is "$(cat "$work/served")" "$(cat "$work/native")" "syscall-is-transparent${how:+ ($how)}"
 done
-grep -q "clone with a stack: 7, it was here: 1" "$work/native"
+grep -q "clone with a stack: 7, it was here: 1" "$work/served"
 tap_ok $? "syscall-may-return-on-another-stack"
 
 # --- what it leaves behind ---
