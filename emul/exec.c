@@ -72,7 +72,8 @@ static int do_reserve(struct exec *x, const struct rm_step *step)
 	if (rm_is_err(addr))
 		return (int)addr;
 	x->at[step->place] = (uintptr_t)addr;
-	x->owned[step->place] = !fixed;
+	x->owned[step->place] =
+		true; /* what FIXED has replaced is gone, as in 6.18 when a call fails late */
 	return 0;
 }
 
@@ -341,7 +342,8 @@ static int undo_move(struct exec *x, const struct rm_step *step)
 
 	if (r)
 		return r;
-	x->owned[RM_TWIN] = from_twin;
+	if (from_twin)
+		x->owned[RM_TWIN] = true;
 	if (to_reserved) {
 		long again = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);

@@ -321,7 +321,7 @@ static bool marked(const char *where)
 	return true;
 }
 
-static void moves_beside(void *(*function)(void *), int flags)
+static void moves_beside(void *(*function)(void *), int flags, int moves)
 {
 	pthread_t threads[2];
 	bool ok = true;
@@ -337,7 +337,7 @@ static void moves_beside(void *(*function)(void *), int flags)
 		check(!pthread_create(&threads[i], NULL, function, NULL));
 	while (!atomic_load(&reads))
 		sched_yield();
-	for (i = 0; i < 1000 && ok; i++) {
+	for (i = 0; i < moves && ok; i++) {
 		ok = mremap(a.source, a.len, a.len, ONTO, a.target) == a.target && marked(a.target);
 		if (i % 10 == 0) /* let them see zeros now and then */
 			sched_yield();
@@ -348,7 +348,7 @@ static void moves_beside(void *(*function)(void *), int flags)
 		check(!pthread_join(threads[t], &wrong));
 		check_is(wrong, 0);
 	}
-	check_is(i, 1000);
+	check_is(i, moves);
 	check(ok);
 	arena_end(&a);
 }
@@ -356,13 +356,13 @@ static void moves_beside(void *(*function)(void *), int flags)
 static void sibling_reads(void **state)
 {
 	(void)state;
-	moves_beside(reader, ANON);
+	moves_beside(reader, ANON, 1000);
 }
 
 static void sibling_reads_shared(void **state)
 {
 	(void)state;
-	moves_beside(reader, MAP_SHARED | MAP_ANONYMOUS);
+	moves_beside(reader, MAP_SHARED | MAP_ANONYMOUS, 200);
 }
 
 /* The kernel reads the range for the sibling: no EFAULT, no short count. */
@@ -388,7 +388,7 @@ static void *writer_to_pipe(void *arg)
 static void kernel_reads(void **state)
 {
 	(void)state;
-	moves_beside(writer_to_pipe, ANON);
+	moves_beside(writer_to_pipe, ANON, 200);
 }
 
 /* Children forked while another thread moves find the old range mapped, whatever moment it was. */
@@ -418,7 +418,7 @@ static void fork_beside(void **state)
 	check(!pthread_create(&thread, NULL, mover, NULL));
 	while (!atomic_load(&reads))
 		sched_yield();
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 40; i++) {
 		pid_t pid = behave_fork();
 
 		if (!pid) {
@@ -450,7 +450,7 @@ static void *own_mover(void *arg)
 	const size_t len = 4 * PAGE;
 	struct own *own = arg;
 
-	for (unsigned int i = 0; i < 300; i++) {
+	for (unsigned int i = 0; i < 100; i++) {
 		fill(own->source, len, i);
 		if (mremap(own->source, len, len, ONTO, own->target) != own->target ||
 			!filled(own->target, len, i) || !zeroed(own->source, len))
@@ -509,17 +509,17 @@ static void signals_beside(void **state)
 	signals_seen = 0;
 	check(!sigaction(SIGRTMIN + 3, &action, &old));
 	check(!pthread_create(&thread, NULL, spinner, NULL));
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 200; i++) {
 		ok = !pthread_sigqueue(thread, SIGRTMIN + 3, value) && ok;
 		ok = mremap(a.source, a.len, a.len, ONTO, a.target) == a.target && ok;
 	}
-	for (int i = 0; i < 2000 && signals_seen < 300; i++)
+	for (int i = 0; i < 2000 && signals_seen < 200; i++)
 		usleep(1000);
 	atomic_store(&stop, true);
 	check(!pthread_join(thread, NULL));
 	check(!sigaction(SIGRTMIN + 3, &old, NULL));
 	check(ok);
-	check_is(signals_seen, 300);
+	check_is(signals_seen, 200);
 	arena_end(&a);
 }
 
