@@ -124,6 +124,12 @@ static long move_fixed(struct rm_world *world, const struct rm_request *request)
 			result = -EFAULT;
 			break;
 		}
+		/* Unmapping it would hold us until a monitor that stands still has read the event. */
+		if (piece_end < end && facts.target_armed) {
+			result = rm_refuse(
+				"several mappings move onto a range that a userfaultfd watches");
+			break;
+		}
 		if (piece_end < end && !stopped) {
 			r = rm_quiesce_stop(world, request->source);
 			if (r) {
