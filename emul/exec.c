@@ -62,13 +62,23 @@ static size_t length_at(const struct exec *x, enum rm_place place)
 	return place == RM_SCRATCH ? rm_page_size() : length(x);
 }
 
+/* Where the destination will be, if that is fixed: nothing of ours may come to lie there. */
+static struct rm_range fixed_target(const struct exec *x)
+{
+	return x->piece->flags & RM_FIXED ? (struct rm_range){x->piece->target, length(x)}
+					  : (struct rm_range){0, 0};
+}
+
 static int do_reserve(struct exec *x, const struct rm_step *step)
 {
-	const bool target = step->place == RM_TARGET;
-	const bool fixed = target && (x->piece->flags & RM_FIXED);
-	long addr = rm_sys_mmap(target ? x->piece->target : 0, length_at(x, step->place), PROT_NONE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED : 0), -1, 0);
+	const int fixed = x->piece->flags & RM_FIXED ? MAP_FIXED : 0;
+	long addr;
 
+	if (step->place == RM_TARGET)
+		addr = rm_sys_mmap(x->piece->target, length(x), PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+	else
+		addr = rm_map_away(length_at(x, step->place), PROT_NONE, fixed_target(x));
 	if (rm_is_err(addr))
 		return (int)addr;
 	x->at[step->place] = (uintptr_t)addr;
@@ -85,8 +95,7 @@ static int do_reserve(struct exec *x, const struct rm_step *step)
 static int make_room(struct exec *x, uintptr_t *where)
 {
 	const size_t page = rm_page_size();
-	long addr = rm_sys_mmap(0, length(x) + 2 * page, PROT_NONE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long addr = rm_map_away(length(x) + 2 * page, PROT_NONE, fixed_target(x));
 
 	if (rm_is_err(addr))
 		return (int)addr;
@@ -208,12 +217,17 @@ static int do_move_told(struct exec *x, enum rm_place from, enum rm_place to)
 
 static int do_duplicate(struct exec *x, const struct rm_step *step)
 {
-	/* The hole, what a step before has reserved, or what the caller has FIXED: the address is known. Else anywhere. */
+	uintptr_t where;
+	int made = step->other == RM_TWIN ? make_room(x, &where) : 0;
+	/* The hole, what was reserved, or what the caller has FIXED: the address is known. Else anywhere. */
 	const bool known = step->other == RM_SOURCE || x->owned[step->other] ||
 			   (step->other == RM_TARGET && (x->piece->flags & RM_FIXED));
-	long r = rm_sys_mremap(x->at[step->place], 0, length(x),
-		RM_MAYMOVE | (known ? RM_FIXED : 0), known ? x->at[step->other] : 0);
+	long r;
 
+	if (made)
+		return made;
+	r = rm_sys_mremap(x->at[step->place], 0, length(x), RM_MAYMOVE | (known ? RM_FIXED : 0),
+		known ? x->at[step->other] : 0);
 	if (rm_is_err(r))
 		return (int)r;
 	x->at[step->other] = (uintptr_t)r;

@@ -62,6 +62,31 @@ static struct rm_world *world_get(void)
 	return world;
 }
 
+long rm_map_away(size_t len, int prot, struct rm_range avoid)
+{
+	uintptr_t blockers
+		[16]; /* what came to lie in the wrong place stays there until the right one is found */
+	size_t n = 0;
+	long addr;
+
+	for (;;) {
+		addr = rm_sys_mmap(
+			0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (rm_is_err(addr) ||
+			!rm_range_overlaps((struct rm_range){(uintptr_t)addr, len}, avoid))
+			break;
+		if (n == RM_ARRAY_LEN(blockers)) {
+			rm_sys_munmap((uintptr_t)addr, len);
+			addr = -ENOMEM;
+			break;
+		}
+		blockers[n++] = (uintptr_t)addr;
+	}
+	while (n)
+		rm_sys_munmap(blockers[--n], len);
+	return addr;
+}
+
 void rm_world_prepare(void)
 {
 	(void)world_get();

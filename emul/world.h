@@ -88,6 +88,12 @@ void rm_world_prepare(void);
 /* Whether the range touches memory that the engine stands on: its world, its data, the caller's stack (A22). */
 bool rm_world_is_own(struct rm_range range);
 
+/*
+ * Anonymous memory of len bytes at an address of the kernel's choice that does not touch avoid, which may be a hole: the
+ * destination of a move is not ours to use before the move. The address, or -errno.
+ */
+long __must_check rm_map_away(size_t len, int prot, struct rm_range avoid);
+
 size_t rm_page_size(void);
 
 static inline size_t rm_page_round(size_t len)

@@ -22,7 +22,11 @@ struct limited {
 
 static void limit_to(const struct limited *l, size_t more)
 {
+	volatile char room[128 * 1024]; /* lest the stack must grow when it cannot */
 	struct rlimit limit;
+
+	for (size_t i = 0; i < sizeof(room); i += 1024)
+		room[i] = 0;
 
 	check(!getrlimit(l->resource, &limit));
 	limit.rlim_cur = process_status(l->usage) * 1024 + more;

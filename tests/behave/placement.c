@@ -105,6 +105,59 @@ static void fixed_hole(void **state)
 	arena_end(&a);
 }
 
+/*
+ * The destination lies in the very hole that the kernel would give to anybody who asked for room now, so to the library
+ * for what it maps meanwhile. All higher holes are filled; wider: how many pages the hole has on either side.
+ */
+static void next_hole(int flags, size_t wider)
+{
+	static char *crowd[2000];
+	const size_t ask = (wider ? 8 + wider : 8) * PAGE;
+	char *begin, *end, *p = NULL;
+	int n = 0;
+
+	arena_make(&a, 8);
+	arena_map(&a, RW, flags, -1);
+	fill(a.source, a.len, 1);
+	/* its neighbours are not looked at here: with a wider hole they are not there */
+	begin = a.target - wider * PAGE;
+	end = a.target + a.len + wider * PAGE;
+	check(!munmap(begin, (size_t)(end - begin)));
+	while (n < 2000) {
+		p = mmap(NULL, ask, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+		if (p == MAP_FAILED || (p >= begin && p < end))
+			break;
+		crowd[n++] = p;
+	}
+	check(p >= begin && p < end);
+	check(!munmap(p, ask));
+	moved(a.source, a.len, ONTO, a.target);
+	check(filled(a.target, a.len, 1));
+	check(flags & MAP_SHARED ? filled(a.source, a.len, 1) : zeroed(a.source, a.len));
+	check_is(vma_count(begin, (size_t)(end - begin)), 1);
+	while (n--)
+		check(!munmap(crowd[n], ask));
+	check(!munmap(a.base, a.size));
+}
+
+static void next_hole_private(void **state)
+{
+	(void)state;
+	next_hole(ANON, 0);
+	next_hole(ANON, 1);
+	next_hole(ANON, 2);
+	next_hole(ANON, 32);
+}
+
+static void next_hole_shared(void **state)
+{
+	(void)state;
+	next_hole(MAP_SHARED | MAP_ANONYMOUS, 0);
+	next_hole(MAP_SHARED | MAP_ANONYMOUS, 1);
+	next_hole(MAP_SHARED | MAP_ANONYMOUS, 2);
+	next_hole(MAP_SHARED | MAP_ANONYMOUS, 32);
+}
+
 /* Onto three mappings of other sorts, the last of which goes on behind the destination. */
 static void fixed_onto_mappings(void **state)
 {
@@ -341,6 +394,8 @@ int main(void)
 		CASE(hint_shared, "dontunmap-of-shared-memory-honours-hints"),
 		CASE(hint_unusable, "dontunmap-refuses-an-unusable-hint"),
 		CASE(fixed_hole, "dontunmap-fixed-into-a-hole"),
+		CASE(next_hole_private, "dontunmap-fixed-into-the-next-free-hole"),
+		CASE(next_hole_shared, "dontunmap-of-shared-memory-fixed-into-the-next-free-hole"),
 		CASE(fixed_onto_mappings, "dontunmap-fixed-replaces-mappings"),
 		CASE(fixed_inside, "dontunmap-fixed-inside-a-larger-mapping"),
 		CASE(fixed_within_the_source, "dontunmap-fixed-within-the-source-mapping"),

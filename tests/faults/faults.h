@@ -84,7 +84,7 @@ bool scenario_check_process(const struct scenario *s);
  * descriptors.
  */
 struct snapshot {
-	char maps[49152];
+	char maps[131072];
 	uint64_t mask;
 	uint64_t fds[4];
 };
@@ -92,9 +92,9 @@ struct snapshot {
 bool snapshot_take(struct snapshot *s);
 /* The descriptors and the mask are the same. */
 bool snapshot_same_process(const struct snapshot *before, const struct snapshot *after);
-/* All mappings are, but for those that touch [around, around + around_len). */
+/* All mappings are, but for those that touch [around, around + around_len); tell: print which not. */
 bool snapshot_same_maps(const struct snapshot *before, const struct snapshot *after,
-	uintptr_t around, size_t around_len);
+	uintptr_t around, size_t around_len, bool tell);
 /* Nothing is mapped there. */
 bool snapshot_is_hole(const struct snapshot *s, uintptr_t start, size_t len);
 /*

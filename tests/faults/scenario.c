@@ -390,11 +390,12 @@ static bool check_pages(const struct scenario *s, uintptr_t area, int from, int 
 static bool check_target(const struct scenario *s, bool may_be_gone)
 {
 	const uintptr_t start = range_start(s, DESTINATION);
-	const bool intact = !strcmp(t.before.maps, t.after.maps);
+	const bool allowed = may_be_gone && s->target == TO_MAPPING;
+	const bool intact = snapshot_same_maps(&t.before, &t.after, 0, 0, !allowed);
 
-	if (!intact && !(may_be_gone && s->target == TO_MAPPING))
-		return snapshot_same_maps(&t.before, &t.after, 0, 0);
-	if (!intact && (!snapshot_same_maps(&t.before, &t.after, DESTINATION, AREA_LEN) ||
+	if (!intact && !allowed)
+		return false;
+	if (!intact && (!snapshot_same_maps(&t.before, &t.after, DESTINATION, AREA_LEN, true) ||
 			       !snapshot_is_hole(&t.after, start, range_len(s))))
 		return false;
 	for (int i = 0; s->target == TO_MAPPING && i < PAGES; i++) {

@@ -44,5 +44,6 @@ const struct scenario scenarios[] = {
 	{"second view, part, locked, fixed over a mapping", KIND_SHARED, TO_MAPPING,
 		SECOND_VIEW | PART | LOCKED},
 	{"several mappings, fixed over a mapping", KIND_SEVERAL, TO_MAPPING, 0},
+	{"several mappings, fixed over an armed mapping", KIND_SEVERAL, TO_MAPPING, TARGET_ARMED},
 };
 const size_t scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);
