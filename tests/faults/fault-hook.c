@@ -255,6 +255,9 @@ static bool every_step_fails(const void *arg)
 	hook_reset();
 	if (!scenario_begin(s))
 		return false;
+	if (s->flags & TOLD)
+		rm_log_setup(
+			0, "/dev/null"); /* it says every time that telling can not be undone */
 	run = prepare_run(s);
 	if (!attempt(s, run, NO_STEP, 0, MUST_SUCCEED))
 		return false;
