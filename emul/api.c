@@ -214,12 +214,6 @@ static long emulate(struct rm_request *request)
 	return r;
 }
 
-/* 0, or -EFAULT. Asynchronous msync has done nothing since 2.6.19 but fail with ENOMEM where nothing is mapped. */
-static int is_mapped(uintptr_t addr)
-{
-	return rm_syscall(SYS_msync, (long)addr, 1, MS_ASYNC, 0, 0, 0) == -ENOMEM ? -EFAULT : 0;
-}
-
 /* A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the kernel is asked. */
 static int can_duplicate(uintptr_t addr)
 {
@@ -251,7 +245,7 @@ static int beside_the_kernel(
 		in_one_mapping(start, kept, features->task_size))
 		return len == old_len ? 1 : -EFAULT;
 	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len)
-		return is_mapped(start);
+		return rm_sys_is_mapped(start) ? 0 : -EFAULT;
 	return 0;
 }
 

@@ -40,14 +40,6 @@ static int run(void *argument)
 	return 0;
 }
 
-/* mincore fails with ENOMEM where nothing is mapped, and changes nothing anywhere. */
-static bool is_hole(uintptr_t addr)
-{
-	unsigned char resident;
-
-	return rm_syscall(SYS_mincore, (long)addr, 1, (long)&resident, 0, 0, 0) == -ENOMEM;
-}
-
 int rm_mover_start(struct rm_mover *mover, struct rm_range source, uintptr_t target)
 {
 	const size_t len = rm_page_round(sizeof(struct rm_mover_shared));
@@ -68,7 +60,7 @@ int rm_mover_start(struct rm_mover *mover, struct rm_range source, uintptr_t tar
 	}
 	mover->shared = shared;
 	mover->pid = (int)pid;
-	while ((result = atomic_load(&shared->result)) == RUNNING && !is_hole(source.start))
+	while ((result = atomic_load(&shared->result)) == RUNNING && rm_sys_is_mapped(source.start))
 		rm_sys_sleep_ns(LOOK_NS);
 	if (result == RUNNING || !rm_is_err(result))
 		return 0;

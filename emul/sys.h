@@ -8,6 +8,7 @@
 #ifndef RM_SYS_H
 #define RM_SYS_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -201,6 +202,12 @@ static inline long rm_sys_futex_wait(
 static inline long rm_sys_futex_wake(const void *word, int count)
 {
 	return rm_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
+}
+
+/* Asynchronous msync has done nothing since 2.6.19 but fail with ENOMEM where nothing is mapped. addr: of a page. */
+static inline bool rm_sys_is_mapped(uintptr_t addr)
+{
+	return rm_syscall(SYS_msync, (long)addr, 1, MS_ASYNC, 0, 0, 0) != -ENOMEM;
 }
 
 static inline uint64_t rm_sys_now_ns(void)
