@@ -125,7 +125,7 @@ static void pass_on(int sig, siginfo_t *info, void *context)
 		next(sig, info, context);
 }
 
-static void on_stop(int sig, siginfo_t *info, void *context)
+RM_LEFT_EARLY static void on_stop(int sig, siginfo_t *info, void *context)
 {
 	struct rm_world *world = atomic_load(&quiesce.world);
 	_Atomic int *inside;

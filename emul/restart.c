@@ -110,6 +110,7 @@ static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
 
 /* The longest code that number_before() looks at: 41, b8 imm32, 8b 7c 24 imm8, 0f 05. */
 #define CODE_LEN 12
+#define SYSCALL_LEN 2
 
 /* The bytes before the return address. Where they begin on a page of their own, that page may not be readable. */
 static bool read_code(uintptr_t after, uint8_t code[CODE_LEN])
@@ -145,7 +146,7 @@ static int number_before(uintptr_t return_address)
 
 void rm_leave_handler(const ucontext_t *context, const void *fpstate, uint64_t xfeatures,
 	uintptr_t pc, long nr) __attribute__((noreturn));
-extern const char rm_leave_begin[], rm_leave_end[];
+extern const char rm_leave_begin[], rm_leave_load[], rm_leave_jump[];
 
 /* What stub.S counts on. */
 _Static_assert(offsetof(ucontext_t, uc_mcontext.gregs) == 40, "struct ucontext");
@@ -189,12 +190,12 @@ bool rm_restart_wait(void *context)
 	if (way == WAY_BLOCK)
 		return can_leave(uc);
 	regs[REG_RAX] = nr;
-	regs[REG_RIP] -= 2;
+	regs[REG_RIP] -= SYSCALL_LEN;
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	return false;
 }
 
-void rm_restart_leave(void *context)
+RM_LEFT_EARLY void rm_restart_leave(void *context)
 {
 	enum { SOFTWARE_BYTES = 464, XSTATE_MAGIC = 0x46505853 };
 	const ucontext_t *uc = context;
@@ -209,17 +210,25 @@ void rm_restart_leave(void *context)
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	/* It opens the mask: from there on a signal of the program finds us as it would find the context itself. */
 	rm_leave_handler(uc, fpstate, software.magic == XSTATE_MAGIC ? software.xfeatures : 0,
-		(uintptr_t)regs[REG_RIP] - 2, SYS_restart_syscall);
+		(uintptr_t)regs[REG_RIP] - SYSCALL_LEN, SYS_restart_syscall);
 }
 
 void *rm_restart_was_leaving(void *context)
 {
-	const ucontext_t *uc = context;
-	const uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+	const uintptr_t pc = (uintptr_t)regs[REG_RIP];
 
-	return pc >= (uintptr_t)rm_leave_begin && pc < (uintptr_t)rm_leave_end
-		       ? (void *)uc->uc_mcontext.gregs[REG_RBX]
-		       : context;
+	if (pc >= (uintptr_t)rm_leave_begin && pc < (uintptr_t)rm_leave_load)
+		return (void *)regs[REG_RBX];
+	if (pc >= (uintptr_t)rm_leave_load && pc < (uintptr_t)rm_leave_jump)
+		return (char *)regs[REG_R11] - offsetof(ucontext_t, uc_mcontext.gregs);
+	if (pc == (uintptr_t)rm_leave_jump) {
+		/* The old frame may be overwritten, but this context is what it was but for these. */
+		regs[REG_RCX] = regs[REG_RIP] = regs[REG_RCX] + SYSCALL_LEN;
+		regs[REG_RAX] = -EINTR;
+	}
+	return context;
 }
 
 #else

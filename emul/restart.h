@@ -14,7 +14,6 @@ bool rm_restart_wait(void *context);
 /* Leaves the signal handler for the context, without sigreturn, to go on with the wait from the kernel's restart block. */
 void rm_restart_leave(void *context) __attribute__((noreturn));
 
-
 /*
  * The context that matters to a stop handler: its own; or, if the signal came while an earlier one was being left by
  * rm_restart_leave(), the one that is being left for. The wait can then still go on, by leaving for it anew.

@@ -58,11 +58,13 @@ rm_clone:
 	/*
 	 * rm_leave_handler(context, fpstate, xfeatures, pc, nr): the interrupted context as sigreturn would make it, but
 	 * at pc and with nr in %rax, and without the system call, which would forget the restart block. %rcx and %r11
-	 * are dead there (SYSCALL has clobbered them). Between rm_leave_begin and rm_leave_end %rbx is the context, for a
-	 * stop signal that comes as soon as the mask lets it (quiesce.c). Offsets: struct ucontext, checked in restart.c.
+	 * are dead there (SYSCALL has clobbered them). For a stop signal that comes as soon as the mask lets it (restart.c):
+	 * between rm_leave_begin and rm_leave_load %rbx is the context, from there to rm_leave_jump %r11 points into it;
+	 * at rm_leave_jump all is in place but the program counter. The stack pointer is put back to where the handler began, so
+	 * that handlers that interrupt each other's leaving do not pile up. Offsets: struct ucontext, checked in restart.c.
 	 */
-	.globl rm_leave_handler, rm_leave_begin, rm_leave_end
-	.hidden rm_leave_handler, rm_leave_begin, rm_leave_end
+	.globl rm_leave_handler, rm_leave_begin, rm_leave_load, rm_leave_jump
+	.hidden rm_leave_handler, rm_leave_begin, rm_leave_load, rm_leave_jump
 	.type rm_leave_handler, @function
 rm_leave_handler:
 	movq	%rdi, %rbx
@@ -70,6 +72,7 @@ rm_leave_handler:
 	movq	%rdx, %r13
 	movq	%rcx, %r14
 	movq	%r8, %r15
+	leaq	-8(%rdi), %rsp		/* the frame is pretcode, then the context */
 rm_leave_begin:
 	movl	$2, %edi		/* SIG_SETMASK */
 	leaq	296(%rbx), %rsi		/* uc_sigmask */
@@ -90,7 +93,7 @@ rm_leave_begin:
 	leaq	40(%rbx), %r11		/* uc_mcontext.gregs */
 	pushq	136(%r11)		/* REG_EFL */
 	popfq
-rm_leave_end:
+rm_leave_load:
 	movq	0(%r11), %r8
 	movq	8(%r11), %r9
 	movq	16(%r11), %r10
@@ -104,6 +107,7 @@ rm_leave_end:
 	movq	88(%r11), %rbx
 	movq	96(%r11), %rdx
 	movq	120(%r11), %rsp
+rm_leave_jump:
 	jmpq	*%rcx
 	.size rm_leave_handler, . - rm_leave_handler
 

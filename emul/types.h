@@ -19,6 +19,9 @@
 #define __must_check	__attribute__((warn_unused_result))
 #define RM_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/* For functions that are left without returning: AddressSanitizer would sweep the whole stack first, with 2 KiB of it. */
+#define RM_LEFT_EARLY __attribute__((no_sanitize("address")))
+
 struct rm_range {
 	uintptr_t start;
 	size_t len;
