@@ -27,6 +27,8 @@
 #include "emul/quiesce.h"
 #include "emul/sys.h"
 
+enum { FIRST_LOOK_NS = 10000, LAST_LOOK_NS = 1000000 };
+
 static long sys_ptrace(long request, int tid, long addr, long data)
 {
 	return rm_syscall(SYS_ptrace, request, tid, addr, data, 0, 0);
@@ -56,10 +58,10 @@ bool rm_freeze_needed(int tid)
 }
 
 /* The thread stands still when this returns true; *signal is what it was about to be given. */
-static bool seize(int tid, int *signal)
+static bool seize(struct rm_world *world, uint32_t generation, int tid, int *signal)
 {
 	int status = 0;
-	long r;
+	long r, pause_ns = FIRST_LOOK_NS;
 
 	if (sys_ptrace(PTRACE_SEIZE, tid, 0, 0))
 		return false;
@@ -67,9 +69,16 @@ static bool seize(int tid, int *signal)
 		sys_ptrace(PTRACE_DETACH, tid, 0, 0);
 		return false;
 	}
-	do {
-		r = rm_syscall(SYS_wait4, tid, (long)&status, __WALL, 0, 0, 0);
-	} while (r == -EINTR);
+	/*
+	 * In vfork or posix_spawn it does not stop before its child execs, and the child may be waiting for the mover. So
+	 * no wait without an end: when the stop is given up we exit, and that lets go of the thread.
+	 */
+	while ((r = rm_syscall(SYS_wait4, tid, (long)&status, __WALL | WNOHANG, 0, 0, 0)) == 0 || r == -EINTR) {
+		if (atomic_load(&world->generation) != generation)
+			return false;
+		rm_sys_sleep_ns(pause_ns);
+		pause_ns = pause_ns < LAST_LOOK_NS ? 2 * pause_ns : pause_ns;
+	}
 	if (r != tid || !WIFSTOPPED(status))
 		return false; /* it has died */
 	*signal = status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
@@ -92,7 +101,7 @@ static int helper(void *argument)
 
 			if (slot->state != RM_SLOT_DEAF || atomic_load(&slot->acked) == generation)
 				continue;
-			if (!seize(slot->tid, &signals[n]))
+			if (!seize(world, generation, slot->tid, &signals[n]))
 				continue;
 			frozen[n++] = slot->tid;
 			atomic_store(&slot->acked, generation);

@@ -5,7 +5,7 @@
  * The kernel moves the pages, lets go of the mmap lock, and then holds the caller until the event was read. The program's
  * monitor may be one of the threads that we have stopped, so the caller must not be us: it is a process of its own that
  * shares the memory (CLONE_VM). That its pages have gone is seen from the hole that they leave: with everybody stopped
- * nobody else can fill it. The helper has no exit signal, so the program sees no SIGCHLD.
+ * nobody else can fill it. The helper has no exit signal, so the program sees no SIGCHLD; it dies with its parent.
  *
  * Raw system calls only, no libc.
  */
@@ -13,7 +13,9 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "emul/clone.h"
@@ -34,6 +36,7 @@ static int run(void *argument)
 {
 	struct rm_mover_shared *shared = argument;
 
+	rm_sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	atomic_store(&shared->result,
 		rm_sys_mremap(shared->source.start, shared->source.len, shared->source.len,
 			RM_MAYMOVE | RM_FIXED, shared->target));

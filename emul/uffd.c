@@ -8,6 +8,10 @@
  * by /dev/userfaultfd, received over a socket, duplicated, opened before the library was loaded. What was asked for
  * in UFFDIO_API stands in fdinfo ("API: aa:FEATURES:...").
  *
+ * A userfaultfd acts on the memory of the process that made it, also in the hands of another: of a forked child, or of who was
+ * sent it. Asked for our range it would arm that range over there. So it is first asked for a page of our own at an
+ * address where hardly another process has memory; the kernel refuses a range that is not mapped.
+ *
  * A descriptor that only another process holds can not be found; such a range is refused by the caller.
  */
 #include "emul/uffd.h"
@@ -19,10 +23,14 @@
 #include "emul/log.h"
 #include "emul/numbers.h"
 #include "emul/sys.h"
+#include "emul/world.h"
 
 #ifndef UFFDIO_REGISTER_MODE_MINOR
 #define UFFDIO_REGISTER_MODE_MINOR ((uint64_t)1 << 2)
 #endif
+
+#define TEST_PAGES	0x500000000000UL
+#define TEST_PAGES_MASK 0x0ffffffff000UL
 
 static uint64_t mode_of(uint32_t vmflags)
 {
@@ -83,26 +91,59 @@ static bool is_userfaultfd(int dir, int fd)
 	       !memcmp(link, wanted, sizeof(wanted) - 1);
 }
 
+/* The page that descriptors are asked for first; somewhere below where executables, heaps and libraries lie. */
+static int map_test_page(struct rm_range *page)
+{
+	long at = rm_sys_mmap(TEST_PAGES + (rm_sys_now_ns() * 4096 & TEST_PAGES_MASK), page->len,
+		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	page->start = (uintptr_t)at;
+	return rm_is_err(at) ? (int)at : 0;
+}
+
+/*
+ * Whether the descriptor watches this process's memory. A page that can not be disarmed is given up, *page is another:
+ * unmapping it would be told to the program's monitor.
+ */
+static bool is_of_this_memory(int fd, struct rm_range *page)
+{
+	struct uffdio_range r = {page->start, page->len};
+
+	if (register_range(fd, UFFDIO_REGISTER_MODE_MISSING, *page))
+		return false;
+	if (rm_sys_ioctl(fd, UFFDIO_UNREGISTER, &r) && map_test_page(page))
+		page->len = 0;
+	return true;
+}
+
 int rm_uffd_find(const struct rm_vma *vma, struct rm_range range, char *buf, size_t size,
 	struct rm_uffd *uffd)
 {
 	const uint64_t mode = mode_of(vma->vmflags);
+	struct rm_range page = {0, rm_page_size()};
 	struct rm_numbers fds;
 	int fd, r;
 
-	if (!mode) {
-		*uffd = (struct rm_uffd){.fd = -1};
+	*uffd = (struct rm_uffd){.fd = -1};
+	if (!mode)
 		return 0;
-	}
-	r = rm_numbers_open(&fds, "/proc/thread-self/fd", buf, size);
+	r = map_test_page(&page);
 	if (r)
 		return r;
-	while ((r = rm_numbers_next(&fds, &fd)) > 0)
-		if (is_userfaultfd(fds.dir, fd) && !register_range(fd, mode, range))
-			break;
-	rm_numbers_close(&fds);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
+	r = rm_numbers_open(&fds, "/proc/thread-self/fd", buf, size);
+	if (!r) {
+		while ((r = rm_numbers_next(&fds, &fd)) > 0 && page.len)
+			if (is_userfaultfd(fds.dir, fd) && is_of_this_memory(fd, &page) &&
+				!register_range(fd, mode, range))
+				break;
+		rm_numbers_close(&fds);
+		if (!r || !page.len)
+			r = -ENOENT;
+	}
+	if (page.len)
+		rm_sys_munmap(page.start, page.len);
+	if (r < 0)
+		return r;
 	uffd->fd = fd;
 	uffd->mode = mode;
 	return read_features(fd, &uffd->features);

@@ -271,6 +271,36 @@ static void no_descriptor_left_to_find_out(void **state)
 		assert_child_ok(unit_in_child(hardly_any_descriptor, &left));
 }
 
+/*
+ * A descriptor that is inherited over fork arms the parent's memory, not ours: it must not be
+ * asked.
+ */
+static int child_with_its_own(void *arg)
+{
+	struct rm_facts facts;
+	int own = open_uffd(0);
+
+	if (arm(own, arg, 1) || collect_for(arg, 1, NULL, 0, &facts))
+		return 1;
+	return facts.uffd.fd == own ? 0 : 2;
+}
+
+static void a_parents_userfaultfd_is_left_alone(void **state)
+{
+	char *p = map(1, RW, MAP_PRIVATE);
+	int parents = open_uffd(0), status;
+	struct rm_facts facts;
+
+	(void)state;
+	*p = 'x';
+	status = unit_in_child(child_with_its_own, p);
+	assert_int_equal(collect_for(p, 1, NULL, 0, &facts), 0);
+	close(parents); /* before an assertion: what it has armed would stop us for ever */
+	assert_child_ok(status);
+	assert_int_equal(facts.vma.vmflags & RM_VF_UFFD, 0);
+	munmap(p, PAGE);
+}
+
 static void verify_sees_what_matters(void **state)
 {
 	char *area = map(16, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE), *p = area + 4 * PAGE;
@@ -334,6 +364,7 @@ static void verify_sees_another_object(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[9] = {
+		/* five, and what this machine has of the others */
 		cmocka_unit_test(kind_of_every_mapping),
 		cmocka_unit_test(the_first_mapping_of_the_range),
 		cmocka_unit_test(kinds_of_real_mappings),
@@ -343,6 +374,7 @@ int main(void)
 	const struct CMUnitTest policy = cmocka_unit_test(policy_of_the_mapping_only);
 	const struct CMUnitTest armed = cmocka_unit_test(armed_by_whom);
 	const struct CMUnitTest nobody = cmocka_unit_test(no_descriptor_left_to_find_out);
+	const struct CMUnitTest parents = cmocka_unit_test(a_parents_userfaultfd_is_left_alone);
 	size_t count = 5;
 	int mode, fd = open_uffd(UFFD_FEATURE_EVENT_REMAP);
 
@@ -353,9 +385,10 @@ int main(void)
 	if (fd >= 0) {
 		tests[count++] = armed;
 		tests[count++] = nobody;
+		tests[count++] = parents;
 		close(fd);
 	} else {
-		puts("# no userfaultfd with events for this user: two cases left out");
+		puts("# no userfaultfd with events for this user: three cases left out");
 	}
 	alarm(UNIT_SECONDS);
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -11,6 +11,7 @@ unit_tests = \
 	tests/unit/procmaps-parse \
 	tests/unit/procmaps-read \
 	tests/unit/quiesce-odd \
+	tests/unit/quiesce-spawn \
 	tests/unit/quiesce-stop \
 	tests/unit/quiesce-waits \
 	tests/unit/restart-wait \
@@ -48,6 +49,10 @@ tests_unit_procmaps_read_LDADD = $(unit_ldadd)
 tests_unit_quiesce_odd_SOURCES = tests/unit/quiesce-odd.c tests/unit/unit.h
 tests_unit_quiesce_odd_CFLAGS = $(unit_cflags)
 tests_unit_quiesce_odd_LDADD = $(unit_ldadd)
+
+tests_unit_quiesce_spawn_SOURCES = tests/unit/quiesce-spawn.c tests/unit/unit.h
+tests_unit_quiesce_spawn_CFLAGS = $(unit_cflags)
+tests_unit_quiesce_spawn_LDADD = $(unit_ldadd)
 tests_unit_quiesce_stop_SOURCES = tests/unit/quiesce-stop.c tests/unit/unit.h
 tests_unit_quiesce_stop_CFLAGS = $(unit_cflags)
 tests_unit_quiesce_stop_LDADD = $(unit_ldadd)
