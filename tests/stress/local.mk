@@ -5,7 +5,8 @@ TESTS += tests/stress/stress.t
 EXTRA_DIST += tests/stress/stress.t
 
 # The figures of the stress test: 100,000 moves of every kind.
-stress: all $(check_PROGRAMS)
+stress: all
+	@$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS)
 	srcdir=$(srcdir) abs_top_builddir=$(abs_top_builddir) abs_top_srcdir=$(abs_top_srcdir) \
 		STRESS_MOVES=$${STRESS_MOVES:-100000} $(SHELL) $(srcdir)/tests/stress/stress.t
 .PHONY: stress

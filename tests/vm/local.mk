@@ -5,7 +5,9 @@ EXTRA_DIST += tests/vm/.shellcheckrc tests/vm/README.md tests/vm/boot tests/vm/c
 TESTS += tests/vm/selftest.t
 
 # make stage STAGE=DIR: a guest's root in DIR, with the tools, the libraries and all test programs in /opt/libremap
-stage: all $(check_PROGRAMS) $(noinst_PROGRAMS)
+# Programs are not made beside "all", which is a make of its own: the two would make libemul.la at once.
+stage: all
+	@$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS) $(noinst_PROGRAMS)
 	$(SHELL) $(srcdir)/tests/vm/stage '$(abs_top_builddir)' '$(abs_top_srcdir)' '$(STAGE)' \
 		$(check_PROGRAMS) $(noinst_PROGRAMS)
 
@@ -14,7 +16,7 @@ stage-demo: all
 	$(SHELL) $(srcdir)/tests/vm/stage '$(abs_top_builddir)' '$(abs_top_srcdir)' '$(STAGE)' $(noinst_PROGRAMS)
 
 VM_KERNELS = 5.10 6.1 6.12 7.2
-check-vm: all $(check_PROGRAMS) $(noinst_PROGRAMS)
+check-vm:
 	rm -rf vm-stage && mkdir vm-stage
 	$(MAKE) -s stage STAGE='$(abs_builddir)/vm-stage'
 	$(srcdir)/tests/vm/check-vm --staging vm-stage --kernels '$(VM_KERNELS)' $(VM_FLAGS)
