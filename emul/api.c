@@ -18,6 +18,7 @@
 #include "emul/exec.h"
 #include "emul/facts.h"
 #include "emul/features.h"
+#include "emul/known.h"
 #include "emul/log.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
@@ -47,41 +48,59 @@ static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant 
 	return false;
 }
 
-/* One mapping's part of the request, retried while its facts go stale. The new address or -errno. */
-static long move_piece(struct rm_world *world, struct rm_request *piece, struct rm_facts *facts)
+/*
+ * One mapping's part of the request. The new address or -errno; -ESTALE if the facts do not hold (any more), nothing
+ * has been done, and the caller has to look again.
+ */
+static long move_piece(struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts)
 {
 	const struct rm_features *features = rm_features();
-	enum rm_variant variant = RM_VARIANT_TWIN_FIRST;
+	enum rm_variant variant = rm_plan_first_variant(facts);
 	struct rm_plan plan;
-	long r = 0;
+	long r;
 
-	for (int tries = 0; tries < MAX_TRIES; tries++) {
+	do {
 		rm_plan_build(piece, facts, features, variant, &plan);
+		/* What is known from earlier is enough to act on, for it is verified then; not to refuse on. */
+		if (plan.error && facts->known)
+			return -ESTALE;
 		if (plan.error) {
 			if (plan.reason)
 				rm_refuse(plan.reason);
 			return plan.error;
 		}
+		if (piece->flags & RM_FIXED)
+			rm_known_changed(world, (struct rm_range){piece->target, piece->source.len});
 		r = rm_exec(world, piece, facts, &plan);
-		if (try_otherwise(r, facts, &variant))
-			continue;
-		if (r != -ESTALE) {
-			if (!rm_is_err(r) && plan.steps[0].op != RM_OP_NATIVE) {
-				rm_stat_add(RM_STAT_EMULATED, 1);
-				rm_stat_add(RM_STAT_BYTES, piece->source.len);
-			}
-			return r;
-		}
-		r = rm_facts_collect(world, piece, facts);
-		if (r)
-			return r;
+	} while (try_otherwise(r, facts, &variant));
+	/* It may have failed for what is not true any more; not if it was refused: that has nothing to do with facts. */
+	if (rm_is_err(r))
+		return facts->known && !*rm_refuse_reason() ? -ESTALE : r;
+	if (plan.steps[0].op != RM_OP_NATIVE) {
+		rm_stat_add(RM_STAT_EMULATED, 1);
+		rm_stat_add(RM_STAT_BYTES, piece->source.len);
 	}
-	return rm_refuse("another thread keeps changing the range");
+	if (rm_uffd_wants_remap_event(&facts->uffd))
+		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
+	return r;
 }
 
-static int collect(struct rm_world *world, const struct rm_request *piece, struct rm_facts *facts)
+/* How often a request has been looked at anew: what is known from earlier is used once only. */
+struct looks {
+	int tries;
+};
+
+/* After -ESTALE: whether to look again, 0 or -EINVAL. */
+static int look_again(struct rm_world *world, const struct rm_facts *facts, struct looks *looks)
 {
-	int r = rm_facts_collect(world, piece, facts);
+	rm_known_drop(world, facts);
+	return ++looks->tries < MAX_TRIES ? 0 : rm_refuse("another thread keeps changing the range");
+}
+
+static int collect(struct rm_world *world, const struct rm_request *piece, const struct looks *looks,
+	struct rm_facts *facts)
+{
+	int r = looks->tries ? rm_facts_read(world, piece, facts) : rm_facts_collect(world, piece, facts);
 
 	/* -ENOENT and the like: no /proc, or no smaps in it */
 	if (r && r != -EFAULT && r != -ENOMEM)
@@ -95,6 +114,7 @@ static long move_fixed(struct rm_world *world, const struct rm_request *request)
 	const uintptr_t end = rm_range_end(request->source);
 	uintptr_t at = request->source.start;
 	bool first = true, stopped = false;
+	struct looks looks = {0};
 	struct rm_facts facts;
 	long result = -EFAULT, r;
 
@@ -105,7 +125,7 @@ static long move_fixed(struct rm_world *world, const struct rm_request *request)
 		piece.source.start = at;
 		piece.source.len = end - at;
 		piece.target = request->target + (at - request->source.start);
-		r = collect(world, &piece, &facts);
+		r = collect(world, &piece, &looks, &facts);
 		if (r == -EFAULT && !first) /* a gap at the end */
 			break;
 		if (r || (first && facts.vma.start > at)) {
@@ -140,6 +160,11 @@ static long move_fixed(struct rm_world *world, const struct rm_request *request)
 			continue; /* what was read before the stop may be out of date */
 		}
 		r = move_piece(world, &piece, &facts);
+		if (r == -ESTALE) {
+			r = look_again(world, &facts, &looks);
+			if (!r)
+				continue;
+		}
 		if (rm_is_err(r)) {
 			result = r;
 			break;
@@ -156,12 +181,17 @@ static long move_fixed(struct rm_world *world, const struct rm_request *request)
 
 static long move_anywhere(struct rm_world *world, struct rm_request *request)
 {
+	struct looks looks = {0};
 	struct rm_facts facts;
-	int r = collect(world, request, &facts);
+	long r;
 
-	if (r)
-		return r;
-	return move_piece(world, request, &facts);
+	do {
+		r = collect(world, request, &looks, &facts);
+		if (r)
+			return r;
+		r = move_piece(world, request, &facts);
+	} while (r == -ESTALE && !(r = look_again(world, &facts, &looks)));
+	return r;
 }
 
 /* check_mremap_params() of 6.18; lengths are rounded. Its map-count test is left to the kernel's own calls. */
@@ -184,15 +214,6 @@ static long check_params(const struct rm_request *request, size_t old_len, uintp
 	if (!(flags & RM_MAYMOVE) || ((flags & RM_DONTUNMAP) && old_len != len))
 		return -EINVAL;
 	return rm_range_overlaps(source, target) ? -EINVAL : 0;
-}
-
-/*
- * Whether [start, start + len) lies in one mapping: 0, or -EFAULT. One system call that changes nothing: growing it in
- * place beyond the end of user space is refused in any case, but EFAULT comes first (semantics.md 1.2, resize checks).
- */
-static int in_one_mapping(uintptr_t start, size_t len, uintptr_t task_size)
-{
-	return rm_sys_mremap(start, len, task_size, 0, 0) == -EFAULT ? -EFAULT : 0;
 }
 
 static long emulate(struct rm_request *request)
@@ -242,11 +263,32 @@ static int beside_the_kernel(
 	if ((request->flags & RM_FIXED) && !features->native_multi && !old_len)
 		return can_duplicate(start);
 	if ((request->flags & RM_FIXED) && !features->native_multi && old_len &&
-		in_one_mapping(start, kept, features->task_size))
+		!rm_sys_in_one_mapping(start, kept, features->task_size))
 		return len == old_len ? 1 : -EFAULT;
 	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len)
 		return rm_sys_is_mapped(start) ? 0 : -EFAULT;
 	return 0;
+}
+
+/* The kernel's own, and what becomes untrue by it. A userfaultfd with EVENT_REMAP goes with what it watches. */
+static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
+{
+	const struct rm_range from = {old, old_len > len ? old_len : len};
+	struct rm_change change;
+	long r;
+
+	rm_stat_add(RM_STAT_NATIVE, 1);
+	rm_known_begin(&change);
+	r = rm_sys_mremap(old, old_len, len, flags, new);
+	if (!rm_is_err(r)) {
+		const struct rm_range to = {(uintptr_t)r, len};
+
+		if (rm_known_has_seen(RM_SEEN_UFFD) && rm_known_may_be_armed(from))
+			rm_known_armed(to);
+		rm_known_also(&change, to);
+	}
+	rm_known_end(&change, from);
+	return r;
 }
 
 long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)
@@ -274,10 +316,8 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 		r = beside_the_kernel(&request, old_len, features);
 		if (r < 0)
 			return r;
-		if (!r) {
-			rm_stat_add(RM_STAT_NATIVE, 1);
-			return rm_sys_mremap(old, old_len, request.source.len, flags, new);
-		}
+		if (!r)
+			return native(old, old_len, request.source.len, flags, new);
 	}
 	rm_refuse_clear();
 	r = emulate(&request);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts: one pass over /proc/self/smaps, a look at the NUMA policy, and who has armed the range.
+ * Facts: what is known from earlier (known.c), or one pass over /proc/self/smaps, a look at the NUMA policy, and who has
+ * armed the range.
  *
  * smaps and not maps, because the twin has to be what the source is (A4) and only VmFlags tell: NORESERVE, the advice
  * flags, VM_ACCOUNT, VM_LOCKED, VM_DONTEXPAND. It costs a walk over the page tables up to the range; that price is
- * paid only where the kernel lacks the flag.
+ * paid only where the kernel lacks the flag, and, if somebody sees what could change the facts, once a range.
  *
  * Between reading and acting another thread may change the mapping; whoever acts with the threads stopped calls
  * rm_facts_verify() first and starts over on -ESTALE. Async-signal-safe.
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "emul/sys.h"
+#include "emul/world.h"
 
 #define MPOL_F_ADDR_FLAG  2UL
 #define MPOL_DEFAULT_MODE 0
@@ -53,6 +55,19 @@ static void read_policy(uintptr_t addr, struct rm_policy *policy)
 int rm_facts_collect(
 	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts)
 {
+	const uint32_t mark = rm_known_mark(world);
+	int r;
+
+	if (rm_known_find(world, request, facts))
+		return 0;
+	r = rm_facts_read(world, request, facts);
+	if (!r)
+		rm_known_keep(world, mark, facts);
+	return r;
+}
+
+int rm_facts_read(struct rm_world *world, const struct rm_request *request, struct rm_facts *facts)
+{
 	const bool fixed = request->flags & RM_FIXED;
 	const uintptr_t source_end = rm_range_end(request->source);
 	const uintptr_t target_end = fixed ? request->target + request->source.len : 0;
@@ -62,6 +77,8 @@ int rm_facts_collect(
 	int r;
 
 	facts->target_armed = false;
+	facts->known = 0;
+	facts->lock_future = !rm_known_watching() || rm_known_has_seen(RM_SEEN_LOCK_FUTURE);
 	r = rm_maps_open(maps, true,
 		fixed && request->target < request->source.start ? request->target
 								 : request->source.start);
@@ -95,7 +112,10 @@ int rm_facts_collect(
 		uintptr_t first = facts->vma.start > request->source.start ? facts->vma.start
 									   : request->source.start;
 
-		read_policy(first, &facts->policy);
+		if (!rm_known_watching() || rm_known_has_seen(RM_SEEN_POLICY))
+			read_policy(first, &facts->policy);
+		else
+			facts->policy.set = false;
 	} else {
 		facts->policy.set = false;
 	}
@@ -105,11 +125,26 @@ int rm_facts_collect(
 	return 0;
 }
 
+static bool same_mapping(const struct rm_vma *a, const struct rm_vma *b)
+{
+	return a->start == b->start && a->end == b->end && a->prot == b->prot && a->shared == b->shared &&
+	       a->offset == b->offset && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor &&
+	       a->inode == b->inode && a->have_flags == b->have_flags && a->vmflags == b->vmflags &&
+	       a->pkey == b->pkey && !strcmp(a->name, b->name);
+}
+
 int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct rm_range range)
 {
 	struct rm_vma now;
-	int r = rm_maps_find(&world->maps, true, range.start, &now);
+	int r;
 
+	if (facts->known) {
+		if (rm_known_holds(world, facts))
+			return 0;
+		rm_known_drop(world, facts);
+		return -ESTALE;
+	}
+	r = rm_maps_find(&world->maps, true, range.start, &now);
 	if (r < 0)
 		return r;
 	if (!r || rm_range_end(range) > now.end)
@@ -120,5 +155,5 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 		now.end = facts->vma.end;
 		now.offset = facts->vma.offset;
 	}
-	return memcmp(&now, &facts->vma, sizeof(now)) ? -ESTALE : 0;
+	return same_mapping(&now, &facts->vma) ? 0 : -ESTALE;
 }

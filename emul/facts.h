@@ -8,7 +8,8 @@
 #include "emul/procmaps.h"
 #include "emul/types.h"
 #include "emul/uffd.h"
-#include "emul/world.h"
+
+struct rm_world;
 
 enum rm_kind {
 	RM_KIND_ANON,	 /* private, no file behind it: heap, stack, MAP_ANONYMOUS */
@@ -33,6 +34,9 @@ struct rm_facts {
 	struct rm_uffd uffd;	 /* who has armed it */
 	int uffd_error;		 /* armed, and why it is not known by whom: -errno */
 	bool target_armed; /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
+	bool lock_future;  /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
+	unsigned int known; /* known.c: which entry these facts are kept in, from 1; 0: none */
+	uint32_t known_serial;
 };
 
 /*
@@ -42,10 +46,14 @@ struct rm_facts {
 int __must_check rm_facts_collect(
 	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
 
+/* The same from /proc, never from what is known, and not kept. */
+int __must_check rm_facts_read(
+	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
+
 /* Pure: what kind of mapping that is. */
 enum rm_kind rm_facts_kind(const struct rm_vma *vma);
 
-/* Reads again: 0 if range still lies in one mapping of the same attributes, -ESTALE if not, or -errno. */
+/* Looks again, in the window: 0 if range still lies in one mapping of the same attributes, -ESTALE if not, or -errno. */
 int __must_check rm_facts_verify(
 	struct rm_world *world, const struct rm_facts *facts, struct rm_range range);
 

@@ -32,6 +32,7 @@ static struct {
 	_Atomic int tid;
 	_Atomic(const char *) reason;
 } reasons[REASON_SLOTS];
+static _Atomic bool any_reason; /* else nobody's need be cleared */
 
 static void put_char(char *buf, size_t size, size_t *at, char c)
 {
@@ -146,6 +147,7 @@ int rm_refuse(const char *reason)
 	int tid = rm_sys_gettid();
 	unsigned int slot = (unsigned int)tid % REASON_SLOTS;
 
+	atomic_store(&any_reason, true);
 	atomic_store(&reasons[slot].tid, 0);
 	atomic_store(&reasons[slot].reason, reason);
 	atomic_store(&reasons[slot].tid, tid);
@@ -156,9 +158,13 @@ int rm_refuse(const char *reason)
 
 void rm_refuse_clear(void)
 {
-	int tid = rm_sys_gettid();
-	unsigned int slot = (unsigned int)tid % REASON_SLOTS;
+	int tid;
+	unsigned int slot;
 
+	if (!atomic_load_explicit(&any_reason, memory_order_relaxed))
+		return;
+	tid = rm_sys_gettid();
+	slot = (unsigned int)tid % REASON_SLOTS;
 	if (atomic_load(&reasons[slot].tid) == tid)
 		atomic_store(&reasons[slot].tid, 0);
 }

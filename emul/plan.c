@@ -23,6 +23,10 @@
  * read the event; the monitor may stand still. So that move is made by a helper, and what follows does not wait for
  * it until everybody runs again (exec.c). The range is not disarmed before: the destination stays armed, as natively.
  *
+ * Variant "direct": where one call makes the mapping again (plain private anonymous memory, a second view of shared memory), it is
+ * made in the hole at once. The window is as long as with a twin, what is around it shorter. It fails for want of memory
+ * when the kernel's own call does, and then, as there (semantics.md 1.4), a FIXED destination is lost.
+ *
  * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK,
  * the map count), it is made in the hole itself, with everybody stopped. Then usage peaks where the kernel's own call
  * does; the price is a longer window and a destination that is lost if it fails, as in 6.18 (semantics.md 1.4).
@@ -64,7 +68,7 @@ static const struct {
 static void add(
 	struct rm_plan *plan, enum rm_op op, enum rm_place place, enum rm_place other, int arg)
 {
-	/* The longest plan has 24 steps; the unit test builds it. */
+	/* The longest plan has 23 steps; the unit test builds it. */
 	plan->steps[plan->nsteps++] = (struct rm_step){op, place, other, arg};
 }
 
@@ -98,12 +102,13 @@ static void add_private_twin(
 	 * Mapped PROT_NONE and unlocked before it gets its protection, lest mlockall(MCL_FUTURE) populate it (A11,
 	 * A24). Not if it is executable: gaining PROT_EXEC by mprotect is what hardened systems forbid (MDWE).
 	 */
-	const enum rm_map_how how = vma->prot & PROT_EXEC ? RM_MAP_PROT : RM_MAP_NONE;
+	const enum rm_map_how how = (vma->prot & PROT_EXEC) || !facts->lock_future ? RM_MAP_PROT : RM_MAP_NONE;
 	int prot = how == RM_MAP_PROT ? vma->prot : PROT_NONE;
 
 	add(plan, RM_OP_MAP, place, RM_NOWHERE, how);
-	add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
-	if (how == RM_MAP_PROT)
+	if (facts->lock_future)
+		add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
+	if (facts->lock_future && how == RM_MAP_PROT)
 		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	if ((vma->vmflags & RM_VF_ACCOUNT) && !(prot & PROT_WRITE)) {
 		prot = PROT_READ | PROT_WRITE;
@@ -137,7 +142,7 @@ static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const struct rm_facts *facts, enum rm_variant variant)
 {
-	const bool late = variant == RM_VARIANT_TWIN_LATE;
+	const bool late = variant == RM_VARIANT_TWIN_LATE || variant == RM_VARIANT_DIRECT;
 	const bool armed = facts->uffd.fd >= 0;
 	const bool told = rm_uffd_wants_remap_event(&facts->uffd);
 	/* A second view of an armed mapping would be an event of its own: it is made with everybody stopped, disarmed. */
@@ -146,7 +151,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const bool relock = late && facts->kind == RM_KIND_SHARED &&
 			    (facts->vma.vmflags & RM_VF_LOCKED);
 
-	plan->strategy = late ? "twin-late" : "twin";
+	plan->strategy = variant == RM_VARIANT_DIRECT ? "direct" : late ? "twin-late" : "twin";
 	/*
 	 * A destination that a userfaultfd watches goes before the window: its UNMAP event holds us until the
 	 * program's monitor has read it, and the monitor would stand still.
@@ -220,6 +225,25 @@ static bool can_grow(const struct rm_request *piece, const struct rm_facts *fact
 	       !rm_uffd_wants_remap_event(&facts->uffd) &&
 	       !rm_uffd_wants_unmap_event(&facts->uffd) &&
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE));
+}
+
+enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
+{
+	const struct rm_vma *vma = &facts->vma;
+	/* what mmap charges; what was writable once and is not any more stays charged */
+	const bool charged = (vma->prot & PROT_WRITE) && !(vma->vmflags & RM_VF_NORESERVE);
+
+	if (rm_uffd_wants_remap_event(&facts->uffd))
+		return RM_VARIANT_TWIN_FIRST;
+	if (facts->kind == RM_KIND_SHARED)
+		return vma->vmflags & RM_VF_LOCKED ? RM_VARIANT_TWIN_FIRST : RM_VARIANT_DIRECT;
+	if (facts->kind != RM_KIND_ANON || facts->lock_future || facts->policy.set || vma->pkey ||
+		!strncmp(vma->name, "[anon:", 6) || charged != !!(vma->vmflags & RM_VF_ACCOUNT))
+		return RM_VARIANT_TWIN_FIRST;
+	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
+		if (vma->vmflags & advices[i].vmflag)
+			return RM_VARIANT_TWIN_FIRST;
+	return RM_VARIANT_DIRECT;
 }
 
 static void plan_duplicate(

@@ -68,6 +68,7 @@ struct rm_plan {
 
 enum rm_variant {
 	RM_VARIANT_TWIN_FIRST, /* everything that can fail, fails before anything has moved (A3) */
+	RM_VARIANT_DIRECT,     /* the mapping can be made again by one call: in the hole, no twin */
 	RM_VARIANT_TWIN_LATE,  /* the twin is made in the hole: peak usage is the kernel's own */
 	RM_VARIANT_DUPLICATE, /* shared memory only: nobody is stopped, page tables are not carried over */
 };
@@ -75,6 +76,9 @@ enum rm_variant {
 /* The last VMA of the range, or the only one. piece is the part of the request that lies in facts->vma. */
 void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_features *features, enum rm_variant variant, struct rm_plan *plan);
+
+/* The first variant to try: the quickest that is right. Pure. */
+enum rm_variant rm_plan_first_variant(const struct rm_facts *facts);
 
 /* One line for step i of the plan, as people read it: the length. For logs and remap-probe --explain. */
 size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size);

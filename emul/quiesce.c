@@ -26,6 +26,7 @@
 #include "emul/quiesce.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -411,22 +412,30 @@ static int try_stop(struct rm_world *world, uint64_t patience, int *late)
 	return r;
 }
 
+/* CLONE_THREAD asks unshare(2) for nothing, and it is refused unless the thread group has one thread. Filters may refuse more. */
+static bool is_alone(void)
+{
+	return !rm_syscall(SYS_unshare, CLONE_THREAD, 0, 0, 0, 0, 0);
+}
+
 int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 {
 	uint64_t patience = FIRST_PATIENCE, pause = FIRST_PAUSE;
-	const uint64_t first_try = rm_sys_now_ns();
-	uint64_t began;
+	uint64_t first_try, began;
 	int late = 0, r, threads;
 
 	if (world->depth++)
 		return 0;
 	if (rm_quiesce_mode() == REMAP_QUIESCE_CALLER)
 		goto stopped;
+	if (is_alone())
+		goto stopped;
 	threads = rm_quiesce_count_threads();
 	if (threads == 1)
 		goto stopped;
 	world->range = moving;
 	atomic_store(&quiesce.world, world);
+	first_try = rm_sys_now_ns();
 	for (;;) {
 		began = rm_sys_now_ns();
 		r = threads < 0 ? threads : rm_quiesce_prepare();

@@ -210,6 +210,15 @@ static inline bool rm_sys_is_mapped(uintptr_t addr)
 	return rm_syscall(SYS_msync, (long)addr, 1, MS_ASYNC, 0, 0, 0) != -ENOMEM;
 }
 
+/*
+ * Whether [start, start + len) lies in one mapping. One system call that changes nothing: growing it in place beyond the end
+ * of user space is refused in any case, but EFAULT comes first (semantics.md 1.2, resize checks).
+ */
+static inline bool rm_sys_in_one_mapping(uintptr_t start, size_t len, uintptr_t task_size)
+{
+	return rm_sys_mremap(start, len, task_size, 0, 0) != -EFAULT;
+}
+
 static inline uint64_t rm_sys_now_ns(void)
 {
 	struct timespec ts = {0, 0};

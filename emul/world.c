@@ -87,17 +87,25 @@ long rm_map_away(size_t len, int prot, struct rm_range avoid)
 	return addr;
 }
 
+struct rm_world *rm_world_peek(void)
+{
+	return atomic_load_explicit(&the_world, memory_order_acquire);
+}
+
 void rm_world_prepare(void)
 {
 	(void)world_get();
 }
 
-static void lock(struct rm_world *world)
+static bool try_lock(struct rm_world *world)
 {
 	uint32_t expected = 0;
 
-	if (atomic_compare_exchange_strong(&world->lock, &expected, 1))
-		return;
+	return atomic_compare_exchange_strong(&world->lock, &expected, 1);
+}
+
+static void lock(struct rm_world *world)
+{
 	while (atomic_exchange(&world->lock, 2))
 		rm_sys_futex_wait(&world->lock, 2, NULL);
 }
@@ -138,9 +146,12 @@ int rm_world_enter(struct rm_entry *entry)
 		rm_refuse("a vfork or CLONE_VM child can not stop its parent's threads");
 		return -EINVAL;
 	}
-	rm_sys_rt_sigprocmask(SIG_SETMASK, &all_but_stop, &entry->saved_mask);
-	lock(world);
-	rm_sys_rt_sigprocmask(SIG_SETMASK, &all, NULL);
+	rm_sys_rt_sigprocmask(SIG_SETMASK, &all, &entry->saved_mask);
+	if (!try_lock(world)) {
+		rm_sys_rt_sigprocmask(SIG_SETMASK, &all_but_stop, NULL);
+		lock(world);
+		rm_sys_rt_sigprocmask(SIG_SETMASK, &all, NULL);
+	}
 	world->pid = pid;
 	entry->world = world;
 	return 0;

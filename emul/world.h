@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 
+#include "emul/known.h"
 #include "emul/procmaps.h"
 #include "emul/types.h"
 
@@ -64,6 +65,8 @@ struct rm_world {
 	_Atomic int inside[RM_INSIDE]; /* thread ids, by id modulo RM_INSIDE */
 	struct rm_freezer freezer;
 
+	struct rm_known known;
+
 	/* scratch of the lock's holder */
 	struct rm_maps maps;
 	char dirents[16384];
@@ -84,6 +87,9 @@ void rm_world_leave(struct rm_entry *entry);
 
 /* Makes the world's mapping now rather than at the first entry. What goes wrong is reported then. */
 void rm_world_prepare(void);
+
+/* The world if it has been made; NULL. Not entered: only for what it says is for everybody. */
+struct rm_world *rm_world_peek(void);
 
 /* Whether the range touches memory that the engine stands on: its world, its data, the caller's stack (A22). */
 bool rm_world_is_own(struct rm_range range);

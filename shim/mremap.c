@@ -16,8 +16,7 @@
 #include "shim/shim.h"
 #include "shim/poison.h"
 
-/* As libc does: -errno becomes -1 and errno. */
-static long to_libc(long r)
+long rm_shim_errno(long r)
 {
 	if (!rm_is_err(r))
 		return r;
@@ -45,7 +44,7 @@ __attribute__((visibility("default"))) void *mremap(
 		new = (uintptr_t)va_arg(args, void *);
 		va_end(args);
 	}
-	return (void *)to_libc(
+	return (void *)rm_shim_errno(
 		serve((uintptr_t)old, old_len, new_len, (unsigned long)(long)flags, new));
 }
 
@@ -55,13 +54,6 @@ long rm_shim_syscall_mremap(long old, long old_len, long new_len, long flags, lo
 /* From syscall.S: the arguments of syscall(2) behind the number, all five as they were in the registers. */
 long rm_shim_syscall_mremap(long old, long old_len, long new_len, long flags, long new)
 {
-	return to_libc(serve((uintptr_t)old, (size_t)old_len, (size_t)new_len, (unsigned long)flags,
+	return rm_shim_errno(serve((uintptr_t)old, (size_t)old_len, (size_t)new_len, (unsigned long)flags,
 		(uintptr_t) new));
-}
-
-long rm_shim_errno(long r) __attribute__((visibility("hidden")));
-
-long rm_shim_errno(long r)
-{
-	return to_libc(r);
 }

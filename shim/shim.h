@@ -20,4 +20,9 @@
 enum rm_shim_state { RM_SHIM_UNKNOWN, RM_SHIM_PASS, RM_SHIM_SERVE };
 extern int rm_shim_state;
 
+/* As libc does: -errno becomes -1 and errno. */
+long rm_shim_errno(long r) __attribute__((visibility("hidden")));
+
+#define RM_SHIM_NUMBERS 512 /* system calls that syscall.S looks up */
+
 #endif

@@ -16,6 +16,12 @@ syscall:
 	endbr64
 	cmpq	$25, %rdi		/* __NR_mremap */
 	je	1f
+	cmpq	$512, %rdi		/* RM_SHIM_NUMBERS */
+	jae	3f
+	leaq	rm_shim_watched(%rip), %rax
+	cmpb	$0, (%rax,%rdi)
+	jne	rm_shim_syscall		/* nr and six arguments are where it wants them */
+3:
 	movq	%rdi, %rax
 	movq	%rsi, %rdi
 	movq	%rdx, %rsi
@@ -44,6 +50,13 @@ syscall:
 	.cfi_startproc
 	cmp	x0, #216		/* __NR_mremap */
 	b.eq	1f
+	cmp	x0, #512		/* RM_SHIM_NUMBERS */
+	b.hs	3f
+	adrp	x8, rm_shim_watched
+	add	x8, x8, :lo12:rm_shim_watched
+	ldrb	w8, [x8, x0]
+	cbnz	w8, rm_shim_syscall	/* nr and six arguments are where it wants them */
+3:
 	mov	x8, x0
 	mov	x0, x1
 	mov	x1, x2

@@ -18,7 +18,7 @@
 #define MAX_SAMPLES 20000 /* rounds of a cell at most */
 #define MAX_CELLS   1024
 
-enum way { WAY_NATIVE, WAY_EMULATED, WAY_COPYING, WAY_UNMAP_MAP, WAY_COUNT };
+enum way { WAY_NATIVE, WAY_EMULATED, WAY_FIRST, WAY_COPYING, WAY_UNMAP_MAP, WAY_COUNT };
 extern const char *const way_names[WAY_COUNT];
 
 struct kind {
@@ -87,6 +87,8 @@ struct heap {
 /* NULL, or why such a heap can not be had on this machine. */
 const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere);
 void heap_free(struct heap *heap);
+/* What the engine knows of any range is forgotten. */
+void heap_forget(void);
 /* The timed part: moves the heap, leaving home mapped and empty. The new address, or NULL and errno. */
 unsigned char *heap_move(const struct heap *heap, enum way way);
 /* Reads from every populated page at that place. */

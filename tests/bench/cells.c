@@ -205,7 +205,7 @@ void cells_check_lists(const struct options *options)
 		while (way < WAY_COUNT && strcmp(list.items[i], way_names[way]))
 			way++;
 		if (way == WAY_COUNT)
-			die_usage("--ways: '%s' is none of native, emulated, copying, unmap+map",
+			die_usage("--ways: '%s' is none of native, emulated, first, copying, unmap+map",
 				list.items[i]);
 	}
 	free(list.copy);

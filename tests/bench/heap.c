@@ -3,7 +3,9 @@
  * The heap that is moved, and the ways of moving it.
  *
  *   native      the kernel's own MREMAP_DONTUNMAP, by the raw system call
- *   emulated    remap_mremap(); native:no is in LIBREMAP_CONF, so the engine never uses the kernel's flag
+ *   emulated    remap_mremap(); native:no is in LIBREMAP_CONF, so the engine never uses the kernel's flag. What it
+ *               knows of the range from the rounds before is true: all the other ways leave the mapping as it was
+ *   first       the same as if it were the range's first: what is known is forgotten before
  *   copying     what programs do without: a fresh mapping, memcpy, MADV_DONTNEED of the old range
  *   unmap+map   the naive way: mremap away, mmap into the hole; wrong with threads, a lower bound without
  *
@@ -20,9 +22,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "emul/known.h"
 #include "libremap.h"
 
 #define TWO_MIB	 (2UL << 20)
@@ -33,6 +37,7 @@
 const char *const way_names[WAY_COUNT] = {
 	[WAY_NATIVE] = "native",
 	[WAY_EMULATED] = "emulated",
+	[WAY_FIRST] = "first",
 	[WAY_COPYING] = "copying",
 	[WAY_UNMAP_MAP] = "unmap+map",
 };
@@ -63,31 +68,12 @@ static unsigned char *reserve(size_t len, size_t align)
 	return at;
 }
 
-static bool thp_is_always(void)
-{
-	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
-	char line[80] = "";
-
-	if (!file)
-		return false;
-	if (!fgets(line, sizeof(line), file))
-		line[0] = '\0';
-	fclose(file);
-	return strstr(line, "[always]");
-}
-
-/* Advice costs the emulation a step, so base pages are asked for only where they would not come by themselves. */
+/* Base pages by the process's own setting: advice would be one more thing for the emulation to copy. */
 static int advise(const struct heap *heap, unsigned char *at)
 {
-	static int always = -1;
-
-	if (heap->kind->huge)
-		return madvise(at, heap->len, MADV_HUGEPAGE);
-	if (always < 0)
-		always = thp_is_always();
-	if (always && heap->len >= TWO_MIB && !heap->kind->shared)
-		return madvise(at, heap->len, MADV_NOHUGEPAGE);
-	return 0;
+	if (prctl(PR_SET_THP_DISABLE, !heap->kind->huge, 0, 0, 0))
+		return -1;
+	return heap->kind->huge ? madvise(at, heap->len, MADV_HUGEPAGE) : 0;
 }
 
 /* A mapping like the heap's own, empty if it is private. NULL and errno if there is none. */
@@ -136,8 +122,17 @@ static bool has_huge_pages(const struct heap *heap)
 	return kib;
 }
 
+void heap_forget(void)
+{
+	struct rm_change change;
+
+	rm_known_begin(&change);
+	rm_known_end(&change, rm_everything);
+}
+
 const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere)
 {
+	heap_forget();
 	memset(heap, 0, sizeof(*heap));
 	heap->kind = kind;
 	heap->len = len;
@@ -218,6 +213,9 @@ unsigned char *heap_move(const struct heap *heap, enum way way)
 	switch (way) {
 	case WAY_NATIVE:
 		return move_native(heap);
+	case WAY_FIRST:
+		heap_forget();
+		return move_emulated(heap);
 	case WAY_EMULATED:
 		return move_emulated(heap);
 	case WAY_COPYING:
@@ -272,7 +270,8 @@ void heap_return(const struct heap *heap, enum way way, unsigned char *at)
 	if (heap->away &&
 		mmap(heap->away, heap->len, PROT_NONE, RESERVED | MAP_FIXED, -1, 0) == MAP_FAILED)
 		die("the reservation can not be made again: %s", strerror(errno));
-	if (other_object || too_full || (heap->kind->shared && way == WAY_EMULATED))
+	if (other_object || too_full ||
+		(heap->kind->shared && (way == WAY_EMULATED || way == WAY_FIRST)))
 		populate(heap, heap->home);
 }
 

@@ -83,11 +83,13 @@ static void take_turn(const struct heap *heap, enum way way, struct turn *turn, 
 	moved = now_ns();
 	if (!at)
 		die("%s: moving %zu bytes failed: %s %s", way_names[way], heap->len,
-			strerror(errno), way == WAY_EMULATED ? remap_strerror_last() : "");
+			strerror(errno),
+			way == WAY_EMULATED || way == WAY_FIRST ? remap_strerror_last() : "");
 	heap_touch(heap, at);
 	touched = now_ns();
 	after = stats_now();
-	if ((way == WAY_EMULATED) != (after.emulated_moves > before.emulated_moves))
+	if ((way == WAY_EMULATED || way == WAY_FIRST) !=
+		(after.emulated_moves > before.emulated_moves))
 		die("%s: the move was not done in this way", way_names[way]);
 	heap_return(heap, way, at);
 	if (!counted)

@@ -8,6 +8,8 @@
  */
 #include "tests/bench/bench.h"
 
+#include "emul/known.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -116,6 +118,8 @@ void overhead_load(const char *preload)
 	}
 	ok = *preload && load(DOOR_PASS, preload);
 	setenv("LIBREMAP_CONF", conf, 1);
+	/* The ways say what they change (heap.c), so what is learned of a range may be kept. */
+	rm_known_watch();
 	if (ok && copy_to_memfd(preload, copy, sizeof(copy)) && load(DOOR_SERVE, copy))
 		not_loaded = NULL;
 	doors[DOOR_LIBC].mremap = mremap;

@@ -36,7 +36,8 @@ static void usage(void)
 	      "  -t, --threads LIST   other threads: 0, 4 (or 4:blocked: in read(2)), 4:spin\n"
 	      "                         (running), 4:yield (running, sched_yield)\n"
 	      "  -m, --mappings LIST  further mappings in the process, such as 0,5000\n"
-	      "  -w, --ways LIST      of native, emulated, copying, unmap+map; default: all\n"
+	      "  -w, --ways LIST      of native, emulated, first, copying, unmap+map; default: "
+	      "all\n"
 	      "  -r, --rounds N       exactly so many rounds of every way in every cell;\n"
 	      "                         default: for about a second, 15 at least\n"
 	      "  -a, --anywhere       let the kernel choose the destination (no MREMAP_FIXED)\n"
@@ -241,7 +242,7 @@ int main(int argc, char **argv)
 	json_t *report;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:albj:hV", long_options, NULL)) != -1) {
+		while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:albj:hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'q':
 			options.quick = true;

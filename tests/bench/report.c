@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define TIME_LEN 16
-#define ROW	 "%-19s%7s%7s%9s%7s%6s%8s%6s%10s%5s%8s%7s\n" /* 99 columns */
+#define ROW	 "%-17s%7s%7s%9s%7s%5s%7s%6s%8s%6s%10s%5s%8s%7s\n" /* 108 columns */
 
 static json_int_t integer(json_t *object, const char *key)
 {
@@ -129,7 +129,8 @@ void report_print_head(json_t *report)
 		json_is_true(json_object_get(report, "anywhere")) ? " to anywhere" : "");
 	puts("stopped: how long the emulation kept the other threads standing. p99 is the largest "
 	     "where there\nwere fewer than 100 rounds, and what takes seconds is done once; "
-	     "--long tells how often.");
+	     "--long tells how often. first: the emulation of a range's first move, nothing known "
+	     "of it.");
 }
 
 static void print_heading(json_t *cell, bool full_lines)
@@ -144,8 +145,8 @@ static void print_heading(json_t *cell, bool full_lines)
 		printf("%-19s %-10s %6s %8s %8s %8s %8s %7s %9s\n", "", "way", "n", "min", "median",
 			"p99", "max", "x", "touch all");
 	else
-		printf(ROW, "", "native", "p99", "emulated", "p99", "x", "copying", "x",
-			"unmap+map", "x", "stopped", "p99");
+		printf(ROW, "", "native", "p99", "emulated", "p99", "x", "first", "x", "copying",
+			"x", "unmap+map", "x", "stopped", "p99");
 }
 
 static void cell_label(json_t *cell, char *buf, size_t size)
@@ -197,7 +198,8 @@ void report_print_cell(json_t *cell, bool full_lines)
 	json_t *copying = json_object_get(ways, "copying");
 	json_t *naive = json_object_get(ways, "unmap+map");
 	json_t *stopped = json_object_get(cell, "stopped");
-	char label[64], t[8][TIME_LEN], x[3][TIME_LEN];
+	json_t *first = json_object_get(ways, "first");
+	char label[64], t[9][TIME_LEN], x[4][TIME_LEN];
 
 	if (strcmp(last, string(cell, "kind"))) {
 		snprintf(last, sizeof(last), "%s", string(cell, "kind"));
@@ -211,6 +213,7 @@ void report_print_cell(json_t *cell, bool full_lines)
 			format_time(t[1], native, "p99_ns"),
 			format_time(t[2], emulated, "median_ns"),
 			format_time(t[3], emulated, "p99_ns"), format_ratio(x[0], emulated),
+			format_time(t[8], first, "median_ns"), format_ratio(x[3], first),
 			format_time(t[4], copying, "median_ns"), format_ratio(x[1], copying),
 			format_time(t[5], naive, "median_ns"), format_ratio(x[2], naive),
 			format_time(t[6], stopped, "median_ns"),
@@ -235,8 +238,9 @@ static void print_touches(json_t *cells)
 			integer(cell, "size") < 1 << 20)
 			continue;
 		if (!headed)
-			printf("\n%-37s %9s %9s %9s %9s\n", "Reading every populated page after it",
-				way_names[0], way_names[1], way_names[2], way_names[3]);
+			printf("\n%-37s %9s %9s %9s %9s %9s\n",
+				"Reading every populated page after it", way_names[0], way_names[1],
+				way_names[2], way_names[3], way_names[4]);
 		headed = true;
 		for (int w = 0; w < WAY_COUNT; w++) {
 			json_t *way = json_object_get(ways, way_names[w]);
@@ -245,8 +249,8 @@ static void print_touches(json_t *cells)
 				t[w], json_object_get(way, "touch_all_pages"), "median_ns");
 		}
 		format_size(bytes, sizeof(bytes), (size_t)integer(cell, "size"));
-		printf("%-4s %-32s %9s %9s %9s %9s\n", bytes, string(cell, "kind"), shown[0],
-			shown[1], shown[2], shown[3]);
+		printf("%-4s %-32s %9s %9s %9s %9s %9s\n", bytes, string(cell, "kind"), shown[0],
+			shown[1], shown[2], shown[3], shown[4]);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "emul/known.h"
 #include "libremap.h"
 
 #define RW	   (PROT_READ | PROT_WRITE)
@@ -117,7 +118,8 @@ bool scenario_begin(const struct scenario *s)
 	pthread_t thread;
 	struct remap_feature f = {.size = sizeof(f)};
 
-	(void)s;
+	if (s->flags & WATCHED)
+		rm_known_watch();
 	for (size_t i = 0; i < sizeof(deep); i += PAGE) /* the stack does not grow later */
 		deep[i] = 0;
 	setrlimit(RLIMIT_MEMLOCK, &limit);
@@ -259,8 +261,11 @@ bool scenario_set_up(const struct scenario *s)
 {
 	const uint64_t events = UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP;
 
+	struct rm_change change;
+
 	t.touch = NULL;
 	t.monitor = false;
+	rm_known_begin(&change); /* all this is seen, if anything is */
 	usleep(s->flags & (EVENTS | TOLD | TARGET_ARMED) ? 2000 : 0);
 	close_fd(&t.uffd); /* lets go of whatever it has armed */
 	close_fd(&t.target_uffd);
@@ -276,6 +281,7 @@ bool scenario_set_up(const struct scenario *s)
 		t.target_uffd = open_uffd(events);
 	if (!set_up_source(s) || !decorate_source(s) || !set_up_target(s))
 		return complain("the scenario can not be set up");
+	rm_known_end(&change, rm_everything);
 	t.remap_events = t.other_events = 0;
 	t.monitor = s->flags & (EVENTS | TOLD | TARGET_ARMED);
 	if (!(s->flags & ARMED))

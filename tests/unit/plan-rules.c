@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rules that every plan obeys (emul/plan.c), over all combinations of what it can depend on, 1.5
+ * Rules that every plan obeys (emul/plan.c), over all combinations of what it can depend on, three
  * million of them: it fits into RM_PLAN_STEPS; what opens closes; in the window of "twin first"
  * there is nothing that needs memory or a mapping more; the source is verified before it is
  * touched, left once and filled at once; what was armed is armed in the end, and no armed page is
@@ -54,8 +54,10 @@ static const char *broken_in_window(
 	if (find(plan, RM_OP_VERIFY, 0) != stop + 1)
 		return "the source is verified first thing in the window";
 	for (int i = stop + 1; i < resume; i++)
-		if (variant == RM_VARIANT_TWIN_FIRST && builds(plan->steps[i].op))
-			return "nothing is built in the window";
+		if ((variant == RM_VARIANT_TWIN_FIRST || variant == RM_VARIANT_DIRECT) &&
+			builds(plan->steps[i].op) &&
+			(variant == RM_VARIANT_TWIN_FIRST || plan->steps[i].op != RM_OP_MAP))
+			return "nothing is built in the window, but direct by one call";
 	for (int i = 0; i <= last; i++) {
 		const struct rm_step *s = &plan->steps[i];
 
@@ -137,7 +139,7 @@ static const char *combination(unsigned int bits, enum rm_kind kind, unsigned in
 	static const uint64_t events[] = {0, UFFD_FEATURE_EVENT_REMAP, UFFD_FEATURE_EVENT_UNMAP,
 		UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMOVE};
 	const struct rm_features features = {.task_size = 1UL << 47};
-	const enum rm_variant variant = bits & 1		 ? RM_VARIANT_TWIN_LATE
+	enum rm_variant variant = bits & 1		 ? RM_VARIANT_TWIN_LATE
 					: kind != RM_KIND_SHARED ? RM_VARIANT_TWIN_FIRST
 					: bits & 2		 ? RM_VARIANT_DUPLICATE
 								 : RM_VARIANT_TWIN_FIRST;
@@ -162,6 +164,9 @@ static const char *combination(unsigned int bits, enum rm_kind kind, unsigned in
 	for (size_t i = 0; i < RM_ARRAY_LEN(flags); i++)
 		if (bits & 1U << (12 + i))
 			facts.vma.vmflags |= flags[i];
+	facts.lock_future = !(bits & 1U << 19);
+	if (variant == RM_VARIANT_TWIN_FIRST && !facts.lock_future)
+		variant = rm_plan_first_variant(&facts);
 	rm_plan_build(&piece, &facts, &features, variant, &plan);
 	*steps = plan.nsteps;
 	return plan.error ? "there is a plan" : broken_rule(&piece, &facts, variant, &plan);
@@ -178,7 +183,7 @@ static void all_combinations(void **state)
 	unsigned int steps;
 
 	(void)state;
-	for (unsigned int bits = 0; bits < 1U << 19; bits++)
+	for (unsigned int bits = 0; bits < 1U << 20; bits++)
 		for (size_t k = 0; k < RM_ARRAY_LEN(kinds); k++) {
 			const char *broken = combination(bits, kinds[k], &steps);
 
@@ -212,6 +217,7 @@ static void the_longest_plan_fits(void **state)
 	facts.policy.set = true;
 	strcpy(facts.vma.name, "[anon:name]");
 	facts.uffd.fd = 3;
+	facts.lock_future = true;
 	for (int variant = RM_VARIANT_TWIN_FIRST; variant <= RM_VARIANT_TWIN_LATE; variant++)
 		for (int told = 0; told < 2; told++) {
 			facts.uffd.features = told ? UFFD_FEATURE_EVENT_REMAP : 0;

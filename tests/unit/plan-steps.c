@@ -27,6 +27,7 @@
 
 #define LATE	  RM_VARIANT_TWIN_LATE
 #define DUPLICATE RM_VARIANT_DUPLICATE
+#define DIRECT	  RM_VARIANT_DIRECT
 
 enum { NATIVE_ANON = 1, NATIVE_SHARED = 2, NATIVE_FILE = 4 };
 
@@ -38,7 +39,7 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move;
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked;
 		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
@@ -143,6 +144,26 @@ static const struct row {
 		0,
 		"twin-late: stop verify:S told:S>D map:S=none unlock:S protect:S=rw- arm:S resume "
 		"await"},
+	/* --- nothing new is locked: it can be mapped as it is --- */
+	{"anon, nothing locked", RM_KIND_ANON, RW, AC, {.fixed = true, .unlocked = true}, 0,
+		"twin: map:T=prot stop verify:S move:S>D move:T>S resume"},
+	{"anon, nothing locked, once written, advice", RM_KIND_ANON, RO, AC | RM_VF_DONTDUMP,
+		{.fixed = true, .unlocked = true}, 0,
+		"twin: map:T=prot charge:T protect:T=r-- advise:T=DONTDUMP stop verify:S move:S>D "
+		"move:T>S resume"},
+	{"anon, direct", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .unlocked = true, .variant = DIRECT}, 0,
+		"direct: stop verify:S move:S>D map:S=prot resume"},
+	{"anon, direct, anywhere", RM_KIND_ANON, RW, AC, {.unlocked = true, .variant = DIRECT}, 0,
+		"direct: reserve:D stop verify:S move:S>D map:S=prot resume"},
+	{"anon, direct, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+		{.fixed = true, .unlocked = true, .armed = true, .variant = DIRECT}, 0,
+		"direct: stop verify:S disarm:S move:S>D map:S=prot arm:S resume"},
+	{"anon, direct, the last part", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .unlocked = true, .variant = DIRECT, .start_off = -0x5000}, 0,
+		"grow: stop verify:S move:S>D grow:S resume"},
+	{"shared, direct", RM_KIND_SHARED, RW, 0, {.fixed = true, .variant = DIRECT}, 0,
+		"direct: stop verify:S move:S>D dup:D>S resume"},
 	/* --- a part that does not begin with its mapping --- */
 	{"anon, the last part", RM_KIND_ANON, RW, AC, {.fixed = true, .start_off = -0x5000}, 0,
 		"grow: stop verify:S move:S>D grow:S resume"},
@@ -293,6 +314,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->uffd.features = row->x.features;
 	facts->uffd_error = row->x.uffd_error;
 	facts->target_armed = row->x.target_armed;
+	facts->lock_future = !row->x.unlocked;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
 	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) |
@@ -392,9 +414,56 @@ static void exactly_these_steps(void **state)
 	}
 }
 
+#define ADVICE                                                                                     \
+	(RM_VF_HUGEPAGE | RM_VF_NOHUGEPAGE | RM_VF_MERGEABLE | RM_VF_DONTFORK | RM_VF_WIPEONFORK | \
+		RM_VF_DONTDUMP | RM_VF_SEQUENTIAL | RM_VF_RANDOM)
+
+/* Direct is for what one call makes again, with everything that it has. */
+static void what_is_direct(void **state)
+{
+	static const struct row direct[] = {
+		{"anon", RM_KIND_ANON, RW, AC, {.unlocked = true}, 1, NULL},
+		{"not charged", RM_KIND_ANON, RW, RM_VF_NORESERVE, {.unlocked = true}, 1, NULL},
+		{"never writable", RM_KIND_ANON, RO, 0, {.unlocked = true}, 1, NULL},
+		{"locked itself", RM_KIND_ANON, RW, AC | RM_VF_LOCKED, {.unlocked = true}, 1, NULL},
+		{"armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+			{.unlocked = true, .armed = true}, 1, NULL},
+		{"the heap", RM_KIND_ANON, RW, AC, {.unlocked = true, .name = "[heap]"}, 1, NULL},
+		{"shared", RM_KIND_SHARED, RW, RM_VF_DONTFORK, {.policy = true}, 1, NULL},
+		{"the future locked", RM_KIND_ANON, RW, AC, {.name = NULL}, 0, NULL},
+		{"once writable", RM_KIND_ANON, RO, AC, {.unlocked = true}, 0, NULL},
+		{"writable, not charged", RM_KIND_ANON, RW, 0, {.unlocked = true}, 0, NULL},
+		{"key", RM_KIND_ANON, RW, AC, {.unlocked = true, .pkey = 1}, 0, NULL},
+		{"policy", RM_KIND_ANON, RW, AC, {.unlocked = true, .policy = true}, 0, NULL},
+		{"name", RM_KIND_ANON, RW, AC, {.unlocked = true, .name = "[anon:x]"}, 0, NULL},
+		{"EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
+			{.unlocked = true, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
+			NULL},
+		{"file", RM_KIND_FILE, RW, AC, {.unlocked = true}, 0, NULL},
+		{"shared, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.unlocked = true}, 0, NULL},
+	};
+	struct rm_features features;
+	struct rm_request piece;
+	struct rm_facts facts;
+
+	(void)state;
+	for (size_t i = 0; i < RM_ARRAY_LEN(direct); i++) {
+		print_message("# %s\n", direct[i].what);
+		set_up(&direct[i], &facts, &piece, &features);
+		assert_int_equal(rm_plan_first_variant(&facts) == DIRECT, direct[i].error);
+	}
+	for (uint32_t advice = 1; advice; advice <<= 1) {
+		const struct row row = {"", RM_KIND_ANON, RW, AC | (advice & ADVICE), {.unlocked = true}, 0, NULL};
+
+		set_up(&row, &facts, &piece, &features);
+		assert_int_equal(rm_plan_first_variant(&facts) == DIRECT, !(advice & ADVICE));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_direct),
 		cmocka_unit_test(exactly_these_steps),
 	};
 

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is known: facts that outlive the call they were read for.
+ *
+ * Reading smaps costs up to thousands of times what the move does (it walks the page tables of everything in front), and a collector
+ * moves the same range in every cycle. So facts are kept, as long as somebody (the shim) sees every call of the program
+ * that could change them: that is the difference between LIBREMAP_CONF's facts:cached and facts:exact.
+ *
+ * What nobody sees, libc's own mmap and munmap inside malloc, pthread_create and dlopen, can change nothing but the bounds of a mapping that
+ * the program made: join something to it, or cut that off. The bounds are therefore asked of the kernel before anything is
+ * done, by calls that can not succeed and say EFAULT if a range is not in one mapping (rm_sys_in_one_mapping()).
+ *
+ * Whoever changes something does not wait and takes no lock, for it may be a signal handler or stand still in the middle:
+ *
+ *   changer: changing++ ; the call ; changes++ ; entries that it touches become invalid ; changing--
+ *   keeper:  changing is 0, note changes ; read smaps ; write the entry, valid ; both as before? else invalid again
+ *   user:    all others stand still ; changing is 0 and the entry valid? else read again
+ *
+ * A call that falls between the keeper's looks shows in one of the two; one that stands still between the system call
+ * and the end shows in changing. If a call never ends (longjmp out of a signal handler) nothing is kept any more.
+ *
+ * Ranges that may be watched by a userfaultfd are listed apart, for destinations: the list may hold too much, never too
+ * little. Not seen: registrations by another process that was given the descriptor. Such programs want facts:exact.
+ *
+ * Entries are in the world's page, which a fork wipes; the list and what was ever seen are inherited.
+ */
+#include "emul/known.h"
+
+#include "emul/conf.h"
+#include "emul/features.h"
+#include "emul/sys.h"
+#include "emul/world.h"
+
+#define TAKEN 1 /* length of a list entry that is being written; real ones are whole pages */
+
+static struct {
+	_Atomic bool watching;
+	_Atomic uint32_t seen;
+	_Atomic bool too_many; /* for the list */
+	struct {
+		_Atomic uintptr_t start;
+		_Atomic size_t len; /* 0: free */
+	} armed[RM_KNOWN_ARMED];
+} all;
+
+void rm_known_watch(void)
+{
+	if (rm_conf()->facts == RM_FACTS_EXACT)
+		return;
+	rm_world_prepare();
+	atomic_store(&all.watching, rm_world_peek() != NULL);
+}
+
+bool rm_known_watching(void)
+{
+	return atomic_load(&all.watching);
+}
+
+void rm_known_saw(enum rm_seen what)
+{
+	atomic_fetch_or(&all.seen, what);
+}
+
+bool rm_known_has_seen(enum rm_seen what)
+{
+	return atomic_load(&all.seen) & what;
+}
+
+void rm_known_armed(struct rm_range range)
+{
+	rm_known_saw(RM_SEEN_UFFD);
+	for (size_t i = 0; i < RM_KNOWN_ARMED; i++) {
+		size_t free = 0;
+
+		if (atomic_load(&all.armed[i].len) == range.len &&
+			atomic_load(&all.armed[i].start) == range.start)
+			return;
+		if (!atomic_compare_exchange_strong(&all.armed[i].len, &free, TAKEN))
+			continue;
+		atomic_store(&all.armed[i].start, range.start);
+		atomic_store(&all.armed[i].len, range.len ? range.len : TAKEN);
+		return;
+	}
+	atomic_store(&all.too_many, true);
+}
+
+void rm_known_disarmed(struct rm_range range)
+{
+	for (size_t i = 0; i < RM_KNOWN_ARMED; i++) {
+		size_t len = atomic_load(&all.armed[i].len);
+		const struct rm_range r = {atomic_load(&all.armed[i].start), len};
+
+		if (len > TAKEN && r.start >= range.start && rm_range_end(r) <= rm_range_end(range))
+			atomic_compare_exchange_strong(&all.armed[i].len, &len, 0);
+	}
+}
+
+bool rm_known_may_be_armed(struct rm_range range)
+{
+	if (atomic_load(&all.too_many))
+		return true;
+	for (size_t i = 0; i < RM_KNOWN_ARMED; i++) {
+		const struct rm_range r = {
+			atomic_load(&all.armed[i].start), atomic_load(&all.armed[i].len)};
+
+		if (r.len == TAKEN || (r.len && rm_range_overlaps(r, range)))
+			return true;
+	}
+	return false;
+}
+
+void rm_known_begin(struct rm_change *change)
+{
+	struct rm_world *world = atomic_load_explicit(&all.watching, memory_order_relaxed)
+					 ? rm_world_peek()
+					 : NULL;
+
+	change->known = world ? &world->known : NULL;
+	if (change->known)
+		atomic_fetch_add(&change->known->changing, 1);
+}
+
+static void end(struct rm_known *known)
+{
+	uint32_t now = atomic_load(&known->changing);
+
+	/* 0: this is a child, forked by a signal handler in the middle of the call, and all was wiped. */
+	while (now && !atomic_compare_exchange_weak(&known->changing, &now, now - 1))
+		;
+}
+
+static void forget_range(struct rm_known *known, struct rm_range range)
+{
+	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
+		struct rm_known_entry *e = &known->ranges[i];
+
+		if (atomic_load(&e->valid) && atomic_load(&e->start) < range.start + range.len &&
+			range.start < atomic_load(&e->end))
+			atomic_store(&e->valid, false);
+	}
+}
+
+void rm_known_also(struct rm_change *change, struct rm_range range)
+{
+	if (!change->known)
+		return;
+	atomic_fetch_add(&change->known->changes, 1);
+	forget_range(change->known, range);
+}
+
+void rm_known_end(struct rm_change *change, struct rm_range range)
+{
+	if (!change->known)
+		return;
+	atomic_fetch_add(&change->known->changes, 1);
+	forget_range(change->known, range);
+	end(change->known);
+}
+
+void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last)
+{
+	struct rm_known *known = change->known;
+
+	if (!known)
+		return;
+	atomic_fetch_add(&known->changes, 1);
+	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
+		const int fd = known->ranges[i].facts.uffd.fd;
+
+		if (fd >= 0 && (unsigned int)fd >= first && (unsigned int)fd <= last)
+			atomic_store(&known->ranges[i].valid, false);
+	}
+	end(known);
+}
+
+bool rm_known_find(struct rm_world *world, const struct rm_request *request, struct rm_facts *facts)
+{
+	const struct rm_range source = request->source, target = {request->target, source.len};
+
+	if (!rm_known_watching() || ((request->flags & RM_FIXED) && rm_known_may_be_armed(target)))
+		return false;
+	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
+		const struct rm_known_entry *e = &world->known.ranges[i];
+
+		if (!atomic_load(&e->valid) || source.start < atomic_load(&e->start) ||
+			rm_range_end(source) > atomic_load(&e->end))
+			continue;
+		*facts = e->facts;
+		facts->target_armed = false;
+		return true;
+	}
+	return false;
+}
+
+uint32_t rm_known_mark(struct rm_world *world)
+{
+	return atomic_load(&world->known.changes);
+}
+
+/* What a move leaves as it was, and whose bounds the kernel tells. */
+static bool is_lasting(const struct rm_facts *facts)
+{
+	return (facts->kind == RM_KIND_ANON || facts->kind == RM_KIND_FILE ||
+		       facts->kind == RM_KIND_SHARED) &&
+	       !facts->uffd_error &&
+	       !(facts->vma.vmflags &
+		       (RM_VF_LOCKED | RM_VF_GROWSDOWN | RM_VF_SEALED | RM_VF_IO | RM_VF_MIXEDMAP));
+}
+
+static bool unchanged(const struct rm_known *known, uint32_t mark)
+{
+	return !atomic_load(&known->changing) && atomic_load(&known->changes) == mark;
+}
+
+void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts)
+{
+	struct rm_known *known = &world->known;
+	struct rm_known_entry *e;
+
+	facts->known = 0;
+	if (!rm_known_watching() || !is_lasting(facts) || !unchanged(known, mark))
+		return;
+	rm_known_changed(
+		world, (struct rm_range){facts->vma.start, facts->vma.end - facts->vma.start});
+	e = &known->ranges[known->next];
+	atomic_store(&e->valid, false);
+	known->next = (known->next + 1) % RM_KNOWN_RANGES;
+	e->serial = ++known->serial;
+	facts->known = (unsigned int)(e - known->ranges) + 1;
+	facts->known_serial = e->serial;
+	e->facts = *facts;
+	atomic_store(&e->start, facts->vma.start);
+	atomic_store(&e->end, facts->vma.end);
+	atomic_store(&e->valid, true);
+	if (!unchanged(known, mark)) {
+		atomic_store(&e->valid, false);
+		facts->known = 0;
+	}
+}
+
+static bool entry_holds(const struct rm_world *world, const struct rm_facts *facts)
+{
+	const struct rm_known_entry *e = &world->known.ranges[facts->known - 1];
+
+	return !atomic_load(&world->known.changing) && atomic_load(&e->valid) &&
+	       e->serial == facts->known_serial;
+}
+
+bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts)
+{
+	const uintptr_t task_size = rm_features()->task_size;
+	const size_t page = rm_page_size();
+	const struct rm_vma *vma = &facts->vma;
+
+	return entry_holds(world, facts) &&
+	       rm_sys_in_one_mapping(vma->start, vma->end - vma->start, task_size) &&
+	       (vma->start < page ||
+		       !rm_sys_in_one_mapping(vma->start - page, 2 * page, task_size)) &&
+	       !rm_sys_in_one_mapping(vma->end - page, 2 * page, task_size);
+}
+
+void rm_known_drop(struct rm_world *world, const struct rm_facts *facts)
+{
+	struct rm_known_entry *e;
+
+	if (!facts->known)
+		return;
+	e = &world->known.ranges[facts->known - 1];
+	if (e->serial == facts->known_serial)
+		atomic_store(&e->valid, false);
+}
+
+void rm_known_changed(struct rm_world *world, struct rm_range range)
+{
+	forget_range(&world->known, range);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is known of ranges from earlier moves, and what makes it untrue. known.c explains.
+ */
+#ifndef RM_KNOWN_H
+#define RM_KNOWN_H
+
+#include <stdatomic.h>
+
+#include "emul/facts.h"
+#include "emul/types.h"
+
+#define RM_KNOWN_RANGES 16 /* mappings whose facts are kept */
+#define RM_KNOWN_ARMED                                                                             \
+	256 /* ranges that a userfaultfd may watch; more: facts are read every time */
+
+struct rm_world;
+
+/* In the world's page: a forked child begins with nothing known. */
+struct rm_known {
+	_Atomic uint32_t changing; /* calls under way that may change what is known */
+	_Atomic uint32_t changes;  /* and how many have ended */
+	unsigned int next;	   /* the entry that is given up next */
+	struct rm_known_entry {
+		_Atomic bool valid;
+		_Atomic uintptr_t start, end; /* of the mapping */
+		uint32_t serial;	      /* which of the facts that were ever kept */
+		struct rm_facts facts;
+	} ranges[RM_KNOWN_RANGES];
+	uint32_t serial;
+};
+
+/* --- for who sees the program's calls: the shim --- */
+
+/*
+ * Promises that from now on every call of the program that changes an attribute of a mapping, replaces or unmaps one, or closes
+ * a userfaultfd goes between rm_known_begin() and rm_known_end(). Nothing is kept before. Not async-signal-safe.
+ */
+void rm_known_watch(void);
+bool rm_known_watching(void);
+
+/* Things that a process has done at least once, known to whoever saw them. */
+enum rm_seen {
+	RM_SEEN_LOCK_FUTURE = 1, /* mlockall(MCL_FUTURE) */
+	RM_SEEN_POLICY = 2,	 /* mbind */
+	RM_SEEN_UFFD = 4,	 /* a range registered with a userfaultfd */
+};
+
+void rm_known_saw(enum rm_seen what);
+bool rm_known_has_seen(enum rm_seen what);
+
+/* The range may be watched by a userfaultfd from now on; said before the call that does it. */
+void rm_known_armed(struct rm_range range);
+bool rm_known_may_be_armed(struct rm_range range);
+/* It has been taken from its userfaultfd; said after the call. */
+void rm_known_disarmed(struct rm_range range);
+
+struct rm_change {
+	struct rm_known *known; /* NULL: nothing is being kept */
+};
+
+/*
+ * Around a call that changes what is mapped in range, or how. All are async-signal-safe and wait for nobody; a call that never
+ * ends (a thread that is cancelled, a longjmp) only makes facts be read every time.
+ */
+void rm_known_begin(struct rm_change *change);
+void rm_known_also(struct rm_change *change, struct rm_range range); /* a second range */
+void rm_known_end(struct rm_change *change, struct rm_range range);
+/* The same for descriptors first to last that were closed or replaced. */
+void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last);
+
+static const struct rm_range rm_everything = {0, SIZE_MAX};
+
+/* --- for facts.c and api.c; the caller holds the world --- */
+
+/* Facts for a request whose source lies in one known mapping; true if they were found. They hold when verified. */
+bool rm_known_find(
+	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
+
+/* Before facts are read: what rm_known_keep() wants back. */
+uint32_t rm_known_mark(struct rm_world *world);
+/* Keeps what was read since the mark, if nothing has changed meanwhile. Then facts->known is set. */
+void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts);
+
+/*
+ * Whether kept facts still hold, by the entry and by asking the kernel for the mapping's bounds. The caller has stopped
+ * the other threads, or there are none.
+ */
+bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts);
+
+/* The facts, or all facts of mappings that range touches, are not true any more. */
+void rm_known_drop(struct rm_world *world, const struct rm_facts *facts);
+void rm_known_changed(struct rm_world *world, struct rm_range range);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The next definition of each name that watch.c takes over. next.c finds them.
+ */
+#ifndef RM_NEXT_H
+#define RM_NEXT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* return type, name, parameters, arguments, and what to do as long as there is no next one */
+#define RM_NEXT_LIST(X)                                                                            \
+	X(void *, mmap, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f))     \
+	X(int, munmap, (void *a, size_t b), (a, b))                                                \
+	X(int, mprotect, (void *a, size_t b, int c), (a, b, c))                                    \
+	X(int, pkey_mprotect, (void *a, size_t b, int c, int d), (a, b, c, d))                     \
+	X(int, madvise, (void *a, size_t b, int c), (a, b, c))                                     \
+	X(int, mlock, (const void *a, size_t b), (a, b))                                           \
+	X(int, mlock2, (const void *a, size_t b, unsigned int c), (a, b, c))                       \
+	X(int, munlock, (const void *a, size_t b), (a, b))                                         \
+	X(int, mlockall, (int a), (a))                                                             \
+	X(int, munlockall, (void), ())                                                             \
+	X(int, remap_file_pages, (void *a, size_t b, int c, size_t d, int e), (a, b, c, d, e))     \
+	X(void *, shmat, (int a, const void *b, int c), (a, b, c))                                 \
+	X(int, shmdt, (const void *a), (a))                                                        \
+	X(int, prctl, (int a, unsigned long b, unsigned long c, unsigned long d, unsigned long e), \
+		(a, b, c, d, e))                                                                   \
+	X(int, ioctl, (int a, unsigned long b, void *c), (a, b, c))                                \
+	X(int, close, (int a), (a))                                                                \
+	X(int, dup2, (int a, int b), (a, b))                                                       \
+	X(int, dup3, (int a, int b, int c), (a, b, c))                                             \
+	X(int, close_range, (unsigned int a, unsigned int b, int c), (a, b, c))
+
+#define RM_NEXT_DECLARE(type, name, parameters, arguments) type rm_next_##name parameters;
+RM_NEXT_LIST(RM_NEXT_DECLARE)
+#undef RM_NEXT_DECLARE
+
+int rm_next_posix_madvise(void *addr, size_t len, int advice);
+void rm_next_closefrom(int first);
+
+/* Looks all of them up, once; by the constructor. Before, the bare system calls do. */
+void rm_next_find(void);
+
+#endif
