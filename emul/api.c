@@ -80,6 +80,7 @@ static long move_piece(struct rm_world *world, const struct rm_request *piece, c
 		rm_stat_add(RM_STAT_EMULATED, 1);
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);
 	}
+	rm_known_changed(world, (struct rm_range){(uintptr_t)r, piece->source.len});
 	if (rm_uffd_wants_remap_event(&facts->uffd))
 		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
 	return r;

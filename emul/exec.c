@@ -34,6 +34,9 @@
 
 int (*rm_exec_test_hook)(unsigned int step, const struct rm_step *what, bool undo);
 
+#define PMD_SIZE (2UL << 20) /* with base pages of 4 KiB; elsewhere it is not worse than any other place */
+#define PUD_SIZE (1UL << 30)
+
 struct exec {
 	struct rm_world *world;
 	const struct rm_request *piece;
@@ -69,12 +72,34 @@ static struct rm_range fixed_target(const struct exec *x)
 					  : (struct rm_range){0, 0};
 }
 
+/*
+ * Anywhere, but so that the kernel can move whole page tables: at the same offset in 2 MiB, or 1 GiB, as the source (kernels
+ * from 5.0 on; for huge pages all). Where there is no room for the detour, at the kernel's choice.
+ */
+static long reserve_congruent(uintptr_t source, size_t len)
+{
+	enum { PROT = PROT_NONE, FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
+	const size_t align = len >= PUD_SIZE ? PUD_SIZE : PMD_SIZE;
+	long at = len >= PMD_SIZE ? rm_sys_mmap(0, len + align, PROT, FLAGS, -1, 0) : -ENOMEM;
+	size_t before;
+
+	if (rm_is_err(at))
+		return rm_sys_mmap(0, len, PROT, FLAGS, -1, 0);
+	before = (source - (uintptr_t)at) & (align - 1);
+	if (before)
+		rm_sys_munmap((uintptr_t)at, before);
+	rm_sys_munmap((uintptr_t)at + before + len, align - before);
+	return at + (long)before;
+}
+
 static int do_reserve(struct exec *x, const struct rm_step *step)
 {
 	const int fixed = x->piece->flags & RM_FIXED ? MAP_FIXED : 0;
 	long addr;
 
-	if (step->place == RM_TARGET)
+	if (step->place == RM_TARGET && !x->piece->target)
+		addr = reserve_congruent(x->at[RM_SOURCE], length(x));
+	else if (step->place == RM_TARGET)
 		addr = rm_sys_mmap(x->piece->target, length(x), PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
 	else

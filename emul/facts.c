@@ -60,6 +60,12 @@ int rm_facts_collect(
 
 	if (rm_known_find(world, request, facts))
 		return 0;
+	/* What can not be kept can not be verified later, so it is not used either. */
+	if (rm_born_find(world, request, facts)) {
+		rm_known_keep(world, mark, facts);
+		if (facts->known)
+			return 0;
+	}
 	r = rm_facts_read(world, request, facts);
 	if (!r)
 		rm_known_keep(world, mark, facts);

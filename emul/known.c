@@ -61,7 +61,7 @@ void rm_known_saw(enum rm_seen what)
 	atomic_fetch_or(&all.seen, what);
 }
 
-bool rm_known_has_seen(enum rm_seen what)
+bool rm_known_has_seen(unsigned int what)
 {
 	return atomic_load(&all.seen) & what;
 }
@@ -129,7 +129,7 @@ static void end(struct rm_known *known)
 		;
 }
 
-static void forget_range(struct rm_known *known, struct rm_range range)
+static void forget_facts(struct rm_known *known, struct rm_range range)
 {
 	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
 		struct rm_known_entry *e = &known->ranges[i];
@@ -138,6 +138,12 @@ static void forget_range(struct rm_known *known, struct rm_range range)
 			range.start < atomic_load(&e->end))
 			atomic_store(&e->valid, false);
 	}
+}
+
+static void forget_range(struct rm_known *known, struct rm_range range)
+{
+	forget_facts(known, range);
+	rm_born_forget(&known->born, range);
 }
 
 void rm_known_also(struct rm_change *change, struct rm_range range)
@@ -155,6 +161,31 @@ void rm_known_end(struct rm_change *change, struct rm_range range)
 	atomic_fetch_add(&change->known->changes, 1);
 	forget_range(change->known, range);
 	end(change->known);
+}
+
+void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int prot, int flags)
+{
+	struct rm_known *known = change->known;
+
+	if (!known)
+		return;
+	atomic_fetch_add(&known->changes, 1);
+	if (flags & MAP_FIXED)
+		forget_range(known, range);
+	rm_born_mapped(&known->born, range, prot, flags);
+	end(known);
+}
+
+void rm_known_end_protected(struct rm_change *change, struct rm_range range, int prot)
+{
+	struct rm_known *known = change->known;
+
+	if (!known)
+		return;
+	atomic_fetch_add(&known->changes, 1);
+	forget_facts(known, range);
+	rm_born_protected(&known->born, range, prot);
+	end(known);
 }
 
 void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last)
@@ -220,8 +251,7 @@ void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts
 	facts->known = 0;
 	if (!rm_known_watching() || !is_lasting(facts) || !unchanged(known, mark))
 		return;
-	rm_known_changed(
-		world, (struct rm_range){facts->vma.start, facts->vma.end - facts->vma.start});
+	forget_facts(known, (struct rm_range){facts->vma.start, facts->vma.end - facts->vma.start});
 	e = &known->ranges[known->next];
 	atomic_store(&e->valid, false);
 	known->next = (known->next + 1) % RM_KNOWN_RANGES;

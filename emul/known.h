@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "emul/born.h"
 #include "emul/facts.h"
 #include "emul/types.h"
 
@@ -28,6 +29,7 @@ struct rm_known {
 		struct rm_facts facts;
 	} ranges[RM_KNOWN_RANGES];
 	uint32_t serial;
+	struct rm_born born;
 };
 
 /* --- for who sees the program's calls: the shim --- */
@@ -44,10 +46,11 @@ enum rm_seen {
 	RM_SEEN_LOCK_FUTURE = 1, /* mlockall(MCL_FUTURE) */
 	RM_SEEN_POLICY = 2,	 /* mbind */
 	RM_SEEN_UFFD = 4,	 /* a range registered with a userfaultfd */
+	RM_SEEN_MERGE = 8,	 /* prctl(PR_SET_MEMORY_MERGE) */
 };
 
 void rm_known_saw(enum rm_seen what);
-bool rm_known_has_seen(enum rm_seen what);
+bool rm_known_has_seen(unsigned int what); /* any of them */
 
 /* The range may be watched by a userfaultfd from now on; said before the call that does it. */
 void rm_known_armed(struct rm_range range);
@@ -66,6 +69,9 @@ struct rm_change {
 void rm_known_begin(struct rm_change *change);
 void rm_known_also(struct rm_change *change, struct rm_range range); /* a second range */
 void rm_known_end(struct rm_change *change, struct rm_range range);
+/* The same for a mapping that was made, and for one that was given a protection; of both more is known than that. */
+void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int prot, int flags);
+void rm_known_end_protected(struct rm_change *change, struct rm_range range, int prot);
 /* The same for descriptors first to last that were closed or replaced. */
 void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last);
 

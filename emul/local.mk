@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libemul.la
 libemul_la_SOURCES = \
 	emul/api.c emul/api.h \
+	emul/born.c emul/born.h \
 	emul/clone.h \
 	emul/conf.c emul/conf.h \
 	emul/exec.c emul/exec.h \

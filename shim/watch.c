@@ -7,8 +7,8 @@
  * well; syscall.S sends those numbers. Not seen: system calls that a program makes by itself, io_uring's MADVISE, and what
  * libc maps for itself; known.c says what that means.
  *
- * Only calls that replace or unmap are of interest, not a mmap that the kernel finds room for, and only advice that changes the
- * mapping, not its content. close, dup2 and the like matter once a userfaultfd has been used.
+ * Of mmap, those of anonymous memory (born.c) and those that replace something are of interest; of advice, what changes the mapping,
+ * not its content. close, dup2 and the like matter once a userfaultfd has been used.
  */
 #include <errno.h>
 #include <linux/userfaultfd.h>
@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "emul/known.h"
 #include "emul/sys.h"
@@ -74,21 +75,16 @@ static void see_mlockall(int flags)
 		rm_known_saw(RM_SEEN_LOCK_FUTURE);
 }
 
-static void see_register(const struct uffdio_register *reg)
+/* What *reg names, read as the kernel will read it: a bad pointer must be its EFAULT and not our fault. */
+static struct rm_range read_range(const void *arg)
 {
-	/* Read as the kernel will read it; a bad pointer must be its EFAULT and not our fault. */
 	struct uffdio_range copy;
-	struct iovec {
-		void *base;
-		size_t len;
-	} to = {&copy, sizeof(copy)}, from = {(void *)(uintptr_t)&reg->range, sizeof(copy)};
+	struct iovec to = {&copy, sizeof(copy)}, from = {(void *)(uintptr_t)arg, sizeof(copy)};
 
-	if (rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&to, 1, (long)&from, 1, 0) ==
+	if (rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&to, 1, (long)&from, 1, 0) !=
 		(long)sizeof(copy))
-		rm_known_armed((struct rm_range){(uintptr_t)copy.start, (size_t)copy.len});
-	else
-		rm_known_armed(
-			(struct rm_range){0, SIZE_MAX / 2}); /* anything, for all that is known */
+		return (struct rm_range){0, SIZE_MAX / 2}; /* anything, for all that is known */
+	return (struct rm_range){(uintptr_t)copy.start, (size_t)copy.len};
 }
 
 #define SEEN(range, call)                                                                          \
@@ -105,9 +101,19 @@ static void see_register(const struct uffdio_register *reg)
 
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
-	if (!(flags & MAP_FIXED))
+	struct rm_change change;
+	void *p;
+
+	if (!(flags & (MAP_FIXED | MAP_ANONYMOUS)) || !watched())
 		return rm_next_mmap(addr, len, prot, flags, fd, offset);
-	SEEN(range_of(addr, len), rm_next_mmap(addr, len, prot, flags, fd, offset));
+	rm_known_begin(&change);
+	p = rm_next_mmap(addr, len, prot, flags, fd, offset);
+	if (p == MAP_FAILED)
+		rm_known_end(
+			&change, flags & MAP_FIXED ? range_of(addr, len) : (struct rm_range){0, 0});
+	else
+		rm_known_end_mapped(&change, range_of(p, len), prot, flags);
+	return p;
 }
 
 /* off_t has 64 bits wherever libremap runs */
@@ -123,7 +129,18 @@ EXPORT int munmap(void *addr, size_t len)
 
 EXPORT int mprotect(void *addr, size_t len, int prot)
 {
-	SEEN(range_of(addr, len), rm_next_mprotect(addr, len, prot));
+	struct rm_change change;
+	int r;
+
+	if (!watched())
+		return rm_next_mprotect(addr, len, prot);
+	rm_known_begin(&change);
+	r = rm_next_mprotect(addr, len, prot);
+	if (r)
+		rm_known_end(&change, range_of(addr, len)); /* a part of it may have been changed */
+	else
+		rm_known_end_protected(&change, range_of(addr, len), prot);
+	return r;
 }
 
 EXPORT int pkey_mprotect(void *addr, size_t len, int prot, int pkey)
@@ -201,25 +218,25 @@ EXPORT int prctl(int op, ...)
 	va_end(args);
 	if (op != PR_SET_VMA && op != PR_SET_MEMORY_MERGE)
 		return rm_next_prctl(op, a, b, c, d);
+	if (op == PR_SET_MEMORY_MERGE)
+		rm_known_saw(RM_SEEN_MERGE);
 	SEEN(op == PR_SET_VMA ? range_of((void *)b, c) : rm_everything,
 		rm_next_prctl(op, a, b, c, d));
 }
 
 static int seen_ioctl(int fd, unsigned long op, void *arg)
 {
+	const struct rm_range range = read_range(arg);
 	struct rm_change change;
 	int r;
 
 	if (op == UFFDIO_REGISTER)
-		see_register(arg);
+		rm_known_armed(range);
 	rm_known_begin(&change);
 	r = rm_next_ioctl(fd, op, arg);
-	if (op == UFFDIO_UNREGISTER && !r) {
-		const struct uffdio_range *range = arg; /* the kernel has read it */
-
-		rm_known_disarmed((struct rm_range){(uintptr_t)range->start, (size_t)range->len});
-	}
-	rm_known_end(&change, rm_everything);
+	if (op == UFFDIO_UNREGISTER && !r)
+		rm_known_disarmed(range);
+	rm_known_end(&change, range);
 	return r;
 }
 
@@ -308,13 +325,17 @@ static bool changes(long nr, long a, long b, long c, long d, struct rm_range *ra
 		*range = rm_everything;
 		return true;
 	case SYS_prctl:
+		if (a == PR_SET_MEMORY_MERGE)
+			rm_known_saw(RM_SEEN_MERGE);
 		*range = a == PR_SET_VMA ? range_of((void *)c, (size_t)d) : rm_everything;
 		return a == PR_SET_VMA || a == PR_SET_MEMORY_MERGE;
 	case SYS_ioctl:
-		*range = rm_everything;
+		if ((unsigned long)b != UFFDIO_REGISTER && (unsigned long)b != UFFDIO_UNREGISTER)
+			return false;
+		*range = read_range((void *)c);
 		if ((unsigned long)b == UFFDIO_REGISTER)
-			see_register((void *)c);
-		return (unsigned long)b == UFFDIO_REGISTER || (unsigned long)b == UFFDIO_UNREGISTER;
+			rm_known_armed(*range);
+		return true;
 	case SYS_close:
 	case SYS_dup3:
 #ifdef SYS_dup2

@@ -5,7 +5,7 @@
  *   native      the kernel's own MREMAP_DONTUNMAP, by the raw system call
  *   emulated    remap_mremap(); native:no is in LIBREMAP_CONF, so the engine never uses the kernel's flag. What it
  *               knows of the range from the rounds before is true: all the other ways leave the mapping as it was
- *   first       the same as if it were the range's first: what is known is forgotten before
+ *   first       the same as if it were the range's first: what is known from moves is forgotten before
  *   copying     what programs do without: a fresh mapping, memcpy, MADV_DONTNEED of the old range
  *   unmap+map   the naive way: mremap away, mmap into the hole; wrong with threads, a lower bound without
  *
@@ -130,6 +130,18 @@ void heap_forget(void)
 	rm_known_end(&change, rm_everything);
 }
 
+/* Its mmap is seen, by the preload in a real program. */
+static void heap_is_born(const struct heap *heap)
+{
+	struct rm_change change;
+
+	if (heap->kind->huge || heap->kind->shared)
+		return; /* of advice and files more has to be known: smaps is read */
+	rm_known_begin(&change);
+	rm_known_end_mapped(&change, (struct rm_range){(uintptr_t)heap->home, heap->len},
+		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
 const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere)
 {
 	heap_forget();
@@ -215,6 +227,7 @@ unsigned char *heap_move(const struct heap *heap, enum way way)
 		return move_native(heap);
 	case WAY_FIRST:
 		heap_forget();
+		heap_is_born(heap);
 		return move_emulated(heap);
 	case WAY_EMULATED:
 		return move_emulated(heap);

@@ -6,41 +6,32 @@
  *                     of the ways a program has; then it is moved once more. It must be left as it was just before
  *                     that: protection, VmFlags, protection key and name as smaps shows them, and its content at the
  *                     destination. TAP.
- *   known --blind     a repeated move after which no descriptor can be opened any more: exit 0 if it still works
+ *                     Then the same with a range that has never moved, and first moves of ranges that came to be in
+ *                     many ways (emul/born.c).
+ *   known --blind     repeated moves when no descriptor can be opened any more: exit 0 if they still work
+ *   known --first     the same with the range's first move
  *
  * Right natively, too. Single-threaded; one case has a thread that changes the range while it moves.
  */
+#include "tests/preload/known.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
-#ifndef PR_SET_VMA
-#define PR_SET_VMA	     0x53564d41
-#define PR_SET_VMA_ANON_NAME 0
-#endif
-
-#define PAGE  4096UL
-#define PAGES 16
-#define LEN   (PAGES * PAGE)
-
-static char *area, *range, *target; /* the range has unmapped pages on both sides */
-static int uffd = -1;
+static char *area;
+char *range, *target;
+int uffd = -1;
 
 static bool move_to(char *to)
 {
@@ -76,305 +67,68 @@ static void look(const char *addr, char *out, size_t size)
 		fclose(f);
 }
 
-/* --- the ways to change it --- */
-
-static bool c_nothing(void)
-{
-	return true;
-}
-static bool c_mprotect(void)
-{
-	return !mprotect(range, LEN, PROT_READ);
-}
-static bool c_mprotect_part(void)
-{
-	return !mprotect(range + 4 * PAGE, PAGE, PROT_READ) &&
-	       !mprotect(range + 4 * PAGE, PAGE, PROT_READ | PROT_WRITE);
-}
-static bool c_madvise_fork(void)
-{
-	return !madvise(range, LEN, MADV_DONTFORK);
-}
-static bool c_madvise_dump(void)
-{
-	return !madvise(range, LEN, MADV_DONTDUMP);
-}
-static bool c_madvise_wipe(void)
-{
-	return !madvise(range, LEN, MADV_WIPEONFORK);
-}
-static bool c_madvise_huge(void)
-{
-	return !madvise(range, LEN, MADV_NOHUGEPAGE);
-}
-static bool c_madvise_merge(void)
-{
-	return !madvise(range, LEN, MADV_MERGEABLE);
-}
-static bool c_posix_madvise(void)
-{
-	return !posix_madvise(range, LEN, POSIX_MADV_RANDOM);
-}
-static bool c_mlock(void)
-{
-	return !mlock(range, LEN);
-}
-static bool c_mlock2(void)
-{
-	return !mlock2(range, LEN, MLOCK_ONFAULT);
-}
-static bool c_mlockall(void)
-{
-	return !mlockall(MCL_CURRENT);
-}
-static bool c_mlockall_future(void)
-{
-	return !mlockall(MCL_CURRENT | MCL_FUTURE);
-}
-static bool c_unlocked(void)
-{
-	return !mlock(range, LEN) && !munlock(range, LEN);
-}
-static bool c_munlockall(void)
-{
-	return !mlockall(MCL_CURRENT | MCL_FUTURE) && !munlockall();
-}
-static bool c_pkey(void)
-{
-	int key = pkey_alloc(0, 0);
-	return key >= 0 ? !pkey_mprotect(range, LEN, PROT_READ | PROT_WRITE, key) : true;
-}
-static bool c_name(void)
-{
-	return !prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, range, LEN, "gc") || errno == EINVAL;
-}
-static bool c_mapped_again(void)
-{
-	return mmap(range, LEN, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == range;
-}
-static bool c_mapped_shared(void)
-{
-	return mmap(range, LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
-		       0) == range;
-}
-static bool c_unmapped_and_mapped(void)
-{
-	return !munmap(range, LEN) &&
-	       mmap64(range, LEN, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
-		       range;
-}
-static bool c_moved_away_and_back(void)
-{
-	return mremap(range, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target &&
-	       !madvise(target, LEN, MADV_DONTFORK) &&
-	       mremap(target, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, range) == range;
-}
-static bool c_joined(void) /* what libc might do by itself: the bounds change and nobody tells */
-{
-	return (char *)syscall(SYS_mmap, range - PAGE, PAGE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == range - PAGE &&
-	       (range[-1] = 1);
-}
-static bool c_joined_behind(void)
-{
-	return mmap(range + LEN, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0) == range + LEN &&
-	       (range[LEN] = 1);
-}
-static bool c_raw_mprotect(void)
-{
-	return !syscall(SYS_mprotect, range, LEN, PROT_READ);
-}
-static bool c_raw_madvise(void)
-{
-	return !syscall(SYS_madvise, range, LEN, MADV_DONTFORK);
-}
-static bool c_raw_mlock(void)
-{
-	return !syscall(SYS_mlock, range, LEN);
-}
-static bool c_raw_mlock2(void)
-{
-	return !syscall(SYS_mlock2, range, LEN, MLOCK_ONFAULT);
-}
-static bool c_raw_mlockall(void)
-{
-	return !syscall(SYS_mlockall, MCL_CURRENT | MCL_FUTURE);
-}
-static bool c_raw_mbind(void)
-{
-	unsigned long node = 1;
-	return !syscall(SYS_mbind, range, LEN, 2 /* BIND */, &node, 64, 0) || errno == ENOSYS;
-}
-static bool c_raw_name(void)
-{
-	return !syscall(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, range, LEN, "gc") ||
-	       errno == EINVAL;
-}
-static bool c_raw_mapped(void)
-{
-	return (char *)syscall(SYS_mmap, range, LEN, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == range;
-}
-
-static bool arm(int fd)
-{
-	struct uffdio_register reg = {
-		.range = {(unsigned long)range, LEN}, .mode = UFFDIO_REGISTER_MODE_MISSING};
-
-	return !ioctl(fd, UFFDIO_REGISTER, &reg);
-}
-static bool disarm(void)
-{
-	struct uffdio_range r = {(unsigned long)range, LEN};
-
-	return !ioctl(uffd, UFFDIO_UNREGISTER, &r);
-}
-static bool c_armed(void)
-{
-	return arm(uffd);
-}
-static bool c_raw_armed(void)
-{
-	struct uffdio_register reg = {
-		.range = {(unsigned long)range, LEN}, .mode = UFFDIO_REGISTER_MODE_MISSING};
-
-	return !syscall(SYS_ioctl, uffd, UFFDIO_REGISTER, &reg);
-}
-static bool c_raw_disarmed(void)
-{
-	struct uffdio_range r = {(unsigned long)range, LEN};
-
-	return !syscall(SYS_ioctl, uffd, UFFDIO_UNREGISTER, &r);
-}
-static int open_uffd(void)
-{
-	struct uffdio_api api = {.api = UFFD_API};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-
-	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-/* The number stands for another userfaultfd after each of these, which must not come to watch the range. */
-static bool c_closed(void)
-{
-	return !close(uffd) && open_uffd() == uffd;
-}
-static bool c_raw_closed(void)
-{
-	return !syscall(SYS_close, uffd) && open_uffd() == uffd;
-}
-static bool c_dup2(void)
-{
-	int other = open_uffd();
-	return dup2(other, uffd) == uffd && !close(other);
-}
-static bool c_dup3(void)
-{
-	int other = open_uffd();
-	return dup3(other, uffd, O_CLOEXEC) == uffd && !close(other);
-}
-static bool c_close_range(void)
-{
-	return (!close_range((unsigned int)uffd, (unsigned int)uffd, 0) ||
-		       (errno == ENOSYS && !close(uffd))) &&
-	       open_uffd() == uffd;
-}
-static bool c_closefrom(void)
-{
-	closefrom(uffd);
-	return open_uffd() == uffd;
-}
-
-enum { PLAIN = 0, ARMED = 1, FIRST_PART = 2 };
-
-static const struct change {
+/* Ways in which a range comes to be, all private or shared and anonymous. */
+static const struct birth {
 	const char *name;
-	bool (*make)(void);
-	int how;
-} changes[] = {
-	{"nothing", c_nothing, PLAIN},
-	{"mprotect", c_mprotect, PLAIN},
-	{"mprotect-part", c_mprotect_part, PLAIN},
-	{"madvise-dontfork", c_madvise_fork, PLAIN},
-	{"madvise-dontdump", c_madvise_dump, PLAIN},
-	{"madvise-wipeonfork", c_madvise_wipe, PLAIN},
-	{"madvise-nohugepage", c_madvise_huge, PLAIN},
-	{"madvise-mergeable", c_madvise_merge, PLAIN},
-	{"posix_madvise", c_posix_madvise, PLAIN},
-	{"mlock", c_mlock, PLAIN},
-	{"mlock2", c_mlock2, PLAIN},
-	{"mlockall", c_mlockall, PLAIN},
-	{"mlockall-future", c_mlockall_future, PLAIN},
-	{"munlock", c_unlocked, PLAIN},
-	{"munlockall", c_munlockall, PLAIN},
-	{"pkey_mprotect", c_pkey, PLAIN},
-	{"prctl-name", c_name, PLAIN},
-	{"mmap-fixed", c_mapped_again, PLAIN},
-	{"mmap-fixed-shared", c_mapped_shared, PLAIN},
-	{"munmap-mmap", c_unmapped_and_mapped, PLAIN},
-	{"mremap", c_moved_away_and_back, PLAIN},
-	{"joined-unseen", c_joined, PLAIN},
-	{"joined-behind", c_joined_behind, PLAIN},
-	{"syscall-mprotect", c_raw_mprotect, PLAIN},
-	{"syscall-madvise", c_raw_madvise, PLAIN},
-	{"syscall-mlock", c_raw_mlock, PLAIN},
-	{"syscall-mlock2", c_raw_mlock2, PLAIN},
-	{"syscall-mlockall", c_raw_mlockall, PLAIN},
-	{"syscall-mbind", c_raw_mbind, PLAIN},
-	{"syscall-prctl", c_raw_name, PLAIN},
-	{"syscall-mmap", c_raw_mapped, PLAIN},
-	{"uffd-nothing", c_nothing, ARMED},
-	{"uffd-register", c_armed, PLAIN},
-	{"uffd-unregister", disarm, ARMED},
-	{"uffd-syscall-register", c_raw_armed, PLAIN},
-	{"uffd-syscall-unregister", c_raw_disarmed, ARMED},
-	{"uffd-close", c_closed, ARMED},
-	{"uffd-syscall-close", c_raw_closed, ARMED},
-	{"uffd-dup2", c_dup2, ARMED},
-	{"uffd-dup3", c_dup3, ARMED},
-	{"uffd-close_range", c_close_range, ARMED},
-	{"uffd-closefrom", c_closefrom, ARMED},
+	int prot, flags;
+	int then[2]; /* protections that it is given; -1: none */
+} births[] = {
+	{"rw", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1}},
+	{"rw-noreserve", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, {-1, -1}},
+	{"rw-populated", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, {-1, -1}},
+	{"none-rw", PROT_NONE, MAP_PRIVATE, {PROT_READ | PROT_WRITE, -1}},
+	{"none-rw-noreserve", PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, {PROT_READ | PROT_WRITE, -1}},
+	{"r-rw", PROT_READ, MAP_PRIVATE, {PROT_READ | PROT_WRITE, -1}},
+	{"rw-none-rw", PROT_READ | PROT_WRITE, MAP_PRIVATE, {PROT_NONE, PROT_READ | PROT_WRITE}},
+	{"rw-exec-rw", PROT_READ | PROT_WRITE, MAP_PRIVATE,
+		{PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE}},
+	{"shared", PROT_READ | PROT_WRITE, MAP_SHARED, {-1, -1}},
+	{"shared-noreserve", PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, {-1, -1}},
+	{"stack", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_STACK, {-1, -1}},
+	{"growsdown", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_GROWSDOWN, {-1, -1}},
+	{"locked", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_LOCKED, {-1, -1}},
 };
 
-static bool set_up(int how)
+static bool make_range(const struct birth *birth)
 {
 	area = mmap(NULL, 4 * LEN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (area == MAP_FAILED || munmap(area, 2 * LEN))
 		return false;
 	range = area + PAGES / 2 * PAGE;
 	target = area + 2 * LEN + PAGE;
-	if (mmap(range, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		    0) != range)
+	if (mmap(range, LEN, birth->prot, birth->flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != range)
 		return false;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 2 && birth->then[i] >= 0; i++)
+		if (mprotect(range, LEN, birth->then[i]))
+			return false;
+	uffd = open_uffd();
+	return true;
+}
+
+static bool set_up(int how)
+{
+	if (!make_range(&births[0]))
+		return false;
+	for (int i = 0; !(how & UNMOVED) && i < 3; i++) {
 		memset(range, 'a' + i, LEN);
 		if (!move_to(target))
 			return false;
 	}
-	/* low, so that closefrom leaves standard output alone and takes little else */
-	uffd = open_uffd();
 	if (!(how & ARMED))
 		return true;
+	if (how & UNMOVED)
+		return arm(uffd);
 	memset(range, 'x', LEN);
 	return arm(uffd) && move_to(target) && disarm() && (memset(range, 'y', LEN), arm(uffd)) &&
 	       move_to(target);
 }
 
 /* What a changed range holds is the destination's afterwards; an empty or armed one is not looked at. */
-static bool check(const struct change *c)
+static bool check_move(void)
 {
 	char before[1024], after[1024], *p;
 	bool writable, armed;
 
-	if (!set_up(c->how) || !c->make()) {
-		printf("#   set-up: %s\n", strerror(errno));
-		return false;
-	}
 	look(range, before, sizeof(before));
 	armed = strstr(before, " um");
 	writable = strstr(before, "rw");
@@ -399,6 +153,25 @@ static bool check(const struct change *c)
 		return false;
 	}
 	return true;
+}
+
+static bool check(const struct change *c, int how)
+{
+	if (!set_up(c->how | how) || !c->make()) {
+		printf("#   set-up: %s\n", strerror(errno));
+		return false;
+	}
+	return check_move();
+}
+
+/* Its first move, and one more. */
+static bool check_birth(const struct birth *birth)
+{
+	if (!make_range(birth)) {
+		printf("#   set-up: %s\n", strerror(errno));
+		return false;
+	}
+	return check_move() && check_move();
 }
 
 /* --- another thread changes it all the time --- */
@@ -437,11 +210,14 @@ static bool check_thread(void)
 	return ok && !strstr(flags, " dc");
 }
 
-static int blind(void)
+static int blind(int how)
 {
 	const struct rlimit none = {0, 0};
 
-	if (!set_up(PLAIN) || setrlimit(RLIMIT_NOFILE, &none))
+	if (!set_up(how))
+		return 2;
+	memset(range, 1, LEN);
+	if (setrlimit(RLIMIT_NOFILE, &none))
 		return 2;
 	for (int i = 0; i < 5; i++) {
 		range[0] = (char)i;
@@ -461,20 +237,42 @@ static bool wanted(const char *name, int argc, char **argv)
 	return argc < 2;
 }
 
+enum { BIRTHS = sizeof(births) / sizeof(births[0]) };
+
+/* Case n: each change to a range that has moved, then to one that has not, then each birth, then the thread. */
+static bool run_case(int n)
+{
+	if (n < 2 * change_count)
+		return check(&changes[n % change_count], n < change_count ? PLAIN : UNMOVED);
+	return n < 2 * change_count + BIRTHS ? check_birth(&births[n - 2 * change_count])
+					     : check_thread();
+}
+
+static void name_case(int n, char *name, size_t size)
+{
+	if (n < 2 * change_count)
+		snprintf(name, size, "%s%s", changes[n % change_count].name,
+			n < change_count ? "" : "-unmoved");
+	else if (n < 2 * change_count + BIRTHS)
+		snprintf(name, size, "born-%s", births[n - 2 * change_count].name);
+	else
+		snprintf(name, size, "thread");
+}
+
 int main(int argc, char **argv)
 {
 	int n = 0, failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc == 2 && !strcmp(argv[1], "--blind"))
-		return blind();
+	if (argc == 2 && (!strcmp(argv[1], "--blind") || !strcmp(argv[1], "--first")))
+		return blind(argv[1][2] == 'b' ? PLAIN : UNMOVED);
 	uffd = open_uffd();
-	for (size_t i = 0; i <= sizeof(changes) / sizeof(changes[0]); i++) {
-		const bool thread = i == sizeof(changes) / sizeof(changes[0]);
-		const char *name = thread ? "thread" : changes[i].name;
+	for (int i = 0; i <= 2 * change_count + BIRTHS; i++) {
 		int status = 0;
+		char name[64];
 		pid_t pid;
 
+		name_case(i, name, sizeof(name));
 		if (!wanted(name, argc, argv))
 			continue;
 		if (!strncmp(name, "uffd", 4) && uffd < 0) {
@@ -485,7 +283,7 @@ int main(int argc, char **argv)
 		pid = fork();
 		if (!pid) {
 			close(uffd);
-			_exit(thread ? !check_thread() : !check(&changes[i]));
+			_exit(!run_case(i));
 		}
 		waitpid(pid, &status, 0);
 		failed += status != 0;

@@ -7,6 +7,7 @@ unit_tests = \
 	tests/unit/known-ranges \
 	tests/unit/log-format \
 	tests/unit/numbers-read \
+	tests/unit/placement \
 	tests/unit/plan-rules \
 	tests/unit/plan-steps \
 	tests/unit/procmaps-parse \
@@ -39,6 +40,10 @@ tests_unit_log_format_LDADD = $(unit_ldadd)
 tests_unit_numbers_read_SOURCES = tests/unit/numbers-read.c tests/unit/unit.h
 tests_unit_numbers_read_CFLAGS = $(unit_cflags)
 tests_unit_numbers_read_LDADD = $(unit_ldadd)
+tests_unit_placement_SOURCES = tests/unit/placement.c tests/unit/unit.h
+tests_unit_placement_CFLAGS = $(unit_cflags)
+tests_unit_placement_LDADD = $(unit_ldadd)
+
 tests_unit_plan_rules_SOURCES = tests/unit/plan-rules.c tests/unit/unit.h
 tests_unit_plan_rules_CFLAGS = $(unit_cflags)
 tests_unit_plan_rules_LDADD = $(unit_ldadd)

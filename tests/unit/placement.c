@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a move goes when the address is ours to choose (emul/exec.c): at the source's offset in 2 MiB, or in 1 GiB if it
+ * is as large, so that the kernel can move whole page tables; nothing of the detour is left mapped; and where the address space
+ * has no room for the detour, anywhere. Needs /proc.
+ */
+#include "tests/unit/unit.h"
+
+#include <sys/resource.h>
+
+#include "libremap.h"
+
+#define MIB (1UL << 20)
+#define GIB (1UL << 30)
+
+static size_t mapped(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	return pages * 4096;
+}
+
+/* Moves len bytes at offset in 1 GiB and back; the difference of the addresses. */
+static size_t distance(size_t len, size_t offset)
+{
+	char *area = mmap(NULL, len + GIB + offset, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *from = (char *)((((uintptr_t)area + GIB - 1) & ~(GIB - 1)) + offset), *to;
+	size_t before;
+
+	assert_true(area != MAP_FAILED);
+	assert_int_equal(mprotect(from, len, PROT_READ | PROT_WRITE), 0);
+	*from = 'x';
+	before = mapped();
+	to = remap_mremap(from, len, len, REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP, NULL);
+	assert_true(to != MAP_FAILED);
+	assert_int_equal(mapped(), before + len);
+	assert_int_equal(*to, 'x');
+	assert_int_equal(*from, 0);
+	munmap(to, len);
+	munmap(area, len + GIB + offset);
+	return (size_t)(to > from ? to - from : from - to);
+}
+
+static void whole_page_tables(void **state)
+{
+	(void)state;
+	assert_int_equal(distance(2 * MIB, 0) % (2 * MIB), 0);
+	assert_int_equal(distance(2 * MIB, 0x5000) % (2 * MIB), 0);
+	assert_int_equal(distance(5 * MIB, 3 * MIB + 0x1000) % (2 * MIB), 0);
+	assert_int_equal(distance(GIB, 0x7000) % GIB, 0);
+	(void)distance(4096, 0); /* no matter where, but it works */
+}
+
+static int no_room(void *unused)
+{
+	const size_t len = 64 * MIB;
+	char *from = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	     *to;
+	struct rlimit limit;
+
+	(void)unused;
+	/* room for the move as the kernel does it, and for little else */
+	limit.rlim_cur = limit.rlim_max = mapped() + len + 1 * MIB;
+	if (from == MAP_FAILED || setrlimit(RLIMIT_AS, &limit))
+		return 10;
+	to = remap_mremap(from, len, len, REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP, NULL);
+	return to != MAP_FAILED ? 0 : 1;
+}
+
+static void no_room_for_the_detour(void **state)
+{
+	(void)state;
+	assert_child_ok(unit_in_child(no_room, NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole_page_tables),
+		cmocka_unit_test(no_room_for_the_detour),
+	};
+
+	setenv("LIBREMAP_CONF", "native:no", 1);
+	if (remap_prepare(NULL, 0, 0)) /* its own memory is mapped now */
+		return unit_skip_all("nothing can be emulated here");
+	return unit_run(tests);
+}
