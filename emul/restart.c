@@ -168,11 +168,40 @@ static bool can_leave(const ucontext_t *uc)
 	       !((unsigned int)uc->uc_stack.ss_flags & (1U << 31));
 }
 
+/* Nobody waits for it, so a wait is not cut short by it (sig_task_ignored()). */
+static bool is_ignored(int sig)
+{
+	const uint64_t by_default = 1ULL << (SIGCHLD - 1) | 1ULL << (SIGCONT - 1) |
+				    1ULL << (SIGURG - 1) | 1ULL << (SIGWINCH - 1);
+	struct rm_ksigaction action;
+
+	if (rm_sys_rt_sigaction(sig, NULL, &action))
+		return false;
+	return action.handler == (void *)SIG_IGN ||
+	       (action.handler == (void *)SIG_DFL && (by_default & 1ULL << (sig - 1)));
+}
+
+/*
+ * The signals that wait to be delivered to the program. Our handler blocks them all, and so the kernel keeps even
+ * those that it would have thrown away on arrival.
+ */
+static uint64_t signals_due(const ucontext_t *uc)
+{
+	uint64_t pending = 0, blocked;
+
+	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
+	rm_sys_rt_sigpending(&pending);
+	pending &= ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1));
+	for (int sig = 1; pending >> (sig - 1) && sig <= 64; sig++)
+		if ((pending & 1ULL << (sig - 1)) && is_ignored(sig))
+			pending &= ~(1ULL << (sig - 1));
+	return pending;
+}
+
 bool rm_restart_wait(void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
-	uint64_t pending = 0, blocked;
 	enum way way = WAY_NONE;
 	int nr;
 
@@ -183,9 +212,7 @@ bool rm_restart_wait(void *context)
 	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++)
 		if (waits[i].nr == nr)
 			way = way_on(regs, waits[i].kind, waits[i].arg);
-	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
-	rm_sys_rt_sigpending(&pending);
-	if (way == WAY_NONE || (pending & ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1))))
+	if (way == WAY_NONE || signals_due(uc))
 		return false;
 	if (way == WAY_BLOCK)
 		return can_leave(uc);
