@@ -198,6 +198,19 @@ static uint64_t signals_due(const ucontext_t *uc)
 	return pending;
 }
 
+/*
+ * Whether the thread is about to execute restart_syscall: the kernel has turned it back itself, after a signal that had
+ * no handler or on the way out of rm_restart_leave, and ours came in between. The number tells: nothing else uses it.
+ */
+static bool is_restarting(const greg_t *regs)
+{
+	static const uint8_t syscall_insn[SYSCALL_LEN] = {0x0f, 0x05};
+	const uintptr_t pc = (uintptr_t)regs[REG_RIP], rcx = (uintptr_t)regs[REG_RCX];
+
+	return regs[REG_RAX] == SYS_restart_syscall && (rcx == pc || rcx == pc + SYSCALL_LEN) &&
+	       !memcmp((const void *)pc, syscall_insn, SYSCALL_LEN);
+}
+
 bool rm_restart_wait(void *context)
 {
 	ucontext_t *uc = context;
@@ -205,6 +218,8 @@ bool rm_restart_wait(void *context)
 	enum way way = WAY_NONE;
 	int nr;
 
+	if (is_restarting(regs))
+		return can_leave(uc);
 	/* SYSCALL leaves the return address in %rcx: this context stopped on its way out of one. */
 	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
 		return false;
@@ -237,7 +252,8 @@ RM_LEFT_EARLY void rm_restart_leave(void *context)
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	/* It opens the mask: from there on a signal of the program finds us as it would find the context itself. */
 	rm_leave_handler(uc, fpstate, software.magic == XSTATE_MAGIC ? software.xfeatures : 0,
-		(uintptr_t)regs[REG_RIP] - SYSCALL_LEN, SYS_restart_syscall);
+		(uintptr_t)regs[REG_RIP] - (is_restarting(regs) ? 0 : SYSCALL_LEN),
+		SYS_restart_syscall);
 }
 
 void *rm_restart_was_leaving(void *context)

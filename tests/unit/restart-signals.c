@@ -2,7 +2,8 @@
 /*
  * Which pending signals are a reason to let a wait end with EINTR (emul/restart.c): those that a
  * handler of the program waits for, and none that the program ignores. The stop handler blocks
- * every signal, and the kernel keeps a blocked one even if it would have thrown it away.
+ * every signal, and the kernel keeps a blocked one even if it would have thrown it away. And waits
+ * that the kernel itself has turned back after such a signal.
  *
  * x86-64 only. Needs nothing else.
  */
@@ -75,10 +76,40 @@ static void what_is_ignored_ends_no_wait(void **state)
 	assert_true(goes_on());
 }
 
+/*
+ * After a signal without a handler the kernel sets a sleep back onto its instruction, to execute restart_syscall; ours
+ * may come before that. Then it is left for anew, as it is: the return from a handler would make the kernel forget.
+ */
+static void a_wait_that_is_about_to_go_on(void **state)
+{
+	const greg_t call = (greg_t)(code + 21);
+	static struct _libc_fpstate fpstate;
+	ucontext_t uc, before;
+
+	(void)state;
+	memset(&uc, 0, sizeof(uc));
+	uc.uc_mcontext.fpregs = &fpstate;
+	uc.uc_mcontext.gregs[REG_RIP] = call;
+	uc.uc_mcontext.gregs[REG_RCX] = call + 2;
+	uc.uc_mcontext.gregs[REG_RAX] = SYS_restart_syscall;
+	before = uc;
+	assert_true(rm_restart_wait(&uc));
+	assert_memory_equal(&uc, &before, sizeof(uc));
+	/* another call, another place, another instruction */
+	uc.uc_mcontext.gregs[REG_RAX] = SYS_pause;
+	assert_false(rm_restart_wait(&uc));
+	uc.uc_mcontext.gregs[REG_RAX] = SYS_restart_syscall;
+	uc.uc_mcontext.gregs[REG_RCX] = call + 3;
+	assert_false(rm_restart_wait(&uc));
+	uc.uc_mcontext.gregs[REG_RIP] = uc.uc_mcontext.gregs[REG_RCX] = (greg_t)code;
+	assert_false(rm_restart_wait(&uc));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_ignored_ends_no_wait),
+		cmocka_unit_test(a_wait_that_is_about_to_go_on),
 	};
 
 	return unit_run(tests);

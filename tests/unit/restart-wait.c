@@ -413,16 +413,15 @@ static int wait_stop(pid_t child, int signal)
 	return waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == signal;
 }
 
-static uintptr_t pc_of(pid_t child)
+/* To the last instruction: the system call that is gone back to. */
+static bool is_leaving(pid_t child)
 {
 	struct user_regs_struct regs;
 
-	return ptrace(PTRACE_GETREGS, child, 0, &regs) ? 0 : regs.rip;
-}
-
-static bool is_leaving(uintptr_t pc)
-{
-	return pc >= (uintptr_t)rm_leave_begin && pc <= (uintptr_t)rm_leave_jump;
+	if (ptrace(PTRACE_GETREGS, child, 0, &regs))
+		return false;
+	return (regs.rip >= (uintptr_t)rm_leave_begin && regs.rip <= (uintptr_t)rm_leave_jump) ||
+	       regs.rax == SYS_restart_syscall;
 }
 
 /*
@@ -446,13 +445,13 @@ static int signal_at(int step)
 	do {
 		if (!wait_stop(child, SIGTRAP))
 			return -2;
-		if (is_leaving(pc_of(child)))
+		if (is_leaving(child))
 			break;
 	} while (!ptrace(PTRACE_SINGLESTEP, child, 0, 0));
 	for (int i = 0; i < step; i++)
 		if (ptrace(PTRACE_SINGLESTEP, child, 0, 0) || !wait_stop(child, SIGTRAP))
 			return -2;
-	if (!is_leaving(pc_of(child))) {
+	if (!is_leaving(child)) {
 		kill(child, SIGKILL);
 		waitpid(child, &status, 0);
 		return -1;
