@@ -160,6 +160,12 @@ static const struct wait {
 	{"msgsnd", SYS_msgsnd, {1, P, 8, 0}, AGAIN},
 	{"io_getevents, for ever", SYS_io_getevents, {P, 1, 1, Q, 0}, AGAIN},
 	{"io_getevents", SYS_io_getevents, {P, 1, 1, Q, Q}, NO},
+	{"io_pgetevents, for ever", SYS_io_pgetevents, {P, 1, 1, Q, 0, P}, AGAIN},
+	{"io_pgetevents", SYS_io_pgetevents, {P, 1, 1, Q, Q, P}, NO},
+	{"epoll_pwait2, for ever", 441, {3, P, 8, 0, 0, 8}, AGAIN},
+	{"epoll_pwait2", 441, {3, P, 8, Q, 0, 8}, NO},
+	{"io_uring_enter", 426, {3, 0, 1, 1, 0, 8}, AGAIN},
+	{"io_uring_enter, arguments out of reach", 426, {3, 0, 1, 1 | 8, P, 24}, NO},
 	/* what the kernel restarts by itself, or must never be done twice */
 	{"read", SYS_read, {3, P, 1}, NO},
 	{"write", SYS_write, {3, P, 1}, NO},
