@@ -32,6 +32,7 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
+#include "emul/ignored.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
@@ -213,22 +214,9 @@ static bool can_leave(const ucontext_t *uc)
 	       !((unsigned int)uc->uc_stack.ss_flags & (1U << 31));
 }
 
-/* Nobody waits for it, so a wait is not cut short by it (sig_task_ignored()). */
-static bool is_ignored(int sig)
-{
-	const uint64_t by_default = 1ULL << (SIGCHLD - 1) | 1ULL << (SIGCONT - 1) |
-				    1ULL << (SIGURG - 1) | 1ULL << (SIGWINCH - 1);
-	struct rm_ksigaction action;
-
-	if (rm_sys_rt_sigaction(sig, NULL, &action))
-		return false;
-	return action.handler == (void *)SIG_IGN ||
-	       (action.handler == (void *)SIG_DFL && (by_default & 1ULL << (sig - 1)));
-}
-
 /*
- * The signals that wait to be delivered to the program. Our handler blocks them all, and so the kernel keeps even
- * those that it would have thrown away on arrival.
+ * The signals that wait to be delivered to the program. What our handler blocks the kernel keeps, even if it would
+ * have thrown it away on arrival (ignored.c).
  */
 static uint64_t signals_due(const ucontext_t *uc)
 {
@@ -238,7 +226,7 @@ static uint64_t signals_due(const ucontext_t *uc)
 	rm_sys_rt_sigpending(&pending);
 	pending &= ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1));
 	for (int sig = 1; sig <= 64; sig++)
-		if ((pending & 1ULL << (sig - 1)) && is_ignored(sig))
+		if ((pending & 1ULL << (sig - 1)) && rm_is_ignored(sig))
 			pending &= ~(1ULL << (sig - 1));
 	return pending;
 }

@@ -10,14 +10,12 @@
 #include <errno.h>
 #include <sys/auxv.h>
 
+#include "emul/ignored.h"
 #include "emul/log.h"
 #include "emul/quiesce.h"
 #include "emul/sys.h"
 
 static _Atomic(struct rm_world *) the_world;
-
-#define ALL_SIGNALS  (~0ULL)
-#define ALL_BUT_STOP (ALL_SIGNALS & ~(1ULL << (RM_STOP_SIGNAL - 1)))
 
 size_t rm_page_size(void)
 {
@@ -122,9 +120,10 @@ static bool shares_parents_memory(int pid)
 
 int rm_world_enter(struct rm_entry *entry)
 {
-	const uint64_t all = ALL_SIGNALS, all_but_stop = ALL_BUT_STOP;
+	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
+	const uint64_t all_but_stop = rm_signals_to_block() & ~stop;
 	struct rm_world *world = world_get();
-	int pid = rm_sys_getpid();
+	int pid = rm_sys_getpid(), self = rm_sys_gettid();
 
 	if (!world) {
 		rm_refuse("no memory for libremap's own state");
@@ -138,9 +137,16 @@ int rm_world_enter(struct rm_entry *entry)
 		rm_refuse("a vfork or CLONE_VM child can not stop its parent's threads");
 		return -EINVAL;
 	}
-	rm_sys_rt_sigprocmask(SIG_SETMASK, &all_but_stop, &entry->saved_mask);
+	if (atomic_load(&world->holder) == self) {
+		rm_refuse("a signal handler came in the middle of a call");
+		return -EINVAL;
+	}
+	/* What the program blocks itself stays blocked, ignored or not: it may be waiting for it. */
+	rm_sys_rt_sigprocmask(SIG_BLOCK, &all_but_stop, &entry->saved_mask);
+	rm_sys_rt_sigprocmask(SIG_UNBLOCK, &stop, NULL);
 	lock(world);
-	rm_sys_rt_sigprocmask(SIG_SETMASK, &all, NULL);
+	atomic_store(&world->holder, self);
+	rm_sys_rt_sigprocmask(SIG_BLOCK, &stop, NULL);
 	world->pid = pid;
 	entry->world = world;
 	return 0;
@@ -148,6 +154,7 @@ int rm_world_enter(struct rm_entry *entry)
 
 void rm_world_leave(struct rm_entry *entry)
 {
+	atomic_store(&entry->world->holder, 0);
 	unlock(entry->world);
 	rm_sys_rt_sigprocmask(SIG_SETMASK, &entry->saved_mask, NULL);
 }
