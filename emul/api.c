@@ -38,8 +38,8 @@ static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant 
 		*variant = RM_VARIANT_TWIN_LATE;
 		return true;
 	}
-	/* The world would not stop. Dropping page tables would tell a userfaultfd's monitor (EVENT_REMOVE). */
-	if (r == -EINVAL && shared && *variant != RM_VARIANT_DUPLICATE && facts->uffd.fd < 0) {
+	/* Dropping page tables would tell a userfaultfd's monitor (EVENT_REMOVE). */
+	if (r == -ETIME && shared && *variant != RM_VARIANT_DUPLICATE && facts->uffd.fd < 0) {
 		*variant = RM_VARIANT_DUPLICATE;
 		rm_refuse_clear();
 		return true;
@@ -70,7 +70,7 @@ static long move_piece(struct rm_world *world, struct rm_request *piece, struct 
 				rm_stat_add(RM_STAT_EMULATED, 1);
 				rm_stat_add(RM_STAT_BYTES, piece->source.len);
 			}
-			return r;
+			return r == -ETIME ? -EINVAL : r;
 		}
 		r = rm_facts_collect(world, piece, facts);
 		if (r)
