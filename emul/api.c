@@ -39,8 +39,8 @@ static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant 
 		*variant = RM_VARIANT_TWIN_LATE;
 		return true;
 	}
-	/* The world would not stop. Dropping page tables would tell a userfaultfd's monitor (EVENT_REMOVE). */
-	if (r == -EINVAL && shared && *variant != RM_VARIANT_DUPLICATE && facts->uffd.fd < 0) {
+	/* Dropping page tables would tell a userfaultfd's monitor (EVENT_REMOVE). */
+	if (r == -ETIME && shared && *variant != RM_VARIANT_DUPLICATE && facts->uffd.fd < 0) {
 		*variant = RM_VARIANT_DUPLICATE;
 		rm_refuse_clear();
 		return true;
@@ -75,7 +75,7 @@ static long move_piece(struct rm_world *world, const struct rm_request *piece, c
 	} while (try_otherwise(r, facts, &variant));
 	/* It may have failed for what is not true any more; not if it was refused: that has nothing to do with facts. */
 	if (rm_is_err(r))
-		return facts->known && !*rm_refuse_reason() ? -ESTALE : r;
+		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
 	if (plan.steps[0].op != RM_OP_NATIVE) {
 		rm_stat_add(RM_STAT_EMULATED, 1);
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);

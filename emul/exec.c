@@ -253,6 +253,9 @@ static int do_duplicate(struct exec *x, const struct rm_step *step)
 		return made;
 	r = rm_sys_mremap(x->at[step->place], 0, length(x), RM_MAYMOVE | (known ? RM_FIXED : 0),
 		known ? x->at[step->other] : 0);
+	/* The source is not there any more, or is another mapping: who says so is the look at the facts that follows. */
+	if (step->place == RM_SOURCE && (r == -EFAULT || r == -EINVAL))
+		return -ESTALE;
 	if (rm_is_err(r))
 		return (int)r;
 	x->at[step->other] = (uintptr_t)r;
@@ -437,12 +440,16 @@ static int undo_step(struct exec *x, const struct rm_step *step)
 	}
 }
 
-/* The errno of a step as mremap would say it. */
+/* The errno of a step as mremap would say it; -ETIME for the world that would not stop. */
 static int documented(const struct rm_step *step, int error)
 {
+	if (step->op == RM_OP_NATIVE)
+		return error;
+	if (step->op == RM_OP_STOP)
+		return -ETIME;
 	if (error == -ESTALE || error == -ENOMEM || error == -EPERM || error == -EINVAL)
 		return error;
-	if (error == -EAGAIN && step->op != RM_OP_STOP)
+	if (error == -EAGAIN)
 		return -ENOMEM; /* mlockall(MCL_FUTURE) and RLIMIT_MEMLOCK: the twin does not fit */
 	return -EINVAL;
 }

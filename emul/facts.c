@@ -155,6 +155,9 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 		return r;
 	if (!r || rm_range_end(range) > now.end)
 		return -ESTALE;
+	/* What lay in front of it in the same mapping may be what the plan lets grow. */
+	if (facts->vma.start < range.start && now.start == range.start)
+		return -ESTALE;
 	/* A neighbour that came or went and merged or not: no matter, as long as the range is in one mapping. */
 	if (!facts->vma.inode || now.offset - now.start == facts->vma.offset - facts->vma.start) {
 		now.start = facts->vma.start;

@@ -10,6 +10,7 @@ libemul_la_SOURCES = \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
 	emul/freeze.c emul/freeze.h \
+	emul/ignored.c emul/ignored.h \
 	emul/known.c emul/known.h \
 	emul/log.c emul/log.h \
 	emul/mover.c emul/mover.h \

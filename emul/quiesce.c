@@ -31,6 +31,7 @@
 #include <ucontext.h>
 
 #include "emul/freeze.h"
+#include "emul/ignored.h"
 #include "emul/log.h"
 #include "emul/numbers.h"
 #include "emul/restart.h"
@@ -154,24 +155,39 @@ RM_LEFT_EARLY static void on_stop(int sig, siginfo_t *info, void *context)
 
 int rm_quiesce_prepare(void)
 {
+	const uint64_t mask = rm_signals_to_block();
 	struct rm_ksigaction ours, now;
 	int r;
 
 	r = (int)rm_sys_rt_sigaction(RM_STOP_SIGNAL, NULL, &now);
 	if (r)
 		return r;
-	if (now.handler == on_stop)
+	if (now.handler == on_stop && now.mask == mask)
 		return 0;
 	if (now.handler == (void *)SIG_DFL || now.handler == (void *)SIG_IGN)
 		now.handler = NULL;
-	atomic_store(&quiesce.next, now.handler);
+	if (now.handler != on_stop)
+		atomic_store(&quiesce.next, now.handler);
 	memset(&ours, 0, sizeof(ours));
 	ours.handler = on_stop;
 	/* On the alternate stack if there is one: Go's and Java's stacks have no room for our frame. */
 	ours.flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | 0x04000000UL /* SA_RESTORER */;
 	ours.restorer = rm_sigreturn;
-	ours.mask = ~0ULL;
+	ours.mask = mask;
 	return (int)rm_sys_rt_sigaction(RM_STOP_SIGNAL, &ours, NULL);
+}
+
+/*
+ * With everybody stopped: whether the program still ignores what our handler does not block, so that no handler
+ * of its own runs in a stopped thread. The same is then true of the stopper.
+ */
+static bool handlers_rest(void)
+{
+	struct rm_ksigaction now;
+
+	return !rm_sys_rt_sigaction(RM_STOP_SIGNAL, NULL, &now) &&
+	       !(rm_signals_to_block() & ~now.mask) &&
+	       !rm_sys_rt_sigprocmask(SIG_BLOCK, &now.mask, NULL);
 }
 
 int rm_quiesce_count_threads(void)
@@ -407,13 +423,15 @@ static int try_stop(struct rm_world *world, uint64_t patience, int *late)
 		}
 	} while (r > 0);
 	rm_numbers_close(&tasks);
+	if (!r && !handlers_rest())
+		r = -ETIME;
 	if (r)
 		release(world);
 	return r;
 }
 
 /* CLONE_THREAD asks unshare(2) for nothing, and it is refused unless the thread group has one thread. Filters may refuse more. */
-static bool is_alone(void)
+bool rm_quiesce_is_alone(void)
 {
 	return !rm_syscall(SYS_unshare, CLONE_THREAD, 0, 0, 0, 0, 0);
 }
@@ -428,7 +446,7 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 		return 0;
 	if (rm_quiesce_mode() == REMAP_QUIESCE_CALLER)
 		goto stopped;
-	if (is_alone())
+	if (rm_quiesce_is_alone())
 		goto stopped;
 	threads = rm_quiesce_count_threads();
 	if (threads == 1)

@@ -20,7 +20,7 @@
  * the program is due.
  *
  * x86-64: the number is known if the instruction before the system call loads it (mov $nr, %eax), as in every wait
- * of glibc and musl. arm64 has overwritten the first argument by then: nothing is restarted there.
+ * of glibc and musl, or saves it (syscall(2) of the preload, shim/syscall.S). arm64 has overwritten the first argument by then: nothing is restarted there.
  *
  * Runs in the stop handler: async-signal-safe, raw system calls only.
  */
@@ -32,11 +32,19 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
+#include "emul/ignored.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 
 #if defined(__x86_64__)
+
+#ifndef SYS_io_uring_enter
+#define SYS_io_uring_enter 426
+#endif
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 
 /* The timeout is in argument arg (0: there is none) and is of the kind: */
 enum timeout_kind {
@@ -47,6 +55,7 @@ enum timeout_kind {
 	TIMEOUT_UPDATED, /* the kernel leaves the remaining time there */
 	TIMEOUT_CLOCK,	 /* clock_nanosleep: absolute, or in the restart block */
 	TIMEOUT_FUTEX,	 /* FUTEX_WAIT_BITSET: absolute; FUTEX_WAIT: in the restart block */
+	TIMEOUT_RING,	 /* in a struct that the flags tell of */
 };
 
 static const struct {
@@ -71,6 +80,9 @@ static const struct {
 	{SYS_msgrcv, TIMEOUT_NONE, 0},
 	{SYS_msgsnd, TIMEOUT_NONE, 0},
 	{SYS_io_getevents, TIMEOUT_POINTER, 5},
+	{SYS_io_pgetevents, TIMEOUT_POINTER, 5},
+	{SYS_epoll_pwait2, TIMEOUT_POINTER, 4},
+	{SYS_io_uring_enter, TIMEOUT_RING, 0},
 };
 
 static uint64_t argument(const greg_t *regs, int arg)
@@ -80,7 +92,34 @@ static uint64_t argument(const greg_t *regs, int arg)
 	return (uint64_t)regs[where[arg - 1]];
 }
 
+static bool read_memory(uintptr_t from, void *to, size_t len)
+{
+	struct iovec local = {to, len}, remote = {(void *)from, len};
+
+	return rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&local, 1, (long)&remote, 1,
+		       0) == (long)len;
+}
+
 enum way { WAY_NONE, WAY_AGAIN, WAY_BLOCK };
+
+/* io_uring_enter says EINTR only if it has submitted nothing (io_uring_enter(), io_cqring_wait()). */
+static enum way way_on_ring(const greg_t *regs)
+{
+	enum { EXT_ARG = 1 << 3, ABS_TIMER = 1 << 5, EXT_ARG_REG = 1 << 6 };
+	const uint64_t flags = argument(regs, 4);
+	struct {
+		uint64_t sigmask;
+		uint32_t sigmask_size, min_wait_us;
+		uint64_t timeout;
+	} more;
+
+	if (!(flags & EXT_ARG))
+		return WAY_AGAIN;
+	if ((flags & EXT_ARG_REG) || !read_memory(argument(regs, 5), &more, sizeof(more)) ||
+		more.min_wait_us)
+		return WAY_NONE;
+	return !more.timeout || (flags & ABS_TIMER) ? WAY_AGAIN : WAY_NONE;
+}
 
 /* Whether the wait can go on, and how: by beginning again, or from the restart block. */
 static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
@@ -104,6 +143,9 @@ static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
 		case FUTEX_WAIT:
 			return WAY_BLOCK;
 		}
+		break;
+	case TIMEOUT_RING:
+		return way_on_ring(regs);
 	}
 	return WAY_NONE;
 }
@@ -115,25 +157,29 @@ static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
 /* The bytes before the return address. Where they begin on a page of their own, that page may not be readable. */
 static bool read_code(uintptr_t after, uint8_t code[CODE_LEN])
 {
-	struct iovec to = {code, CODE_LEN}, from = {(void *)(after - CODE_LEN), CODE_LEN};
-
 	if (after % 4096 >= CODE_LEN) {
 		memcpy(code, (const void *)(after - CODE_LEN), CODE_LEN);
 		return true;
 	}
-	return rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&to, 1, (long)&from, 1, 0) ==
-	       CODE_LEN;
+	return read_memory(after - CODE_LEN, code, CODE_LEN);
 }
 
-/* The number that the instruction before the system call loads into %eax, or -1. */
-static int number_before(uintptr_t return_address)
+/* The number of the system call that the context has returned from, as the code before it tells; or -1. */
+static int number_before(const greg_t *regs)
 {
+	static const uint8_t save_number[] = {0x48, 0x89, 0x44, 0x24, 0xf8}; /* mov %rax, -8(%rsp) */
 	uint8_t code[CODE_LEN];
 	const uint8_t *after = code + CODE_LEN, *mov = after - 7;
+	int64_t saved;
 	int32_t nr;
 
-	if (!read_code(return_address, code) || after[-2] != 0x0f || after[-1] != 0x05)
+	if (!read_code((uintptr_t)regs[REG_RIP], code) || after[-2] != 0x0f || after[-1] != 0x05)
 		return -1;
+	/* The preload's syscall(2): the number comes in a register and is left in the red zone. */
+	if (!memcmp(mov, save_number, sizeof(save_number))) {
+		memcpy(&saved, (const char *)regs[REG_RSP] - 8, sizeof(saved));
+		return saved >= 0 && saved <= INT32_MAX ? (int)saved : -1;
+	}
 	/* glibc's epoll_pwait and pselect put mov disp8(%rsp), %edi in between: 8b 7c 24 imm8 */
 	if (after[-6] == 0x8b && after[-5] == 0x7c && after[-4] == 0x24)
 		mov -= 4;
@@ -168,24 +214,53 @@ static bool can_leave(const ucontext_t *uc)
 	       !((unsigned int)uc->uc_stack.ss_flags & (1U << 31));
 }
 
+/*
+ * The signals that wait to be delivered to the program. What our handler blocks the kernel keeps, even if it would
+ * have thrown it away on arrival (ignored.c).
+ */
+static uint64_t signals_due(const ucontext_t *uc)
+{
+	uint64_t pending = 0, blocked;
+
+	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
+	rm_sys_rt_sigpending(&pending);
+	pending &= ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1));
+	for (int sig = 1; sig <= 64; sig++)
+		if ((pending & 1ULL << (sig - 1)) && rm_is_ignored(sig))
+			pending &= ~(1ULL << (sig - 1));
+	return pending;
+}
+
+/*
+ * Whether the thread is about to execute restart_syscall: the kernel has turned it back itself, after a signal that had
+ * no handler or on the way out of rm_restart_leave, and ours came in between. The number tells: nothing else uses it.
+ */
+static bool is_restarting(const greg_t *regs)
+{
+	static const uint8_t syscall_insn[SYSCALL_LEN] = {0x0f, 0x05};
+	const uintptr_t pc = (uintptr_t)regs[REG_RIP], rcx = (uintptr_t)regs[REG_RCX];
+
+	return regs[REG_RAX] == SYS_restart_syscall && (rcx == pc || rcx == pc + SYSCALL_LEN) &&
+	       !memcmp((const void *)pc, syscall_insn, SYSCALL_LEN);
+}
+
 bool rm_restart_wait(void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
-	uint64_t pending = 0, blocked;
 	enum way way = WAY_NONE;
 	int nr;
 
+	if (is_restarting(regs))
+		return can_leave(uc);
 	/* SYSCALL leaves the return address in %rcx: this context stopped on its way out of one. */
 	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
 		return false;
-	nr = number_before((uintptr_t)regs[REG_RIP]);
+	nr = number_before(regs);
 	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++)
 		if (waits[i].nr == nr)
 			way = way_on(regs, waits[i].kind, waits[i].arg);
-	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
-	rm_sys_rt_sigpending(&pending);
-	if (way == WAY_NONE || (pending & ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1))))
+	if (way == WAY_NONE || signals_due(uc))
 		return false;
 	if (way == WAY_BLOCK)
 		return can_leave(uc);
@@ -210,7 +285,8 @@ RM_LEFT_EARLY void rm_restart_leave(void *context)
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	/* It opens the mask: from there on a signal of the program finds us as it would find the context itself. */
 	rm_leave_handler(uc, fpstate, software.magic == XSTATE_MAGIC ? software.xfeatures : 0,
-		(uintptr_t)regs[REG_RIP] - SYSCALL_LEN, SYS_restart_syscall);
+		(uintptr_t)regs[REG_RIP] - (is_restarting(regs) ? 0 : SYSCALL_LEN),
+		SYS_restart_syscall);
 }
 
 void *rm_restart_was_leaving(void *context)

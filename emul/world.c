@@ -10,14 +10,12 @@
 #include <errno.h>
 #include <sys/auxv.h>
 
+#include "emul/ignored.h"
 #include "emul/log.h"
 #include "emul/quiesce.h"
 #include "emul/sys.h"
 
 static _Atomic(struct rm_world *) the_world;
-
-#define ALL_SIGNALS  (~0ULL)
-#define ALL_BUT_STOP (ALL_SIGNALS & ~(1ULL << (RM_STOP_SIGNAL - 1)))
 
 size_t rm_page_size(void)
 {
@@ -128,11 +126,26 @@ static bool shares_parents_memory(int pid)
 	return parent > 0 && !rm_syscall(SYS_kcmp, parent, pid, KCMP_VM, 0, 0, 0);
 }
 
+/* What the program blocks itself stays blocked, ignored or not: it may be waiting for it. */
+static void enter_among_others(struct rm_world *world, uint64_t *saved_mask)
+{
+	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
+	const uint64_t all_but_stop = rm_signals_to_block() & ~stop;
+
+	rm_sys_rt_sigprocmask(SIG_BLOCK, &all_but_stop, saved_mask);
+	rm_sys_rt_sigprocmask(SIG_UNBLOCK, &stop, NULL);
+	if (!try_lock(world))
+		lock(world);
+	atomic_store(&world->holder, rm_sys_gettid());
+	rm_sys_rt_sigprocmask(SIG_BLOCK, &stop, NULL);
+}
+
 int rm_world_enter(struct rm_entry *entry)
 {
-	const uint64_t all = ALL_SIGNALS, all_but_stop = ALL_BUT_STOP;
+	const uint64_t all = ~0ULL;
 	struct rm_world *world = world_get();
-	int pid = rm_sys_getpid();
+	int pid = rm_sys_getpid(), holder;
+	bool alone;
 
 	if (!world) {
 		rm_refuse("no memory for libremap's own state");
@@ -146,12 +159,17 @@ int rm_world_enter(struct rm_entry *entry)
 		rm_refuse("a vfork or CLONE_VM child can not stop its parent's threads");
 		return -EINVAL;
 	}
-	rm_sys_rt_sigprocmask(SIG_SETMASK, &all, &entry->saved_mask);
-	if (!try_lock(world)) {
-		rm_sys_rt_sigprocmask(SIG_SETMASK, &all_but_stop, NULL);
-		lock(world);
-		rm_sys_rt_sigprocmask(SIG_SETMASK, &all, NULL);
+	holder = atomic_load(&world->holder);
+	if (holder && holder == rm_sys_gettid()) {
+		rm_refuse("a signal handler came in the middle of a call");
+		return -EINVAL;
 	}
+	/* Without other threads nobody is offered what is blocked, and the lock is free. */
+	alone = rm_quiesce_is_alone();
+	if (alone)
+		rm_sys_rt_sigprocmask(SIG_BLOCK, &all, &entry->saved_mask);
+	if (!alone || !try_lock(world))
+		enter_among_others(world, alone ? NULL : &entry->saved_mask);
 	world->pid = pid;
 	entry->world = world;
 	return 0;
@@ -159,6 +177,7 @@ int rm_world_enter(struct rm_entry *entry)
 
 void rm_world_leave(struct rm_entry *entry)
 {
+	atomic_store(&entry->world->holder, 0);
 	unlock(entry->world);
 	rm_sys_rt_sigprocmask(SIG_SETMASK, &entry->saved_mask, NULL);
 }

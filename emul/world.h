@@ -6,8 +6,9 @@
  * another thread of its parent holds the lock starts with a free lock and no stop under way (A17), whatever call
  * forked it. A CLONE_VM child that is not a thread (vfork) shares it and is told apart by its process id (A19).
  *
- * Lock order: there is this one lock. Whoever holds it has every signal blocked. Whoever waits for it has every
- * signal blocked but the one that stops threads (quiesce.h), so that waiters can be stopped by the holder.
+ * Lock order: there is this one lock. Whoever holds it has every signal blocked that the program does not ignore
+ * (ignored.c). Whoever waits for it leaves open the one that stops threads (quiesce.h), too, so that waiters can be
+ * stopped by the holder.
  */
 #ifndef RM_WORLD_H
 #define RM_WORLD_H
@@ -52,6 +53,7 @@ struct rm_freezer {
 struct rm_world {
 	int pid;	       /* whose this is: 0 after a fork, until it is entered again */
 	_Atomic uint32_t lock; /* futex: 0 free, 1 held, 2 held and waited for */
+	_Atomic int holder;    /* thread id */
 
 	/* quiesce.c */
 	_Atomic uint32_t generation; /* futex: odd while a stop is asked for or in force */
@@ -80,7 +82,8 @@ struct rm_entry {
 
 /*
  * Blocks the calling thread's signals and takes the lock. 0, or -EINVAL for a CLONE_VM child that is no thread of
- * ours, -ENOMEM. Async-signal-safe: a signal handler never finds its own thread inside.
+ * ours, -ENOMEM. Async-signal-safe: a signal handler never finds its own thread inside; if it should, because another thread
+ * has just now given a handler to a signal that was ignored, it is refused, -EINVAL.
  */
 int __must_check rm_world_enter(struct rm_entry *entry);
 void rm_world_leave(struct rm_entry *entry);

@@ -4,7 +4,7 @@
  *
  * In assembly because it is variadic with up to six arguments of which we know nothing, and because it must be as
  * transparent as libc's own: no frame, so that a system call that returns twice or on another stack (vfork, clone) meets the
- * same state as after libc's function. Everything but mremap is the bare system call here.
+ * same state as after libc's function. (What is left in the red zone is nobody's once the call has returned.) Everything but mremap is the bare system call here.
  */
 	.text
 	.globl syscall
@@ -29,6 +29,7 @@ syscall:
 	movq	%r8, %r10
 	movq	%r9, %r8
 	movq	8(%rsp), %r9
+	movq	%rax, -8(%rsp)		/* for restart.c: which wait a stop has cut short */
 	syscall
 	cmpq	$-4095, %rax
 	jae	2f

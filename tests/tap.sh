@@ -1,5 +1,5 @@
 # Shared by the shell tests: TAP, finding what was built, one way to skip.
-# Usage: . "${srcdir:-.}/tests/tap.sh"; then tap_ok/tap_is per case and tap_done at the end.
+# Usage: . "${srcdir:-.}/tests/tap.sh"; then tap_ok, tap_is or tap_like per case and tap_done at the end.
 #
 # RM_BUILD is the build tree, RM_SRC the source tree; programs of the build come first, then PATH, so that the same
 # scripts run in an installed image (tests/vm).
@@ -37,6 +37,17 @@ tap_is() { # got wanted description
 		tap_ok 1 "$3"
 		printf '%s\n' "got:" "$1" "wanted:" "$2" | sed 's/^/# /'
 	fi
+}
+
+tap_like() { # got pattern description; a pattern of the shell
+	# shellcheck disable=SC2254
+	case $1 in
+	$2) tap_ok 0 "$3" ;;
+	*)
+		tap_ok 1 "$3"
+		printf '%s\n' "got:" "$1" "wanted:" "$2" | sed 's/^/# /'
+		;;
+	esac
 }
 
 tap_skip() { # reason description

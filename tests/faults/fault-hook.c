@@ -28,6 +28,7 @@
 
 #define MAX_RUNS 8
 #define NO_STEP	 (-1)
+#define AT_STOP	 (-2) /* the world does not stop */
 
 static struct {
 	/*
@@ -59,7 +60,7 @@ static int hook(unsigned int step, const struct rm_step *what, bool undo)
 	h.steps[run] = (int)step + 1;
 	if (h.always)
 		run = 0;
-	if (h.step[run] != (int)step)
+	if (h.step[run] == AT_STOP ? what->op != RM_OP_STOP : h.step[run] != (int)step)
 		return 0;
 	h.failed = true;
 	return -h.error[run];
@@ -195,7 +196,10 @@ static int prepare_run(const struct scenario *s)
 	hook_reset();
 	if (!(s->flags & (LATE | SECOND_VIEW)))
 		return 0;
-	fail_in(0, 0, s->flags & LATE ? ENOMEM : EINVAL);
+	if (s->flags & LATE)
+		fail_in(0, 0, ENOMEM);
+	else
+		fail_in(0, AT_STOP, EINVAL);
 	return 1;
 }
 

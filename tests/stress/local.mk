@@ -1,5 +1,7 @@
 check_PROGRAMS += tests/stress/stress
-tests_stress_stress_SOURCES = tests/stress/stress.c
+tests_stress_stress_SOURCES = tests/stress/stress.c tests/stress/stress.h tests/stress/shuttle.c \
+	tests/stress/sleepers.c tests/stress/crowd.c tests/stress/forks.c tests/stress/movers.c \
+	tests/stress/handlers.c tests/stress/ring.c tests/stress/aio.c
 tests_stress_stress_CFLAGS = $(AM_CFLAGS) -pthread
 TESTS += tests/stress/stress.t
 EXTRA_DIST += tests/stress/stress.t

@@ -22,5 +22,5 @@ remap_run_tests = \
 	tests/tools/remap-run-pretend.t \
 	tests/tools/remap-run-server.t
 TESTS += $(remap_run_tests)
-EXTRA_DIST += $(remap_run_tests) tests/tools/tap.sh \
+EXTRA_DIST += $(remap_run_tests) tests/tools/remap-run.sh \
 	tests/tools/kernel-answers.tsv tests/tools/kernel-answers.blind

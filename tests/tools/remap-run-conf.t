@@ -1,7 +1,7 @@
 #!/bin/sh
 # remap-run-conf.t - LIBREMAP_CONF, LIBREMAP_DEBUG and LIBREMAP_LOG as the command finds them
 # Later wins: environment, then options in their order. Needs nothing.
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/remap-run.sh"
 
 conf() { # WANTED NAME [VAR=VALUE...] -- OPTION...
 	wanted=$1 name=$2
@@ -14,7 +14,7 @@ conf() { # WANTED NAME [VAR=VALUE...] -- OPTION...
 		shift
 		"$remap_run" --no-preload "$@" -- sh -c 'echo "${LIBREMAP_CONF-unset}"' 2>&1
 	)
-	is "$got" "$wanted" "$name"
+	tap_is "$got" "$wanted" "$name"
 }
 
 conf unset "nothing asked for" --
@@ -40,15 +40,15 @@ for item in native:yes native:no quiesce:stop quiesce:caller mirror_private:conv
 done
 
 run --no-preload -- sh -c 'echo "${LIBREMAP_DEBUG-unset} ${LIBREMAP_LOG-unset}"'
-is "$out" "unset unset" "no --debug, no --log"
+tap_is "$out" "unset unset" "no --debug, no --log"
 run --no-preload --debug -- sh -c 'echo "${LIBREMAP_DEBUG-unset}"'
-is "$out" 1 "--debug"
+tap_is "$out" 1 "--debug"
 cd "$tmp" || exit 99
 run --no-preload --log log -- sh -c 'echo "$LIBREMAP_LOG"'
-is "$out" "$(pwd -P)/log" "--log is made absolute"
-test -f "$tmp/log" && ok "--log: the file is there" || not_ok "--log: the file is there"
+tap_is "$out" "$(pwd -P)/log" "--log is made absolute"
+test -f "$tmp/log" && tap_ok 0 "--log: the file is there" || tap_ok 1 "--log: the file is there"
 echo kept >"$tmp/log"
 run --no-preload --log log -- true
-is "$(cat "$tmp/log")" kept "--log: an existing file is not cut"
+tap_is "$(cat "$tmp/log")" kept "--log: an existing file is not cut"
 
 tap_done

@@ -1,34 +1,34 @@
 #!/bin/sh
 # remap-run-preload.t - which library is passed on, and --strict where it would not take effect
 # The library is a stub (LIBREMAP_PRELOAD_LIB), so this is about remap-run alone. setuid cases need root.
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/remap-run.sh"
 
 stub=$helpers/.libs/libstub-preload.so
-test -r "$stub" || skip_all "no shared libraries built here ($stub)"
+test -r "$stub" || tap_skip_all "no shared libraries built here ($stub)"
 cp "$stub" "$tmp/stub.so" || exit 99
 tmp=$(cd "$tmp" && pwd -P)
 LIBREMAP_PRELOAD_LIB=$tmp/stub.so
 export LIBREMAP_PRELOAD_LIB
 
 run -- sh -c 'echo "$LD_PRELOAD"'
-is "$out" "$tmp/stub.so" "LIBREMAP_PRELOAD_LIB is preloaded"
+tap_is "$out" "$tmp/stub.so" "LIBREMAP_PRELOAD_LIB is preloaded"
 STUB_SAYS="I am in" "$remap_run" -- true 2>"$tmp/err"
-is "$(cat "$tmp/err")" "I am in" "and really loaded"
+tap_is "$(cat "$tmp/err")" "I am in" "and really loaded"
 STUB_SAYS="I am in" "$remap_run" --strict -- true 2>"$tmp/err"
-is "$(cat "$tmp/err")" "I am in" "and with --strict"
+tap_is "$(cat "$tmp/err")" "I am in" "and with --strict"
 LD_PRELOAD=$tmp/other.so "$remap_run" -- /bin/sh -c 'echo "$LD_PRELOAD"' >"$tmp/out" 2>/dev/null
-is "$(cat "$tmp/out")" "$tmp/stub.so:$tmp/other.so" "another LD_PRELOAD is kept, after ours"
+tap_is "$(cat "$tmp/out")" "$tmp/stub.so:$tmp/other.so" "another LD_PRELOAD is kept, after ours"
 run --no-preload -- sh -c 'echo "${LD_PRELOAD-unset}"'
-is "$out" unset "--no-preload"
+tap_is "$out" unset "--no-preload"
 (cd "$tmp" && LIBREMAP_PRELOAD_LIB=stub.so "$remap_run" -- sh -c 'echo "$LD_PRELOAD"') >"$tmp/out"
-is "$(cat "$tmp/out")" "$tmp/stub.so" "a relative LIBREMAP_PRELOAD_LIB is made absolute"
+tap_is "$(cat "$tmp/out")" "$tmp/stub.so" "a relative LIBREMAP_PRELOAD_LIB is made absolute"
 
 refused() { # NAME PATTERN ARG...
 	name=$1 pattern=$2
 	shift 2
 	run "$@"
-	is "$status/$out" "125/" "$name: 125, nothing run"
-	like "$err" "remap-run: $pattern" "$name: says why"
+	tap_is "$status/$out" "125/" "$name: 125, nothing run"
+	tap_like "$err" "remap-run: $pattern" "$name: says why"
 }
 
 # Where the library is looked for: a copy of remap-run in the layouts of an installation and of a build.
@@ -38,17 +38,17 @@ for layout in "bin/remap-run lib" "tools/remap-run .libs" "tools/.libs/remap-run
 	mkdir -p "${exe%/*}" "$lib"
 	cp "$remap_run" "$exe" && cp "$stub" "$lib/libremap-preload.so" || exit 99
 	got=$(unset LIBREMAP_PRELOAD_LIB; "$exe" -- sh -c 'echo "$LD_PRELOAD"' 2>&1)
-	is "$got" "$lib/libremap-preload.so" "found: $layout"
+	tap_is "$got" "$lib/libremap-preload.so" "found: $layout"
 	rm -rf "$tmp/layout"
 done
 mkdir "$tmp/bare"
 cp "$remap_run" "$tmp/bare/"
 if ls /usr/local/lib/libremap-preload.so /usr/lib/libremap-preload.so /usr/lib/*/libremap-preload.so >/dev/null 2>&1; then
-	skip "nowhere to be found" "libremap is installed here"
+	tap_skip "libremap is installed here" "nowhere to be found"
 else
 	(unset LIBREMAP_PRELOAD_LIB; "$tmp/bare/remap-run" -- echo run) >"$tmp/out" 2>"$tmp/err"
-	is "$?/$(cat "$tmp/out")" "125/" "nowhere to be found: 125, nothing run"
-	like "$(cat "$tmp/err")" "remap-run: cannot find libremap-preload.so in $tmp/bare, *" "nowhere to be found: says where it looked"
+	tap_is "$?/$(cat "$tmp/out")" "125/" "nowhere to be found: 125, nothing run"
+	tap_like "$(cat "$tmp/err")" "remap-run: cannot find libremap-preload.so in $tmp/bare, *" "nowhere to be found: says where it looked"
 fi
 LIBREMAP_PRELOAD_LIB=$tmp/absent.so
 refused "named but absent" "cannot find the library LIBREMAP_PRELOAD_LIB=$tmp/absent.so: *" -- echo run
@@ -64,19 +64,19 @@ chmod +x "$tmp/script" "$tmp/script2" "$tmp/shell"
 
 refused "static" "$tmp/static is static, *; nothing was run (--strict)" --strict -- "$tmp/static"
 run -- "$tmp/static"
-is "$status" 42 "static without --strict: run"
-like "$err" "remap-run: warning: $tmp/static is static, *" "static without --strict: a warning"
-is "$(wc -l <"$tmp/err" | tr -d ' ')" 1 "static without --strict: one line of it"
+tap_is "$status" 42 "static without --strict: run"
+tap_like "$err" "remap-run: warning: $tmp/static is static, *" "static without --strict: a warning"
+tap_is "$(wc -l <"$tmp/err" | tr -d ' ')" 1 "static without --strict: one line of it"
 (PATH=$tmp:$PATH && export PATH && "$remap_run" --strict -- static) >"$tmp/out" 2>"$tmp/err"
-is $? 125 "static, found in PATH"
+tap_is $? 125 "static, found in PATH"
 refused "script for a static interpreter" "$tmp/static is static, *" --strict -- "$tmp/script"
 refused "script for a script" "$tmp/static is static, *" --strict -- "$tmp/script2"
 run --strict -- "$tmp/shell"
-is "$status/$out/$err" "0/run/" "script for a dynamic shell: fine"
+tap_is "$status/$out/$err" "0/run/" "script for a dynamic shell: fine"
 refused "another machine" "$tmp/foreign is for another architecture, *" --strict -- "$tmp/foreign"
 refused "another class" "$tmp/class32 is for another architecture, *" --strict -- "$tmp/class32"
 run --strict -- "$tmp/absent"
-is "$status" 127 "absent command: still 127"
+tap_is "$status" 127 "absent command: still 127"
 LIBREMAP_PRELOAD_LIB=$tmp/shell
 refused "library is a script" "not a shared library for this machine: $tmp/shell*" --strict -- echo run
 LIBREMAP_PRELOAD_LIB=$tmp/foreign
@@ -96,9 +96,9 @@ if test "$(id -u)" = 0; then
 	refused "setgid to another group" "$tmp/sgid is setgid, *" --strict -- "$tmp/sgid"
 	chown 0 "$tmp/suid" && chmod 4755 "$tmp/suid"
 	run --strict -- "$tmp/suid"
-	is "$status" 0 "setuid to ourselves: fine"
+	tap_is "$status" 0 "setuid to ourselves: fine"
 else
-	skip "setuid to another user" "needs root"
+	tap_skip "needs root" "setuid to another user"
 fi
 
 tap_done

@@ -1,7 +1,7 @@
 #!/bin/sh
 # remap-run-server.t - the server of --pretend: threads, signals, dying callers, orphans, its own end
 # Needs a seccomp listener. See pretend-workout.c for what each workout does.
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/remap-run.sh"
 need_pretend server
 
 # The live servers, one /proc/PID a line; a dead one that nobody has waited for yet is gone.
@@ -36,38 +36,38 @@ no_servers() {
 for what in threads killed orphan armed api; do
 	run --no-preload --pretend 5.10 -- "$helpers/pretend-workout" $what
 	if test "$status" = 77; then
-		skip "$what" "$out"
+		tap_skip "$out" "$what"
 		continue
 	fi
-	is "$status" 0 "$what"
+	tap_is "$status" 0 "$what"
 	test $what != orphan || until_true test -s "$tmp/out"
-	is "$(cat "$tmp/out")" ok "$what: every answer right"
+	tap_is "$(cat "$tmp/out")" ok "$what: every answer right"
 done
-until_true no_servers && ok "the servers leave when the last command is gone" ||
-	not_ok "the servers leave when the last command is gone"
+until_true no_servers && tap_ok 0 "the servers leave when the last command is gone" ||
+	tap_ok 1 "the servers leave when the last command is gone"
 
 status=0
 child=$(timeout 20 "$remap_run" --no-preload --pretend 5.10 -- sh -c 'sleep 30 >/dev/null 2>&1 & echo $!') || status=$?
-is "$status" 0 "a server that stays for a child does not hold the output open"
+tap_is "$status" 0 "a server that stays for a child does not hold the output open"
 mine=$(my_servers)
-like "$mine" "/proc/[0-9]*" "it stays for a child in the background"
+tap_like "$mine" "/proc/[0-9]*" "it stays for a child in the background"
 if test -n "$mine"; then
 	kill -TERM "${mine#/proc/}" 2>/dev/null
 	sleep 0.1
-	is "$(my_servers)" "$mine" "a SIGTERM does not end it"
-	is "$(readlink "$mine/cwd")" / "it keeps no directory busy"
-	is "$(readlink "$mine/fd/0")$(readlink "$mine/fd/1")$(readlink "$mine/fd/2")" /dev/null/dev/null/dev/null \
+	tap_is "$(my_servers)" "$mine" "a SIGTERM does not end it"
+	tap_is "$(readlink "$mine/cwd")" / "it keeps no directory busy"
+	tap_is "$(readlink "$mine/fd/0")$(readlink "$mine/fd/1")$(readlink "$mine/fd/2")" /dev/null/dev/null/dev/null \
 		"it keeps nobody's files open"
 fi
 test -n "$child" && kill "$child"
-until_true no_servers && ok "and leaves after it" || not_ok "and leaves after it"
+until_true no_servers && tap_ok 0 "and leaves after it" || tap_ok 1 "and leaves after it"
 
 run --no-preload --pretend 5.10 -- "$remap_run" --no-preload --pretend 5.10 -- true
-is "$status" 125 "a second server in the first one's tree: 125"
-like "$err" "remap-run: cannot pretend: *listener*--filter-only*" "and says what to do"
+tap_is "$status" 125 "a second server in the first one's tree: 125"
+tap_like "$err" "remap-run: cannot pretend: *listener*--filter-only*" "and says what to do"
 run --no-preload --pretend 5.10 --debug -- "$helpers/pretend-workout" speed
 until_true no_servers
-like "$(cat "$tmp/err")" "remap-run: mremap(*goes on*remap-run: pretended 5.10: *calls asked about*" \
+tap_like "$(cat "$tmp/err")" "remap-run: mremap(*goes on*remap-run: pretended 5.10: *calls asked about*" \
 	"--debug says what was answered"
 
 as_nobody() {
@@ -79,15 +79,15 @@ if test "$(id -u)" = 0 && command -v setpriv >/dev/null; then
 	status=0
 	as_nobody "$tmp/remap-run" --no-preload --pretend 5.10 -- "$tmp/kernel-probe" /dev/shm \
 		>"$tmp/out" 2>"$tmp/err" || status=$?
-	is "$status/$(cat "$tmp/err")" 0/ "as nobody: it runs"
-	is "$(awk -F '\t' '$1 == "mremap DONTUNMAP, shared anon" { print $2 }' "$tmp/out")" EINVAL \
+	tap_is "$status/$(cat "$tmp/err")" 0/ "as nobody: it runs"
+	tap_is "$(awk -F '\t' '$1 == "mremap DONTUNMAP, shared anon" { print $2 }' "$tmp/out")" EINVAL \
 		"as nobody: the server answers"
-	is "$(as_nobody "$tmp/remap-run" --no-preload --pretend 5.10 -- awk '/^NoNewPrivs/ { print $2 }' /proc/self/status)" 1 \
+	tap_is "$(as_nobody "$tmp/remap-run" --no-preload --pretend 5.10 -- awk '/^NoNewPrivs/ { print $2 }' /proc/self/status)" 1 \
 		"as nobody: no_new_privs is set"
-	is "$("$remap_run" --no-preload --pretend 5.10 -- awk '/^NoNewPrivs/ { print $2 }' /proc/self/status)" \
+	tap_is "$("$remap_run" --no-preload --pretend 5.10 -- awk '/^NoNewPrivs/ { print $2 }' /proc/self/status)" \
 		"$(awk '/^NoNewPrivs/ { print $2 }' /proc/self/status)" "with CAP_SYS_ADMIN: no_new_privs as it was"
 else
-	skip "as nobody" "needs root and setpriv"
+	tap_skip "needs root and setpriv" "as nobody"
 fi
 
 tap_done

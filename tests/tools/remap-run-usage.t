@@ -1,18 +1,18 @@
 #!/bin/sh
 # remap-run-usage.t - bad requests are refused with one line that says what is wrong, and nothing is run
 # Needs nothing. Every refusal is exit 125, one line on stderr, nothing on stdout, and no trace of the command.
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/remap-run.sh"
 
 refused() { # NAME PATTERN ARG...
 	name=$1 pattern=$2
 	shift 2
 	rm -f "$tmp/ran"
 	run "$@"
-	is "$status" 125 "$name: exit 125"
-	like "$err" "remap-run: $pattern" "$name: says so"
-	is "$(wc -l <"$tmp/err" | tr -d ' ')" 1 "$name: in one line"
-	is "$out" "" "$name: nothing on stdout"
-	test -e "$tmp/ran" && not_ok "$name: the command was run"
+	tap_is "$status" 125 "$name: exit 125"
+	tap_like "$err" "remap-run: $pattern" "$name: says so"
+	tap_is "$(wc -l <"$tmp/err" | tr -d ' ')" 1 "$name: in one line"
+	tap_is "$out" "" "$name: nothing on stdout"
+	test -e "$tmp/ran" && tap_ok 1 "$name: the command was run"
 }
 
 t="touch $tmp/ran"
@@ -47,27 +47,27 @@ refused "two kernels to list" "--list-pretend takes one kernel*" --list-pretend 
 }
 
 run --help
-is "$status" 0 "--help: exit 0"
-like "$out" "Usage: remap-run *not available*--pretend*4.14 4.18*125*126*127*" "--help: complete"
-like "$out" "*MAP_FIXED_NOREPLACE*" "--help: says what is not pretended"
+tap_is "$status" 0 "--help: exit 0"
+tap_like "$out" "Usage: remap-run *not available*--pretend*4.14 4.18*125*126*127*" "--help: complete"
+tap_like "$out" "*MAP_FIXED_NOREPLACE*" "--help: says what is not pretended"
 run --version
-is "$status" 0 "--version: exit 0"
-like "$out" "remap-run (libremap) [0-9u]*" "--version: says it"
+tap_is "$status" 0 "--version: exit 0"
+tap_like "$out" "remap-run (libremap) [0-9u]*" "--version: says it"
 "$remap_run" --help >/dev/full 2>"$tmp/err"
-is "$?" 125 "--help into a full device: exit 125"
+tap_is "$?" 125 "--help into a full device: exit 125"
 
 run --list-pretend
-is "$status" 0 "--list-pretend: exit 0"
-is "$(grep -v '^#' "$tmp/out" | awk -F '\t' 'NF != 4 || $1 == "" || $2 !~ /^[0-9]+\.[0-9]+$/ || $3 == "" || $4 == ""')" "" \
+tap_is "$status" 0 "--list-pretend: exit 0"
+tap_is "$(grep -v '^#' "$tmp/out" | awk -F '\t' 'NF != 4 || $1 == "" || $2 !~ /^[0-9]+\.[0-9]+$/ || $3 == "" || $4 == ""')" "" \
 	"--list-pretend: four columns, none empty"
-is "$(cut -f 1 "$tmp/out" | sort | uniq -d)" "" "--list-pretend: every row once"
+tap_is "$(cut -f 1 "$tmp/out" | sort | uniq -d)" "" "--list-pretend: every row once"
 all=$(wc -l <"$tmp/out")
 run --list-pretend 6.12
-test "$(wc -l <"$tmp/out")" -lt "$all" && ok "--list-pretend 6.12: fewer rows" || not_ok "--list-pretend 6.12: fewer rows"
-like "$out" "*MADV_GUARD_INSTALL*6.13*EINVAL*" "--list-pretend 6.12: what came in 6.13"
+test "$(wc -l <"$tmp/out")" -lt "$all" && tap_ok 0 "--list-pretend 6.12: fewer rows" || tap_ok 1 "--list-pretend 6.12: fewer rows"
+tap_like "$out" "*MADV_GUARD_INSTALL*6.13*EINVAL*" "--list-pretend 6.12: what came in 6.13"
 case $out in
-*MREMAP_DONTUNMAP\	*) not_ok "--list-pretend 6.12: not what it has" ;;
-*) ok "--list-pretend 6.12: not what it has" ;;
+*MREMAP_DONTUNMAP\	*) tap_ok 1 "--list-pretend 6.12: not what it has" ;;
+*) tap_ok 0 "--list-pretend 6.12: not what it has" ;;
 esac
 
 tap_done

@@ -321,6 +321,12 @@ static void verify_sees_what_matters(void **state)
 	munmap(p + 3 * PAGE, PAGE);
 	assert_int_equal(verify_for(&facts, p, 3), 0);
 	assert_int_equal(verify_for(&facts, p, 4), -ESTALE);
+	/* what is in front of a part has to stay: a plan may count on it */
+	assert_int_equal(verify_for(&facts, p + PAGE, 2), 0);
+	assert_int_equal(mprotect(p, PAGE, PROT_READ), 0);
+	assert_int_equal(verify_for(&facts, p + PAGE, 2), -ESTALE);
+	assert_int_equal(mprotect(p, PAGE, RW), 0);
+	assert_int_equal(verify_for(&facts, p + PAGE, 2), 0);
 	/* protection, advice, lock, a split, another kind, nothing at all */
 	assert_int_equal(mprotect(p, 3 * PAGE, PROT_READ), 0);
 	assert_int_equal(verify_for(&facts, p, 3), -ESTALE);

@@ -16,6 +16,8 @@ unit_tests = \
 	tests/unit/quiesce-spawn \
 	tests/unit/quiesce-stop \
 	tests/unit/quiesce-waits \
+	tests/unit/restart-calls \
+	tests/unit/restart-signals \
 	tests/unit/restart-wait \
 	tests/unit/setxid-during-stops \
 	tests/unit/struct-growth \
@@ -69,6 +71,12 @@ tests_unit_quiesce_stop_LDADD = $(unit_ldadd)
 tests_unit_quiesce_waits_SOURCES = tests/unit/quiesce-waits.c tests/unit/unit.h
 tests_unit_quiesce_waits_CFLAGS = $(unit_cflags)
 tests_unit_quiesce_waits_LDADD = $(unit_ldadd)
+tests_unit_restart_calls_SOURCES = tests/unit/restart-calls.c tests/unit/unit.h
+tests_unit_restart_calls_CFLAGS = $(unit_cflags)
+tests_unit_restart_calls_LDADD = $(unit_ldadd)
+tests_unit_restart_signals_SOURCES = tests/unit/restart-signals.c tests/unit/unit.h
+tests_unit_restart_signals_CFLAGS = $(unit_cflags)
+tests_unit_restart_signals_LDADD = $(unit_ldadd)
 tests_unit_restart_wait_SOURCES = tests/unit/restart-wait.c tests/unit/unit.h
 tests_unit_restart_wait_CFLAGS = $(unit_cflags)
 tests_unit_restart_wait_LDADD = $(unit_ldadd)

@@ -160,6 +160,12 @@ static const struct wait {
 	{"msgsnd", SYS_msgsnd, {1, P, 8, 0}, AGAIN},
 	{"io_getevents, for ever", SYS_io_getevents, {P, 1, 1, Q, 0}, AGAIN},
 	{"io_getevents", SYS_io_getevents, {P, 1, 1, Q, Q}, NO},
+	{"io_pgetevents, for ever", SYS_io_pgetevents, {P, 1, 1, Q, 0, P}, AGAIN},
+	{"io_pgetevents", SYS_io_pgetevents, {P, 1, 1, Q, Q, P}, NO},
+	{"epoll_pwait2, for ever", 441, {3, P, 8, 0, 0, 8}, AGAIN},
+	{"epoll_pwait2", 441, {3, P, 8, Q, 0, 8}, NO},
+	{"io_uring_enter", 426, {3, 0, 1, 1, 0, 8}, AGAIN},
+	{"io_uring_enter, arguments out of reach", 426, {3, 0, 1, 1 | 8, P, 24}, NO},
 	/* what the kernel restarts by itself, or must never be done twice */
 	{"read", SYS_read, {3, P, 1}, NO},
 	{"write", SYS_write, {3, P, 1}, NO},
@@ -413,16 +419,15 @@ static int wait_stop(pid_t child, int signal)
 	return waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == signal;
 }
 
-static uintptr_t pc_of(pid_t child)
+/* To the last instruction: the system call that is gone back to. */
+static bool is_leaving(pid_t child)
 {
 	struct user_regs_struct regs;
 
-	return ptrace(PTRACE_GETREGS, child, 0, &regs) ? 0 : regs.rip;
-}
-
-static bool is_leaving(uintptr_t pc)
-{
-	return pc >= (uintptr_t)rm_leave_begin && pc <= (uintptr_t)rm_leave_jump;
+	if (ptrace(PTRACE_GETREGS, child, 0, &regs))
+		return false;
+	return (regs.rip >= (uintptr_t)rm_leave_begin && regs.rip <= (uintptr_t)rm_leave_jump) ||
+	       regs.rax == SYS_restart_syscall;
 }
 
 /*
@@ -446,13 +451,13 @@ static int signal_at(int step)
 	do {
 		if (!wait_stop(child, SIGTRAP))
 			return -2;
-		if (is_leaving(pc_of(child)))
+		if (is_leaving(child))
 			break;
 	} while (!ptrace(PTRACE_SINGLESTEP, child, 0, 0));
 	for (int i = 0; i < step; i++)
 		if (ptrace(PTRACE_SINGLESTEP, child, 0, 0) || !wait_stop(child, SIGTRAP))
 			return -2;
-	if (!is_leaving(pc_of(child))) {
+	if (!is_leaving(child)) {
 		kill(child, SIGKILL);
 		waitpid(child, &status, 0);
 		return -1;
