@@ -10,9 +10,11 @@ libemul_la_SOURCES = \
 	emul/file.c emul/file.h \
 	emul/freeze.c emul/freeze.h \
 	emul/log.c emul/log.h \
+	emul/mirror.c emul/mirror.h \
 	emul/mover.c emul/mover.h \
 	emul/numbers.c emul/numbers.h \
 	emul/plan.c emul/plan.h \
+	emul/populate.c emul/populate.h \
 	emul/procmaps.c emul/procmaps.h \
 	emul/quiesce.c emul/quiesce.h \
 	emul/restart.c emul/restart.h \

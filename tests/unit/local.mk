@@ -5,6 +5,7 @@ unit_tests = \
 	tests/unit/conf-settings \
 	tests/unit/facts-collect \
 	tests/unit/log-format \
+	tests/unit/mirror-check \
 	tests/unit/numbers-read \
 	tests/unit/plan-rules \
 	tests/unit/plan-steps \
@@ -31,6 +32,9 @@ tests_unit_facts_collect_LDADD = $(unit_ldadd)
 tests_unit_log_format_SOURCES = tests/unit/log-format.c tests/unit/unit.h
 tests_unit_log_format_CFLAGS = $(unit_cflags)
 tests_unit_log_format_LDADD = $(unit_ldadd)
+tests_unit_mirror_check_SOURCES = tests/unit/mirror-check.c tests/unit/unit.h
+tests_unit_mirror_check_CFLAGS = $(unit_cflags)
+tests_unit_mirror_check_LDADD = $(unit_ldadd)
 tests_unit_numbers_read_SOURCES = tests/unit/numbers-read.c tests/unit/unit.h
 tests_unit_numbers_read_CFLAGS = $(unit_cflags)
 tests_unit_numbers_read_LDADD = $(unit_ldadd)
