@@ -4,11 +4,13 @@ libemul_la_SOURCES = \
 	emul/api.c emul/api.h \
 	emul/clone.h \
 	emul/conf.c emul/conf.h \
+	emul/copy.c emul/copy.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
 	emul/freeze.c emul/freeze.h \
+	emul/hugetlb.c emul/hugetlb.h \
 	emul/log.c emul/log.h \
 	emul/mirror.c emul/mirror.h \
 	emul/mover.c emul/mover.h \

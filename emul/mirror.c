@@ -5,6 +5,7 @@
  *   source               how
  *   -------------------  -------------------------------------------------------------------------------------
  *   shared, any object   mremap with old_size 0: every kernel's, needs no descriptor and no stopped threads
+ *   hugetlb              a second mapping of its file; private: of the file that it is converted to (hugetlb.c)
  *   private file         EINVAL: what was written to it privately has no object that could be seen twice
  *
  * The bare old_size 0 destroys a mapping that is its own destination, reads on into what lies behind the mapping, loses a
@@ -28,6 +29,7 @@
 #include <errno.h>
 
 #include "emul/features.h"
+#include "emul/hugetlb.h"
 #include "emul/log.h"
 #include "emul/populate.h"
 #include "emul/procmaps.h"
@@ -194,11 +196,19 @@ static long mirror(const struct rm_request *request)
 	const bool details = request->target || (request->flags & RM_FIXED);
 	struct rm_vma vma;
 	int r = look(request, details, &vma);
+	long view;
 
-	if (!r && !vma.shared && !details)
+	if (!r && !details && vma.shared && request->source.len <= vma.end - request->source.start) {
+		view = mirror_shared(request, &vma);
+		if (view != -EINVAL)
+			return view;
+	}
+	if (!r && !vma.have_flags)
 		r = look(request, true, &vma);
 	if (r)
 		return r;
+	if (vma.vmflags & RM_VF_HUGETLB)
+		return rm_mirror_hugetlb(request, &vma);
 	if (!vma.shared)
 		return rm_refuse(vma.inode || vma.dev_major || vma.dev_minor
 					 ? "a private file mapping has no object to be seen twice"

@@ -56,7 +56,7 @@ extern "C" {
  * gets a second view at the new address, of the same pages; the source stays as it is. old_size is new_size or 0, which
  * mean the same. The range lies in one mapping, and the view does not touch it. With MREMAP_FIXED the view replaces
  * what is at new_address; without, new_address is a wish, and one that can not be fulfilled is none. Shared memory of
- * every kind; a view has the protection, the advice and the limits of what it was made from, and its own from then on. The view
+ * every kind, huge pages (hugetlb) shared or private anonymous; a view has the protection, the advice and the limits of what it was made from, and its own from then on. The view
  * of a locked mapping is locked as it is touched. REMAP_MREMAP_POPULATE with it makes the view's page tables at
  * once, and reports what can not be had.
  *
@@ -65,10 +65,10 @@ extern "C" {
  *           space; MAYMOVE missing; sizes that differ with DONTUNMAP; overlapping ranges; new_size 0; a mapping
  *           that can not be left behind (hugetlb, vdso, AIO ring, device); or: libremap can not do it identically
  *           here (remap_strerror_last() says why). With REMAP_MREMAP_MIRROR also: MREMAP_DONTUNMAP beside it,
- *           sizes that differ, a private mapping; REMAP_MREMAP_POPULATE without it
+ *           sizes that differ, a private mapping, huge pages whose file is out of reach; REMAP_MREMAP_POPULATE without it
  *   EFAULT  the source is not mapped, or reaches past the end of its mapping; the mirror of a special mapping (AIO
  *           ring, device); REMAP_MREMAP_POPULATE beyond the end of the object
- *   ENOMEM  RLIMIT_AS, RLIMIT_DATA, the commit limit or vm.max_map_count is reached
+ *   ENOMEM  RLIMIT_AS, RLIMIT_DATA, the commit limit or vm.max_map_count is reached; too few huge pages
  *   EPERM   the source or the destination is sealed (mseal, 6.10)
  *   EAGAIN  RLIMIT_MEMLOCK (growth without DONTUNMAP, and mirrors of locked memory)
  *

@@ -17,6 +17,7 @@ behave_programs = \
 	tests/behave/locked.behave \
 	tests/behave/mirror-errno.behave \
 	tests/behave/mirror-shared.behave \
+	tests/behave/mirror-hugetlb.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/private-file.behave \
@@ -31,6 +32,7 @@ behave_linked = \
 	tests/behave/locked-linked \
 	tests/behave/mirror-errno-linked \
 	tests/behave/mirror-shared-linked \
+	tests/behave/mirror-hugetlb-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/private-file-linked \
@@ -95,6 +97,14 @@ tests_behave_mirror_shared_linked_SOURCES = tests/behave/mirror-shared.c $(mirro
 tests_behave_mirror_shared_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_shared_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_shared_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_hugetlb_behave_SOURCES = tests/behave/mirror-hugetlb.c $(mirror_common)
+tests_behave_mirror_hugetlb_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_hugetlb_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_hugetlb_linked_SOURCES = tests/behave/mirror-hugetlb.c $(mirror_common)
+tests_behave_mirror_hugetlb_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_hugetlb_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_hugetlb_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)
