@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "emul/attributes.h"
 #include "emul/conf.h"
 #include "emul/copy.h"
 #include "emul/facts.h"
@@ -71,27 +72,13 @@ static int align(const struct rm_request *request, const struct rm_vma *vma, str
 
 static int close_to(struct rm_range view, const struct rm_vma *vma, bool populate)
 {
-	static const struct {
-		uint32_t vmflag;
-		int advice;
-	} advices[] = {
-		{RM_VF_DONTFORK, MADV_DONTFORK},
-		{RM_VF_DONTDUMP, MADV_DONTDUMP},
-		{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL},
-		{RM_VF_RANDOM, MADV_RANDOM},
-	};
-	long r = 0;
+	int r = rm_advise_like(view, vma);
 
-	for (size_t i = 0; i < RM_ARRAY_LEN(advices) && !r; i++)
-		if (vma->vmflags & advices[i].vmflag)
-			r = rm_sys_madvise(view.start, view.len, advices[i].advice);
-	if (!r && (vma->vmflags & RM_VF_LOCKED)) {
-		r = populate ? rm_sys_mlock(view.start, view.len)
-			     : rm_sys_mlock2(view.start, view.len, MLOCK_ONFAULT);
-		if (r == -ENOMEM || r == -EPERM)
-			r = -EAGAIN;
-	}
-	return (int)r;
+	if (!r)
+		r = rm_lock_like(view, vma, populate);
+	if (!r && vma->pkey)
+		r = rm_protect_like(view, vma, vma->prot);
+	return r;
 }
 
 /*
@@ -112,8 +99,6 @@ static long map_view(const struct rm_request *huge, const struct rm_vma *vma, co
 	r = close_to((struct rm_range){(uintptr_t)at, len}, vma, populate);
 	if (!r && populate)
 		r = rm_populate((struct rm_range){(uintptr_t)at, len}, vma->prot);
-	if (!r && vma->pkey)
-		r = (int)rm_sys_pkey_mprotect((uintptr_t)at, len, vma->prot, vma->pkey);
 	if (!r && fixed) {
 		long onto = rm_sys_mmap(huge->target, len, vma->prot, flags | MAP_FIXED, object->fd,
 			object->offset);
@@ -125,8 +110,6 @@ static long map_view(const struct rm_request *huge, const struct rm_vma *vma, co
 		r = close_to((struct rm_range){(uintptr_t)at, len}, vma, populate);
 		if (!r && populate)
 			r = rm_populate((struct rm_range){(uintptr_t)at, len}, vma->prot);
-		if (!r && vma->pkey)
-			r = (int)rm_sys_pkey_mprotect((uintptr_t)at, len, vma->prot, vma->pkey);
 	}
 	if (r)
 		rm_sys_munmap((uintptr_t)at, len);
@@ -244,11 +227,8 @@ static int convert(const struct rm_request *huge, const struct rm_vma *vma, stru
 		rm_sys_close(object->fd);
 		goto leave;
 	}
-	/* what is forbidden to the program now was not before: no harm, but for the lock */
+	/* it has had all that before: what is refused now is no reason to fail, with the content safe */
 	(void)close_to(huge->source, vma, true);
-	if (vma->pkey)
-		(void)rm_sys_pkey_mprotect(
-			huge->source.start, huge->source.len, vma->prot, vma->pkey);
 leave:
 	rm_world_leave(&entry);
 	return r;

@@ -2,8 +2,10 @@
 noinst_LTLIBRARIES += libemul.la
 libemul_la_SOURCES = \
 	emul/api.c emul/api.h \
+	emul/attributes.c emul/attributes.h \
 	emul/clone.h \
 	emul/conf.c emul/conf.h \
+	emul/convert.c emul/convert.h \
 	emul/copy.c emul/copy.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \
@@ -15,6 +17,7 @@ libemul_la_SOURCES = \
 	emul/mirror.c emul/mirror.h \
 	emul/mover.c emul/mover.h \
 	emul/numbers.c emul/numbers.h \
+	emul/pagemap.c emul/pagemap.h \
 	emul/plan.c emul/plan.h \
 	emul/populate.c emul/populate.h \
 	emul/procmaps.c emul/procmaps.h \

@@ -6,6 +6,7 @@
  *   -------------------  -------------------------------------------------------------------------------------
  *   shared, any object   mremap with old_size 0: every kernel's, needs no descriptor and no stopped threads
  *   hugetlb              a second mapping of its file; private: of the file that it is converted to (hugetlb.c)
+ *   private anonymous    converted to shared memory with everybody standing still (convert.c), unless mirror_private:einval
  *   private file         EINVAL: what was written to it privately has no object that could be seen twice
  *
  * The bare old_size 0 destroys a mapping that is its own destination, reads on into what lies behind the mapping, loses a
@@ -28,6 +29,8 @@
 
 #include <errno.h>
 
+#include "emul/conf.h"
+#include "emul/convert.h"
 #include "emul/features.h"
 #include "emul/hugetlb.h"
 #include "emul/log.h"
@@ -149,6 +152,8 @@ static long mirror_armed(const struct rm_request *request, const struct rm_vma *
 	return r ? r : view;
 }
 
+static long mirror(const struct rm_request *request);
+
 static long mirror_shared(const struct rm_request *request, const struct rm_vma *vma)
 {
 	const size_t len = request->source.len;
@@ -190,6 +195,30 @@ static int look(const struct rm_request *request, bool details, struct rm_vma *v
 	return vma->vmflags & RM_VF_SEALED ? -EPERM : 0;
 }
 
+/* The view of what is converted comes with the conversion. */
+static long mirror_private(const struct rm_request *request, const struct rm_vma *vma)
+{
+	const size_t len = request->source.len;
+	long view, placed;
+	int r = 0;
+
+	if (vma->inode || vma->dev_major || vma->dev_minor)
+		return rm_refuse("a private file mapping has no object to be seen twice");
+	if (rm_conf()->mirror_private == RM_MIRROR_EINVAL)
+		return rm_refuse("mirror_private:einval is set");
+	view = rm_convert(request);
+	if (view == -ESTALE) /* another thread was faster: it is shared now */
+		return mirror(request);
+	if (rm_is_err(view))
+		return view;
+	if (request->flags & RM_POPULATE)
+		r = rm_populate((struct rm_range){(uintptr_t)view, len}, vma->prot);
+	placed = r ? r : rm_mirror_place((uintptr_t)view, request);
+	if (rm_is_err(placed))
+		rm_sys_munmap((uintptr_t)view, len);
+	return placed;
+}
+
 static long mirror(const struct rm_request *request)
 {
 	/* smaps is slow, and only who may be watching the source matters here */
@@ -210,9 +239,7 @@ static long mirror(const struct rm_request *request)
 	if (vma.vmflags & RM_VF_HUGETLB)
 		return rm_mirror_hugetlb(request, &vma);
 	if (!vma.shared)
-		return rm_refuse(vma.inode || vma.dev_major || vma.dev_minor
-					 ? "a private file mapping has no object to be seen twice"
-					 : "private memory can not be mirrored by this version");
+		return mirror_private(request, &vma);
 	if (request->source.len > vma.end - request->source.start)
 		return -EFAULT;
 	return vma.vmflags & RM_VF_UFFD ? mirror_armed(request, &vma)

@@ -18,6 +18,7 @@ behave_programs = \
 	tests/behave/mirror-errno.behave \
 	tests/behave/mirror-shared.behave \
 	tests/behave/mirror-hugetlb.behave \
+	tests/behave/mirror-private.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/private-file.behave \
@@ -33,6 +34,7 @@ behave_linked = \
 	tests/behave/mirror-errno-linked \
 	tests/behave/mirror-shared-linked \
 	tests/behave/mirror-hugetlb-linked \
+	tests/behave/mirror-private-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/private-file-linked \
@@ -105,6 +107,14 @@ tests_behave_mirror_hugetlb_linked_SOURCES = tests/behave/mirror-hugetlb.c $(mir
 tests_behave_mirror_hugetlb_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_hugetlb_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_hugetlb_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_private_behave_SOURCES = tests/behave/mirror-private.c $(mirror_common)
+tests_behave_mirror_private_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_private_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_private_linked_SOURCES = tests/behave/mirror-private.c $(mirror_common)
+tests_behave_mirror_private_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_private_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_private_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)

@@ -20,7 +20,7 @@ mirror() { # WHAT PATTERN COMMAND...
 both() { # CONFIG COMMAND...
 	config=$1
 	shift
-	for memory in ''; do
+	for memory in '' ' --private'; do
 		# shellcheck disable=SC2086 # an option or nothing
 		mirror "ring$memory ($config)" \
 			'^ring: [1-9][0-9]* records, 6[45] MiB, [1-9][0-9]* across the end: all correct$' "$@" "$ring" $memory
@@ -39,6 +39,9 @@ for config in ${RM_CONFIGS:-real emulate pretend-4.14 pretend-5.10}; do
 done
 mirror "a ring of 4 KiB" ' all correct$' "$run" -- "$ring" --kib 4 --megabytes 4
 mirror "a heap of one page" ' all correct$' "$run" -- "$colours" --objects 100 --threads 1
+out=$("$run" --conf mirror_private:einval -- "$ring" --private 2>&1)
+tap_is "$? $out" "1 ring: mremap(MREMAP_MIRROR): Invalid argument" "mirror_private:einval refuses private memory"
+mirror "and nothing else" ' all correct$' "$run" --conf mirror_private:einval -- "$ring" --megabytes 1
 for program in ring colours; do
 	path=$(tap_program examples/$program)
 	out=$("$path" 2>&1)
