@@ -2,7 +2,8 @@
 /*
  * The public calls: argument rules in the order of 6.18, then facts, plan and execution.
  *
- * On a kernel whose mremap is 6.18's, nothing but the first lines of rm_mremap() is executed. Elsewhere the rules are those
+ * On a kernel whose mremap is 6.18's, nothing but the first lines of rm_mremap() is executed, unless the call wants a
+ * mirror, which no kernel makes (mirror.c). Elsewhere the rules are those
  * of check_mremap_params(), remap_move() and check_prep_vma() of 6.18 (semantics.md 1.2, "6.17 - 7.0", and 5), whatever
  * the kernel's own are (A15). What the kernel then does as 6.18 would is given to it; the rest is emulated.
  *
@@ -20,6 +21,7 @@
 #include "emul/features.h"
 #include "emul/known.h"
 #include "emul/log.h"
+#include "emul/mirror.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
@@ -301,6 +303,8 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	if (rm_conf_disabled())
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
 	features = rm_features();
+	if (flags & RM_MIRROR) /* no kernel's own */
+		return rm_mirror(old, old_len, new_len, flags, new);
 	if (rm_features_all_native(features)) {
 		rm_stat_add(RM_STAT_NATIVE, 1);
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
@@ -334,7 +338,7 @@ void *remap_mremap(void *old_address, size_t old_size, size_t new_size, int flag
 	long r;
 
 	/* Callers leave garbage in the fifth argument unless the flags call for it (E1). */
-	if (flags & (REMAP_MREMAP_FIXED | REMAP_MREMAP_DONTUNMAP)) {
+	if (flags & (REMAP_MREMAP_FIXED | REMAP_MREMAP_DONTUNMAP | REMAP_MREMAP_MIRROR)) {
 		va_list args;
 
 		va_start(args, flags);

@@ -15,8 +15,8 @@ enum rm_raw { RM_RAW_AUTO, RM_RAW_ON, RM_RAW_OFF };
 struct rm_conf {
 	int native;	    /* 0: never use the kernel's own flag */
 	int quiesce;	    /* enum remap_quiesce */
-	int mirror_private; /* reserved for MIRROR: accepted, without effect yet */
-	int mirror_fork;    /* likewise */
+	int mirror_private; /* enum rm_mirror_private: MIRROR of private memory */
+	int mirror_fork;    /* accepted, without effect yet */
 	int facts;	    /* enum rm_facts_mode */
 	int raw;	    /* likewise */
 	int maps_view;	    /* likewise */

@@ -167,7 +167,7 @@ static int do_map(struct exec *x, const struct rm_step *step)
 		flags |= MAP_GROWSDOWN;
 	flags |= in_hole ? MAP_FIXED_NOREPLACE : MAP_FIXED;
 	if (x->facts->kind == RM_KIND_FILE) {
-		fd = rm_file_open(vma, x->world->dirents, sizeof(x->world->dirents));
+		fd = rm_file_open(vma, false, x->world->dirents, sizeof(x->world->dirents));
 		if (fd < 0)
 			return fd;
 		offset = (long)(vma->offset + (x->at[RM_SOURCE] - vma->start));

@@ -250,8 +250,9 @@ static const struct feature_row {
 	[RM_FEAT_DONTUNMAP_FILE] = {"dontunmap-file", "5.13", try_file,
 		"twin mapping of the file, opened again, and two moves, other threads stopped",
 		NEEDS_PROC, true},
-	[RM_FEAT_MIRROR] = {"mirror", "never merged", try_mirror, NULL,
-		"for shared memory call mremap with old_size 0", false},
+	[RM_FEAT_MIRROR] = {"mirror", "never merged", try_mirror,
+		"a second view (old_size 0); huge pages: a second mapping of their file; private "
+		"memory is made shared, other threads stopped meanwhile", NEEDS_PROC, false},
 	[RM_FEAT_RELOCATE_ANON] = {"relocate-anon", "never merged", try_relocate, NULL,
 		"move without the flag; the mappings will not merge", false},
 	[RM_FEAT_MULTI_VMA_MOVE] = {"multi-vma-move", "6.17", try_multi_vma,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file behind a private mapping, for its twin: the range left behind must show the file's own content again.
+ * The file behind a private mapping, for its twin: the range left behind must show the file's own content again. And that
+ * behind shared hugetlb memory, for its mirror.
  *
  * Three ways, each believed only if device and inode are the mapping's: a descriptor of this process (for the twin to
  * merge with the rest of the mapping it has to be the same open file, so this comes first), /proc/self/map_files (any
@@ -29,9 +30,10 @@ static bool is_file_of(int fd, const struct rm_vma *vma)
 	       st.st_ino == vma->inode;
 }
 
-static int open_checked(const char *path, const struct rm_vma *vma)
+static int open_checked(const char *path, bool write, const struct rm_vma *vma)
 {
-	long fd = rm_sys_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+	long fd = rm_sys_open(path,
+		(write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -EINVAL;
@@ -42,7 +44,7 @@ static int open_checked(const char *path, const struct rm_vma *vma)
 }
 
 /* A descriptor for the same open file as one of the program's. What can not be read can not be mapped: -EINVAL. */
-static int open_from_descriptors(const struct rm_vma *vma, char *buf, size_t size)
+static int open_from_descriptors(const struct rm_vma *vma, bool write, char *buf, size_t size)
 {
 	struct rm_numbers fds;
 	int fd;
@@ -54,7 +56,7 @@ static int open_from_descriptors(const struct rm_vma *vma, char *buf, size_t siz
 		long mode = rm_syscall(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
 
 		if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY ||
-			!is_file_of(fd, vma))
+			(write && (mode & O_ACCMODE) != O_RDWR) || !is_file_of(fd, vma))
 			continue;
 		found = rm_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
 	}
@@ -62,19 +64,19 @@ static int open_from_descriptors(const struct rm_vma *vma, char *buf, size_t siz
 	return (int)found;
 }
 
-int rm_file_open(const struct rm_vma *vma, char *buf, size_t size)
+int rm_file_open(const struct rm_vma *vma, bool write, char *buf, size_t size)
 {
 	char path[80];
 	int fd;
 
-	fd = open_from_descriptors(vma, buf, size);
+	fd = open_from_descriptors(vma, write, buf, size);
 	if (fd < 0) {
 		rm_format(path, sizeof(path), "/proc/self/map_files/%lx-%lx", vma->start, vma->end);
-		fd = open_checked(path, vma);
+		fd = open_checked(path, write, vma);
 	}
 	if (fd < 0 && vma->name[0] == '/')
-		fd = open_checked(vma->name, vma);
+		fd = open_checked(vma->name, write, vma);
 	if (fd < 0)
-		return rm_refuse("the file behind the private mapping can not be opened again");
+		return rm_refuse("the file behind the mapping can not be opened again");
 	return fd;
 }

@@ -8,9 +8,9 @@
 #include "emul/procmaps.h"
 
 /*
- * A read-only, close-on-exec descriptor of the very file that vma maps, checked by device and inode; buf is scratch.
- * -EINVAL, with a reason for the user, if it can not be had. Async-signal-safe; also inside the window.
+ * A close-on-exec descriptor of the very file that vma maps, checked by device and inode, for reading or (write) for both;
+ * buf is scratch. -EINVAL, with a reason for the user, if it can not be had. Async-signal-safe; also inside the window.
  */
-int __must_check rm_file_open(const struct rm_vma *vma, char *buf, size_t size);
+int __must_check rm_file_open(const struct rm_vma *vma, bool write, char *buf, size_t size);
 
 #endif

@@ -2,20 +2,27 @@
 noinst_LTLIBRARIES += libemul.la
 libemul_la_SOURCES = \
 	emul/api.c emul/api.h \
+	emul/attributes.c emul/attributes.h \
 	emul/born.c emul/born.h \
 	emul/clone.h \
 	emul/conf.c emul/conf.h \
+	emul/convert.c emul/convert.h \
+	emul/copy.c emul/copy.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
 	emul/freeze.c emul/freeze.h \
+	emul/hugetlb.c emul/hugetlb.h \
 	emul/ignored.c emul/ignored.h \
 	emul/known.c emul/known.h \
 	emul/log.c emul/log.h \
+	emul/mirror.c emul/mirror.h \
 	emul/mover.c emul/mover.h \
 	emul/numbers.c emul/numbers.h \
+	emul/pagemap.c emul/pagemap.h \
 	emul/plan.c emul/plan.h \
+	emul/populate.c emul/populate.h \
 	emul/procmaps.c emul/procmaps.h \
 	emul/quiesce.c emul/quiesce.h \
 	emul/restart.c emul/restart.h \

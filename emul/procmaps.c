@@ -123,9 +123,10 @@ bool rm_maps_parse_header(const char *line, size_t len, struct rm_vma *vma)
 
 void rm_maps_parse_detail(const char *line, size_t len, struct rm_vma *vma)
 {
-	static const char flags_key[] = "VmFlags:", pkey_key[] = "ProtectionKey:";
+	static const char flags_key[] = "VmFlags:", pkey_key[] = "ProtectionKey:",
+			  page_key[] = "KernelPageSize:";
 	const char *p = line, *end = line + len;
-	uint64_t pkey;
+	uint64_t pkey, kib;
 
 	if (len >= sizeof(flags_key) - 1 && !memcmp(p, flags_key, sizeof(flags_key) - 1)) {
 		vma->have_flags = true;
@@ -144,6 +145,12 @@ void rm_maps_parse_detail(const char *line, size_t len, struct rm_vma *vma)
 			p++;
 		if (parse_number(&p, end, 10, &pkey))
 			vma->pkey = (int)pkey;
+	} else if (len > sizeof(page_key) && !memcmp(p, page_key, sizeof(page_key) - 1)) {
+		p += sizeof(page_key) - 1;
+		while (p < end && *p == ' ')
+			p++;
+		if (parse_number(&p, end, 10, &kib))
+			vma->page = (size_t)kib << 10;
 	}
 }
 

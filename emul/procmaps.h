@@ -50,6 +50,7 @@ struct rm_vma {
 	bool have_flags;	    /* the fields below are known: it came from smaps */
 	uint32_t vmflags;	    /* enum rm_vmflag */
 	int pkey;		    /* protection key; 0 where there is none */
+	size_t page;		    /* bytes of a page of this mapping: huge if it is hugetlb's */
 	char name[RM_VMA_NAME_MAX]; /* as /proc shows it; "" for none */
 };
 

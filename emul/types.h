@@ -15,6 +15,8 @@
 #define RM_MAYMOVE   1UL
 #define RM_FIXED     2UL
 #define RM_DONTUNMAP 4UL
+#define RM_MIRROR    (1UL << 24) /* libremap's own: no kernel knows them */
+#define RM_POPULATE  (1UL << 25)
 
 #define __must_check	__attribute__((warn_unused_result))
 #define RM_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -35,13 +35,16 @@ extern "C" {
 #define REMAP_MREMAP_MAYMOVE   1
 #define REMAP_MREMAP_FIXED     2
 #define REMAP_MREMAP_DONTUNMAP 4
+/* libremap's own, known to no kernel. The value that the kernel's RFC had, 4, has become MREMAP_DONTUNMAP's. */
+#define REMAP_MREMAP_MIRROR   (1 << 24)
+#define REMAP_MREMAP_POPULATE (1 << 25)
 
 /*
  * remap_mremap: mremap(2) as Linux 6.18 does it.
  *
- * old_address, old_size, new_size, flags, and new_address (read only if flags has MREMAP_FIXED or
- * MREMAP_DONTUNMAP) are those of mremap(2), in bytes; addresses are page-aligned, sizes are rounded up to pages.
- * Without MREMAP_DONTUNMAP the call goes to the kernel as it is.
+ * old_address, old_size, new_size, flags, and new_address (read only if flags has MREMAP_FIXED, MREMAP_DONTUNMAP or
+ * REMAP_MREMAP_MIRROR) are those of mremap(2), in bytes; addresses are page-aligned, sizes are rounded up to pages.
+ * Without MREMAP_DONTUNMAP and REMAP_MREMAP_MIRROR the call goes to the kernel as it is.
  *
  * MREMAP_DONTUNMAP (native from 5.7 for private anonymous memory, from 5.13 for every mapping that is neither
  * VM_DONTEXPAND nor VM_PFNMAP): the pages move to the new range, the old range stays mapped and empty, and a
@@ -49,17 +52,30 @@ extern "C" {
  * shared memory of every kind but hugetlb are moved by older calls; other threads of the process are stopped
  * for the microseconds in which the range would be a hole.
  *
+ * REMAP_MREMAP_MIRROR (native nowhere; semantics 3 and 10.C), with MREMAP_MAYMOVE: [old_address, old_address +
+ * new_size) gets a second view at the new address, of the same pages; the source stays. old_size is new_size or 0, which
+ * mean the same. The range lies in one mapping, and the view does not touch it. With MREMAP_FIXED the view replaces what is
+ * at new_address; without, new_address is a wish, and one that can not be fulfilled is none. Shared memory of every kind,
+ * huge pages (hugetlb), and private anonymous memory, which becomes shared memory with its content: remap(7), "Mirrors",
+ * says what changes for the program then. A view has the protection, the advice and the limits of what it was made from,
+ * and its own from then on. The view of a locked mapping is locked as it is touched. REMAP_MREMAP_POPULATE with it makes
+ * the view's page tables at once, and reports what can not be had.
+ *
  * Returns the new address, or MAP_FAILED with errno:
  *   EINVAL  a flag this kernel and libremap do not know; an address that is not page-aligned or not in user
  *           space; MAYMOVE missing; sizes that differ with DONTUNMAP; overlapping ranges; new_size 0; a mapping
  *           that can not be left behind (hugetlb, vdso, AIO ring, device); or: libremap can not do it identically
- *           here (remap_strerror_last() says why)
- *   EFAULT  the source is not mapped, or reaches past the end of its mapping
- *   ENOMEM  RLIMIT_AS, RLIMIT_DATA, the commit limit or vm.max_map_count is reached
+ *           here (remap_strerror_last() says why). With REMAP_MREMAP_MIRROR also: MREMAP_DONTUNMAP beside it,
+ *           sizes that differ, a private file mapping, huge pages whose file is out of reach, private memory that
+ *           can not be shared or is watched by a userfaultfd; REMAP_MREMAP_POPULATE without it
+ *   EFAULT  the source is not mapped, or reaches past the end of its mapping; the mirror of a special mapping (AIO
+ *           ring, device); REMAP_MREMAP_POPULATE beyond the end of the object
+ *   ENOMEM  RLIMIT_AS, RLIMIT_DATA, the commit limit or vm.max_map_count is reached; too few huge pages
  *   EPERM   the source or the destination is sealed (mseal, 6.10)
- *   EAGAIN  RLIMIT_MEMLOCK (growth without DONTUNMAP only)
+ *   EAGAIN  RLIMIT_MEMLOCK (growth without DONTUNMAP, and mirrors of locked memory)
  *
- * Async-signal-safe. May sleep. After vfork() and other CLONE_VM clones that are not threads: EINVAL where it
+ * Async-signal-safe, but for the mirror of private memory. May sleep. After vfork() and other CLONE_VM clones that are not
+ * threads: EINVAL where it
  * would have to be emulated.
  */
 REMAP_API void *remap_mremap(void *old_address, size_t old_size, size_t new_size, int flags,
@@ -135,6 +151,8 @@ struct remap_stats {
 		undo_failures; /* steps whose undoing failed: memory was lost or left behind; never expected */
 	uint64_t
 		interrupted_restarted; /* waits of other threads, cut short by a stop, that were continued */
+	uint64_t mirrors; /* second views that MREMAP_MIRROR has made */
+	uint64_t bytes_converted; /* private memory that was made shared for them, in bytes of its ranges */
 };
 
 /*

@@ -2,7 +2,7 @@
 /*
  * mremap, taken over from libc; and syscall(SYS_mremap, ...), whose way in is syscall.S.
  *
- * One test and then the kernel, where the kernel's mremap is 6.18's. glibc refuses flags above 7 by itself and musl drops
+ * One test and then the kernel, where the kernel's mremap is 6.18's; but a mirror is nobody's and always the engine's. glibc refuses flags above 7 by itself and musl drops
  * the hint of a DONTUNMAP without FIXED (E2); going to the kernel directly gives its own answer instead, which
  * for those is the same EINVAL and the better hint.
  */
@@ -26,7 +26,7 @@ long rm_shim_errno(long r)
 
 static long serve(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)
 {
-	if (rm_shim_state == RM_SHIM_PASS)
+	if (rm_shim_state == RM_SHIM_PASS && !(flags & RM_MIRROR))
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
 	return rm_mremap(old, old_len, new_len, flags, new);
 }
@@ -37,7 +37,7 @@ __attribute__((visibility("default"))) void *mremap(
 	uintptr_t new = 0;
 
 	/* The fifth argument is there only if the flags call for it (E1): else it is what was in the register. */
-	if (flags & (int)(RM_FIXED | RM_DONTUNMAP)) {
+	if (flags & (int)(RM_FIXED | RM_DONTUNMAP | RM_MIRROR)) {
 		va_list args;
 
 		va_start(args, flags);

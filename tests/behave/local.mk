@@ -5,6 +5,7 @@ EXTRA_DIST += tests/behave/open tests/behave/run-configs
 
 if HAVE_CMOCKA
 behave_common = tests/behave/behave.c tests/behave/look.c tests/behave/behave.h
+mirror_common = $(behave_common) tests/behave/mirror.h
 behave_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -pthread
 behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
 
@@ -14,6 +15,10 @@ behave_programs = \
 	tests/behave/errno.behave \
 	tests/behave/limits.behave \
 	tests/behave/locked.behave \
+	tests/behave/mirror-errno.behave \
+	tests/behave/mirror-shared.behave \
+	tests/behave/mirror-hugetlb.behave \
+	tests/behave/mirror-private.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/private-file.behave \
@@ -26,6 +31,10 @@ behave_linked = \
 	tests/behave/errno-linked \
 	tests/behave/limits-linked \
 	tests/behave/locked-linked \
+	tests/behave/mirror-errno-linked \
+	tests/behave/mirror-shared-linked \
+	tests/behave/mirror-hugetlb-linked \
+	tests/behave/mirror-private-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/private-file-linked \
@@ -74,6 +83,38 @@ tests_behave_locked_linked_SOURCES = tests/behave/locked.c $(behave_common)
 tests_behave_locked_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_locked_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_locked_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_errno_behave_SOURCES = tests/behave/mirror-errno.c $(mirror_common)
+tests_behave_mirror_errno_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_errno_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_errno_linked_SOURCES = tests/behave/mirror-errno.c $(mirror_common)
+tests_behave_mirror_errno_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_errno_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_errno_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_shared_behave_SOURCES = tests/behave/mirror-shared.c $(mirror_common)
+tests_behave_mirror_shared_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_shared_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_shared_linked_SOURCES = tests/behave/mirror-shared.c $(mirror_common)
+tests_behave_mirror_shared_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_shared_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_shared_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_hugetlb_behave_SOURCES = tests/behave/mirror-hugetlb.c $(mirror_common)
+tests_behave_mirror_hugetlb_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_hugetlb_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_hugetlb_linked_SOURCES = tests/behave/mirror-hugetlb.c $(mirror_common)
+tests_behave_mirror_hugetlb_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_hugetlb_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_hugetlb_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_private_behave_SOURCES = tests/behave/mirror-private.c $(mirror_common)
+tests_behave_mirror_private_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_private_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_private_linked_SOURCES = tests/behave/mirror-private.c $(mirror_common)
+tests_behave_mirror_private_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_private_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_private_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)

@@ -24,6 +24,6 @@ tests_preload_libearly_la_SOURCES = tests/preload/early.c
 tests_preload_libearly_la_CFLAGS = -std=gnu11 -Wall -Wextra
 tests_preload_libearly_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 
-preload_tests = tests/preload/preload.t tests/preload/known.t tests/preload/collector.t
+preload_tests = tests/preload/preload.t tests/preload/known.t tests/preload/collector.t tests/preload/mirrors.t
 TESTS += $(preload_tests)
 EXTRA_DIST += $(preload_tests)

@@ -79,8 +79,11 @@ done
 run -f dontunmap-anon -f memfd
 like "$out" "dontunmap-anon *
 memfd native" "several features: a name and a state each"
-run --feature mirror --feature memfd
+run --feature relocate-anon --feature memfd
 tap_is "$status" 1 "several features, one unavailable: exit 1"
+
+run --feature mirror
+tap_is "$status:$out" "0:emulated" "mirror is nobody's own, and emulated"
 
 # --- require ---
 native=0
@@ -98,9 +101,9 @@ with native:no --require emulated
 tap_is "$status:$out$err" "0:" "--require emulated with native:no: yes"
 run --require native --feature memfd
 tap_is "$status:$out$err" "0:" "--require native --feature: that one only"
-run --require emulated --feature mirror
+run --require emulated --feature relocate-anon
 tap_is "$status:$out$err" "1:" "--require emulated of what is unavailable: no"
-run --feature memfd --require emulated --feature mirror
+run --feature memfd --require emulated --feature relocate-anon
 tap_is "$status:$out$err" "1:" "--require of several: all of them"
 
 # --- the formats say the same ---

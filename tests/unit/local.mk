@@ -6,6 +6,7 @@ unit_tests = \
 	tests/unit/facts-collect \
 	tests/unit/known-ranges \
 	tests/unit/log-format \
+	tests/unit/mirror-check \
 	tests/unit/numbers-read \
 	tests/unit/placement \
 	tests/unit/plan-rules \
@@ -39,6 +40,9 @@ tests_unit_known_ranges_LDADD = $(unit_ldadd)
 tests_unit_log_format_SOURCES = tests/unit/log-format.c tests/unit/unit.h
 tests_unit_log_format_CFLAGS = $(unit_cflags)
 tests_unit_log_format_LDADD = $(unit_ldadd)
+tests_unit_mirror_check_SOURCES = tests/unit/mirror-check.c tests/unit/unit.h
+tests_unit_mirror_check_CFLAGS = $(unit_cflags)
+tests_unit_mirror_check_LDADD = $(unit_ldadd)
 tests_unit_numbers_read_SOURCES = tests/unit/numbers-read.c tests/unit/unit.h
 tests_unit_numbers_read_CFLAGS = $(unit_cflags)
 tests_unit_numbers_read_LDADD = $(unit_ldadd)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What mirrors and converted ranges inherit from their source when the kernel does not copy it. Raw system calls only.
+ */
+#include "emul/attributes.h"
+
+#include <errno.h>
+
+#include "emul/sys.h"
+
+int rm_advise_like(struct rm_range range, const struct rm_vma *vma)
+{
+	static const struct {
+		uint32_t vmflag;
+		int advice;
+	} advices[] = {
+		{RM_VF_DONTFORK, MADV_DONTFORK},
+		{RM_VF_DONTDUMP, MADV_DONTDUMP},
+		{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL},
+		{RM_VF_RANDOM, MADV_RANDOM},
+		{RM_VF_HUGEPAGE, MADV_HUGEPAGE},
+		{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE},
+		{RM_VF_MERGEABLE, MADV_MERGEABLE},
+	};
+
+	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++) {
+		long r = vma->vmflags & advices[i].vmflag
+				 ? rm_sys_madvise(range.start, range.len, advices[i].advice)
+				 : 0;
+
+		if (r && r != -EINVAL)
+			return (int)r;
+	}
+	return 0;
+}
+
+int rm_lock_like(struct rm_range range, const struct rm_vma *vma, bool all)
+{
+	long r;
+
+	if (!(vma->vmflags & RM_VF_LOCKED))
+		return 0;
+	r = all && !(vma->vmflags & RM_VF_LOCKONFAULT)
+		    ? rm_sys_mlock(range.start, range.len)
+		    : rm_sys_mlock2(range.start, range.len, MLOCK_ONFAULT);
+	return r == -ENOMEM || r == -EPERM ? -EAGAIN : (int)r;
+}
+
+int rm_protect_like(struct rm_range range, const struct rm_vma *vma, int prot)
+{
+	if (vma->pkey)
+		return (int)rm_sys_pkey_mprotect(range.start, range.len, prot, vma->pkey);
+	return (int)rm_sys_mprotect(range.start, range.len, prot);
+}

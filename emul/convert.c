@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private anonymous memory becomes shared memory in its place (DESIGN 5).
+ *
+ * The object is MAP_SHARED | MAP_ANONYMOUS and not a memfd: all of it is charged when it is made, so that want of memory is
+ * ENOMEM then and not SIGBUS later (B6); RLIMIT_FSIZE and its signal do not apply (B7); there is no descriptor for the
+ * program to close or to inherit (B16), no name, and nothing that vm.memfd_noexec could forbid (B15). Further views come
+ * from mremap with old_size 0. A source that was not charged (MAP_NORESERVE) gets an object that is not.
+ *
+ *   before the stop   the object, at an address congruent to the source's modulo 2 MiB, so that page tables can move whole; its
+ *                     second view, with the source's attributes; a place to put the source aside; pages for what the
+ *                     source has (MADV_POPULATE_WRITE, 5.14), so that only their content is missing
+ *   everybody stands  the mapping is the one that was looked at; its pages move aside; what there are of them is copied (only
+ *   still             those: holes stay holes); the object moves into the source's place
+ *   afterwards        what was put aside is unmapped; the lock is put on
+ *
+ * Nothing is irreversible before the last move, and what can fail by want of memory has been done before the stop; if a move
+ * fails all the same, the pages go back. The source is never absent for anybody who runs: a thread that waits in a system
+ * call with a buffer there is brought out of it by the stop and goes in again.
+ *
+ * Refused: what shared memory can not be (WIPEONFORK, GROWSDOWN, droppable, shadow stacks, memory tags), what a
+ * userfaultfd of the program's watches (B13: missing pages and missing page tables are not the same thing any more),
+ * guard regions. Not seen: pages that devices or io_uring write to by themselves (B4; remap(7), LIMITS).
+ *
+ * Core dumps: the second view is marked MADV_DONTDUMP, so that the content is dumped once (B9).
+ */
+#include "emul/convert.h"
+
+#include <errno.h>
+#include <linux/prctl.h>
+#include <string.h>
+
+#include "emul/attributes.h"
+#include "emul/copy.h"
+#include "emul/facts.h"
+#include "emul/log.h"
+#include "emul/pagemap.h"
+#include "emul/quiesce.h"
+#include "emul/stats.h"
+#include "emul/sys.h"
+#include "emul/world.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA	     0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+#define MAX_TRIES 100
+#define CONGRUENT ((size_t)2 << 20)
+
+struct conversion {
+	struct rm_world *world;
+	struct rm_range source;
+	struct rm_range avoid; /* a MREMAP_FIXED destination: nothing of ours may lie there */
+	struct rm_facts facts;
+	uintptr_t object; /* where its first view is until it takes the source's place; 0: nowhere */
+	uintptr_t view;	  /* the second one */
+	uintptr_t aside;  /* reserved for the source's pages, or where they are */
+	struct rm_pagemap pagemap;
+};
+
+static const char *we_refuse(const struct rm_facts *facts)
+{
+	const uint32_t flags = facts->vma.vmflags;
+
+	if (flags & RM_VF_UFFD)
+		return "private memory that a userfaultfd watches can not be converted";
+	if (flags & RM_VF_WIPEONFORK)
+		return "memory that is wiped on fork can not be converted";
+	if (flags & RM_VF_GROWSDOWN)
+		return "a stack that grows can not be converted";
+	if (flags & (RM_VF_DROPPABLE | RM_VF_SHADOWSTACK | RM_VF_MTE | RM_VF_MIXEDMAP))
+		return "droppable memory, shadow stacks and memory tags can not be converted";
+	return NULL;
+}
+
+/* check_prep_vma() of 6.18 in its order, but that private memory is what we want. */
+static int look(struct conversion *c, const struct rm_request *request)
+{
+	const char *reason;
+	int r = rm_facts_read(c->world, request, &c->facts);
+
+	if (r)
+		return r == -EFAULT || r == -ENOMEM ? r : rm_refuse("/proc/self/smaps can not be read");
+	if (c->facts.vma.start > c->source.start)
+		return -EFAULT;
+	if (c->facts.vma.vmflags & RM_VF_SEALED)
+		return -EPERM;
+	if (c->facts.kind == RM_KIND_SHARED) /* another thread has converted it */
+		return -ESTALE;
+	if (c->facts.kind != RM_KIND_ANON)
+		return -EINVAL;
+	if (c->source.len > c->facts.vma.end - c->source.start)
+		return -EFAULT;
+	reason = we_refuse(&c->facts);
+	return reason ? rm_refuse(reason) : 0;
+}
+
+/* Room for len bytes, congruent to the source modulo 2 MiB: PROT_NONE. The address or -errno. */
+static long reserve(const struct conversion *c)
+{
+	const size_t len = c->source.len;
+	long room = rm_map_away(len + CONGRUENT, PROT_NONE, c->avoid);
+	size_t before;
+
+	if (rm_is_err(room))
+		return room;
+	before = (c->source.start - (uintptr_t)room) & (CONGRUENT - 1);
+	if (before)
+		rm_sys_munmap((uintptr_t)room, before);
+	rm_sys_munmap((uintptr_t)room + before + len, CONGRUENT - before);
+	return room + (long)before;
+}
+
+static void drop(struct conversion *c)
+{
+	uintptr_t *const places[] = {&c->object, &c->view, &c->aside};
+
+	for (size_t i = 0; i < RM_ARRAY_LEN(places); i++) {
+		if (*places[i])
+			rm_sys_munmap(*places[i], c->source.len);
+		*places[i] = 0;
+	}
+}
+
+/* The source's own name, where the kernel names shared memory too (6.2). */
+static void name(const struct conversion *c)
+{
+	char text[RM_VMA_NAME_MAX];
+	size_t len = strlen(c->facts.vma.name);
+
+	if (strncmp(c->facts.vma.name, "[anon:", 6) || len < 7)
+		return;
+	memcpy(text, c->facts.vma.name + 6, len - 7);
+	text[len - 7] = '\0';
+	rm_sys_prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (long)c->object, (long)c->source.len,
+		(long)text);
+}
+
+/*
+ * The object with both of its views. It is PROT_NONE at first: mlockall(MCL_FUTURE) would lock and populate what can be
+ * touched. 0 or -errno; what there is, is dropped by the caller.
+ */
+static int build(struct conversion *c)
+{
+	const struct rm_vma *vma = &c->facts.vma;
+	const size_t len = c->source.len;
+	const int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED |
+			  (vma->vmflags & RM_VF_NORESERVE ? MAP_NORESERVE : 0);
+	long at = reserve(c);
+	int r;
+
+	if (rm_is_err(at))
+		return (int)at;
+	c->object = (uintptr_t)at;
+	at = rm_sys_mmap(c->object, len, PROT_NONE, flags, -1, 0);
+	if (rm_is_err(at))
+		return -ENOMEM; /* and EAGAIN of mlockall(MCL_FUTURE) */
+	r = (int)rm_sys_munlock(c->object, len);
+	if (!r)
+		r = rm_advise_like((struct rm_range){c->object, len}, vma);
+	if (!r && c->facts.policy.set)
+		r = (int)rm_sys_mbind(c->object, len, c->facts.policy.mode, c->facts.policy.nodes,
+			RM_POLICY_NODES + 1);
+	if (r)
+		return r;
+	name(c);
+	at = reserve(c);
+	if (rm_is_err(at))
+		return (int)at;
+	c->aside = (uintptr_t)at;
+	at = rm_sys_mremap(c->object, 0, len, RM_MAYMOVE, 0);
+	if (rm_is_err(at))
+		return (int)at;
+	c->view = (uintptr_t)at;
+	if (rm_range_overlaps((struct rm_range){c->view, len}, c->avoid)) {
+		/* elsewhere: to a place of its own that is not there */
+		at = reserve(c);
+		if (rm_is_err(at))
+			return (int)at;
+		at = rm_sys_mremap(c->view, len, len, RM_MAYMOVE | RM_FIXED, (uintptr_t)at);
+		if (rm_is_err(at))
+			return (int)at;
+		c->view = (uintptr_t)at;
+	}
+	r = rm_protect_like((struct rm_range){c->view, len}, vma, vma->prot);
+	if (r)
+		return r == -ENOMEM ? r : rm_refuse("the protection is forbidden for shared memory");
+	(void)rm_sys_madvise(c->view, len, MADV_DONTDUMP);
+	r = rm_lock_like((struct rm_range){c->view, len}, vma, false);
+	return r ? r : (int)rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE);
+}
+
+/* Pages for those that the source has. Before 5.14 they come as they are copied. 0 or -ENOMEM. */
+static int provide_pages(struct conversion *c)
+{
+	struct rm_range run;
+
+	rm_pagemap_begin(&c->pagemap, c->source);
+	while (rm_pagemap_next(&c->pagemap, &run)) {
+		long r = rm_sys_madvise(
+			run.start - c->source.start + c->object, run.len, MADV_POPULATE_WRITE);
+
+		if (r == -EINVAL)
+			return 0;
+		if (r && r != -EAGAIN && r != -EINTR)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The mapping is still what was looked at. maps and not smaps, which would walk all its pages while everybody waits. */
+static int verify(struct conversion *c)
+{
+	const struct rm_vma *was = &c->facts.vma;
+	struct rm_vma now;
+	int r = rm_maps_find(&c->world->maps, false, c->source.start, &now);
+
+	if (r < 0)
+		return r;
+	if (!r || rm_range_end(c->source) > now.end || now.prot != was->prot || now.shared ||
+		now.inode || now.dev_major || now.dev_minor || strcmp(now.name, was->name))
+		return -ESTALE;
+	return 0;
+}
+
+/* Inside the window, the source is aside. */
+static int copy_content(struct conversion *c)
+{
+	const struct rm_range aside = {c->aside, c->source.len};
+	struct rm_range run;
+	int r = 0;
+
+	if (!(c->facts.vma.prot & PROT_READ))
+		r = (int)rm_sys_mprotect(aside.start, aside.len, PROT_READ);
+	rm_pagemap_begin(&c->pagemap, aside);
+	while (!r && rm_pagemap_next(&c->pagemap, &run))
+		r = rm_copy(run.start - aside.start + c->object, run.start, run.len);
+	return r;
+}
+
+static int move(uintptr_t from, size_t len, uintptr_t to)
+{
+	long r = rm_sys_mremap(from, len, len, RM_MAYMOVE | RM_FIXED, to);
+
+	return rm_is_err(r) ? (int)r : 0;
+}
+
+/* Inside the window. 0, or -errno with the source in its place again; -EIO: it could not be put back. */
+static int exchange(struct conversion *c)
+{
+	const struct rm_vma *vma = &c->facts.vma;
+	const size_t len = c->source.len;
+	int r = move(c->source.start, len, c->aside);
+
+	if (r)
+		return r;
+	r = copy_content(c);
+	if (!r)
+		r = rm_protect_like((struct rm_range){c->object, len}, vma, vma->prot);
+	if (!r)
+		r = move(c->object, len, c->source.start);
+	if (!r) {
+		c->object = 0;
+		return 0;
+	}
+	if (!(vma->prot & PROT_READ) &&
+		rm_protect_like((struct rm_range){c->aside, len}, vma, vma->prot))
+		rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
+	if (move(c->aside, len, c->source.start))
+		return -EIO;
+	c->aside = 0;
+	return r;
+}
+
+/* One try with fresh facts. */
+static int try_convert(struct conversion *c, const struct rm_request *request)
+{
+	int r = look(c, request);
+
+	if (!r)
+		r = build(c);
+	if (!r)
+		r = provide_pages(c);
+	if (!r)
+		r = rm_quiesce_stop(c->world, c->source);
+	if (r)
+		return r;
+	r = verify(c);
+	if (!r)
+		r = exchange(c);
+	rm_quiesce_resume(c->world);
+	if (r == -EIO) {
+		rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
+		rm_log(RM_LOG_ERROR, "the pages of %lx are at %lx and can not be put back",
+			c->source.start, c->aside);
+		c->aside = 0;
+		return -ENOMEM;
+	}
+	if (r == -EFAULT)
+		return rm_refuse("the range has guard pages or poisoned memory, which can not be converted");
+	return r;
+}
+
+long rm_convert(const struct rm_request *request)
+{
+	const struct rm_range target = {request->target, request->source.len};
+	struct conversion c = {.source = request->source};
+	struct rm_entry entry;
+	long view = 0;
+	int r = rm_world_enter(&entry);
+
+	if (r)
+		return r;
+	c.world = entry.world;
+	if (request->flags & RM_FIXED)
+		c.avoid = target;
+	rm_pagemap_open(&c.pagemap, c.world->dirents, sizeof(c.world->dirents));
+	for (int tries = 0; tries < MAX_TRIES; tries++) {
+		r = try_convert(&c, request);
+		if (r != -ESTALE || c.facts.kind == RM_KIND_SHARED)
+			break;
+		drop(&c);
+	}
+	rm_pagemap_close(&c.pagemap);
+	if (!r) {
+		view = (long)c.view;
+		c.view = 0;
+		rm_stat_add(RM_STAT_CONVERTED, c.source.len);
+	}
+	drop(&c);
+	/* It was locked before and fits; were it not to, the content is safe all the same. */
+	if (!r && rm_lock_like(c.source, &c.facts.vma, true))
+		rm_log(RM_LOG_WARN, "%lx is not locked any more", c.source.start);
+	if (r == -ESTALE && c.facts.kind != RM_KIND_SHARED)
+		r = rm_refuse("another thread keeps changing the range");
+	rm_world_leave(&entry);
+	return r ? r : view;
+}

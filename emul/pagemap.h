@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which pages of a range there are.
+ */
+#ifndef RM_PAGEMAP_H
+#define RM_PAGEMAP_H
+
+#include "emul/types.h"
+
+struct rm_pagemap {
+	int fd; /* -1: it can not be read, and every page is taken to be there */
+	struct rm_range left; /* not looked at yet */
+	uint64_t *entries;
+	size_t room, have, at; /* of entries */
+};
+
+/* buf is scratch for entries. Never fails. Raw system calls only. */
+void rm_pagemap_open(struct rm_pagemap *pagemap, void *buf, size_t size);
+void rm_pagemap_close(struct rm_pagemap *pagemap);
+
+/* Begins with a range. */
+void rm_pagemap_begin(struct rm_pagemap *pagemap, struct rm_range range);
+
+/*
+ * The next run of pages that have content of their own, in memory or in swap; at most 8 MiB or so. False: no more. Page
+ * table entries that are neither (guard regions, poison) count as content: who reads them will see.
+ */
+bool rm_pagemap_next(struct rm_pagemap *pagemap, struct rm_range *run);
+
+#endif

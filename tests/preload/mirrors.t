@@ -1,0 +1,55 @@
+#!/bin/sh
+# The examples that live by MREMAP_MIRROR, unmodified: the ring that is mapped twice in a row and the heap of three colours.
+# "real" is the preload on this kernel as it is. RM_CONFIGS as for tests/behave/run-configs.
+. "${srcdir:-.}/tests/tap.sh"
+unset LD_PRELOAD LIBREMAP_DISABLE LIBREMAP_DEBUG LIBREMAP_LOG LIBREMAP_CONF
+run=$(tap_program remap-run)
+ring=$(tap_program examples/ring)
+colours=$(tap_program examples/colours)
+
+mirror() { # WHAT PATTERN COMMAND...
+	what=$1 pattern=$2
+	shift 2
+	out=$(timeout -s KILL "${RM_TIMEOUT:-60}" "$@" 2>&1)
+	status=$?
+	[ $status -eq 0 ] && echo "$out" | grep -q "$pattern"
+	tap_ok $? "$what"
+	echo "$out" | sed 's/^/# /'
+}
+
+both() { # CONFIG COMMAND...
+	config=$1
+	shift
+	for memory in '' ' --private'; do
+		# shellcheck disable=SC2086 # an option or nothing
+		mirror "ring$memory ($config)" \
+			'^ring: [1-9][0-9]* records, 6[45] MiB, [1-9][0-9]* across the end: all correct$' "$@" "$ring" $memory
+		# shellcheck disable=SC2086
+		mirror "colours$memory ($config)" \
+			'^colours: 30 cycles, 20000 objects at 3 addresses, [1-9].* healed .*: all correct$' "$@" "$colours" $memory
+	done
+}
+
+for config in ${RM_CONFIGS:-real emulate pretend-4.14 pretend-5.10}; do
+	case $config in
+	real) both real "$run" -- ;;
+	emulate) both emulate "$run" --emulate -- ;;
+	pretend-*) both "$config" "$run" --pretend "${config#pretend-}" -- ;;
+	esac
+done
+mirror "a ring of 4 KiB" ' all correct$' "$run" -- "$ring" --kib 4 --megabytes 4
+mirror "a heap of one page" ' all correct$' "$run" -- "$colours" --objects 100 --threads 1
+out=$("$run" --conf mirror_private:einval -- "$ring" --private 2>&1)
+tap_is "$? $out" "1 ring: mremap(MREMAP_MIRROR): Invalid argument" "mirror_private:einval refuses private memory"
+mirror "and nothing else" ' all correct$' "$run" --conf mirror_private:einval -- "$ring" --megabytes 1
+for program in ring colours; do
+	path=$(tap_program examples/$program)
+	out=$("$path" 2>&1)
+	tap_is "$? $out" "1 $program: mremap(MREMAP_MIRROR): Invalid argument" "$program says what every kernel lacks"
+	out=$("$path" --nonsense 1 2>/dev/null)
+	tap_is "$? $out" "2 " "$program refuses a wrong option"
+	out=$("$path" --help)
+	[ $? -eq 0 ] && echo "$out" | grep -q "^Usage: $program "
+	tap_ok $? "$program has help"
+done
+tap_done

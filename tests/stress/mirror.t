@@ -1,0 +1,39 @@
+#!/bin/sh
+# Conversions of private memory under fire: no write may be lost. STRESS_ROUNDS as many rounds (60; "make stress": 1000).
+# RM_CONFIGS as for stress.t.
+. "${srcdir:-.}/tests/tap.sh"
+unset LD_PRELOAD LIBREMAP_DISABLE LIBREMAP_DEBUG LIBREMAP_LOG LIBREMAP_CONF
+run=$(tap_program remap-run)
+stress=$(tap_program tests/stress/mirror-stress)
+rounds=${STRESS_ROUNDS:-60}
+
+under_fire() { # WHAT COMMAND...
+	what=$1
+	shift
+	out=$(timeout -s KILL 600 "$@" 2>&1)
+	case "$? $out" in
+	"0 mirror-stress: "*": nothing lost") tap_ok 0 "$what" ;;
+	*) tap_ok 1 "$what" ;;
+	esac
+	echo "$out" | sed 's/^/# /'
+}
+
+for config in ${RM_CONFIGS:-real pretend-5.10}; do
+	case $config in
+	real) set -- "$run" -- ;;
+	emulate) set -- "$run" --emulate -- ;;
+	pretend-*) set -- "$run" --pretend "${config#pretend-}" -- ;;
+	*) continue ;;
+	esac
+	under_fire "$rounds small conversions under 8 writers ($config)" "$@" "$stress" "$rounds"
+	under_fire "one of 64 MiB under 8 writers ($config)" "$@" "$stress" 1 8 65536
+done
+case " ${RM_CONFIGS:-real} " in
+*" real "*)
+	# The test must be able to fail: nobody is stopped here, so writes are lost.
+	timeout -s KILL 600 "$run" --conf quiesce:caller -- "$stress" 200 >/dev/null 2>&1
+	[ $? -ne 0 ]
+	tap_ok $? "the test notices when no thread is stopped"
+	;;
+esac
+tap_done
