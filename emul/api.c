@@ -7,8 +7,7 @@
  * of check_mremap_params(), remap_move() and check_prep_vma() of 6.18 (semantics.md 1.2, "6.17 - 7.0", and 5), whatever
  * the kernel's own are (A15). What the kernel then does as 6.18 would is given to it; the rest is emulated.
  *
- * A MREMAP_FIXED range over several mappings is moved mapping by mapping, gaps kept and what the destination has in
- * the gaps left alone, as 6.17 does; all of it under one stop, so that nobody sees half of it.
+ * Moving is move.c; what has been left in pieces by earlier moves is put together by scars.c.
  */
 #include "emul/api.h"
 
@@ -16,186 +15,19 @@
 #include <stdarg.h>
 
 #include "emul/conf.h"
-#include "emul/exec.h"
 #include "emul/facts.h"
 #include "emul/features.h"
 #include "emul/known.h"
 #include "emul/log.h"
 #include "emul/mirror.h"
+#include "emul/move.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
+#include "emul/scars.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 #include "libremap.h"
-
-#define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
-
-/* Whether a plan that failed with r leaves another way, and which. */
-static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant *variant)
-{
-	const bool shared = facts->kind == RM_KIND_SHARED;
-
-	/* Opening a file in the window could wait for a thread that is stopped, if it lies on FUSE. */
-	if (r == -ENOMEM && *variant == RM_VARIANT_TWIN_FIRST && facts->kind != RM_KIND_FILE) {
-		*variant = RM_VARIANT_TWIN_LATE;
-		return true;
-	}
-	/* Dropping page tables would tell a userfaultfd's monitor (EVENT_REMOVE). */
-	if (r == -ETIME && shared && *variant != RM_VARIANT_DUPLICATE && facts->uffd.fd < 0) {
-		*variant = RM_VARIANT_DUPLICATE;
-		rm_refuse_clear();
-		return true;
-	}
-	return false;
-}
-
-/*
- * One mapping's part of the request. The new address or -errno; -ESTALE if the facts do not hold (any more), nothing
- * has been done, and the caller has to look again.
- */
-static long move_piece(struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts)
-{
-	const struct rm_features *features = rm_features();
-	enum rm_variant variant = rm_plan_first_variant(facts);
-	struct rm_plan plan;
-	long r;
-
-	do {
-		rm_plan_build(piece, facts, features, variant, &plan);
-		/* What is known from earlier is enough to act on, for it is verified then; not to refuse on. */
-		if (plan.error && facts->known)
-			return -ESTALE;
-		if (plan.error) {
-			if (plan.reason)
-				rm_refuse(plan.reason);
-			return plan.error;
-		}
-		if (piece->flags & RM_FIXED)
-			rm_known_changed(world, (struct rm_range){piece->target, piece->source.len});
-		r = rm_exec(world, piece, facts, &plan);
-	} while (try_otherwise(r, facts, &variant));
-	/* It may have failed for what is not true any more; not if it was refused: that has nothing to do with facts. */
-	if (rm_is_err(r))
-		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
-	if (plan.steps[0].op != RM_OP_NATIVE) {
-		rm_stat_add(RM_STAT_EMULATED, 1);
-		rm_stat_add(RM_STAT_BYTES, piece->source.len);
-	}
-	rm_known_changed(world, (struct rm_range){(uintptr_t)r, piece->source.len});
-	if (rm_uffd_wants_remap_event(&facts->uffd))
-		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
-	return r;
-}
-
-/* How often a request has been looked at anew: what is known from earlier is used once only. */
-struct looks {
-	int tries;
-};
-
-/* After -ESTALE: whether to look again, 0 or -EINVAL. */
-static int look_again(struct rm_world *world, const struct rm_facts *facts, struct looks *looks)
-{
-	rm_known_drop(world, facts);
-	return ++looks->tries < MAX_TRIES ? 0 : rm_refuse("another thread keeps changing the range");
-}
-
-static int collect(struct rm_world *world, const struct rm_request *piece, const struct looks *looks,
-	struct rm_facts *facts)
-{
-	int r = looks->tries ? rm_facts_read(world, piece, facts) : rm_facts_collect(world, piece, facts);
-
-	/* -ENOENT and the like: no /proc, or no smaps in it */
-	if (r && r != -EFAULT && r != -ENOMEM)
-		return rm_refuse("/proc/self/smaps can not be read, so nothing can be emulated");
-	return r;
-}
-
-/* MREMAP_FIXED over one or more mappings: remap_move() of 6.17. */
-static long move_fixed(struct rm_world *world, const struct rm_request *request)
-{
-	const uintptr_t end = rm_range_end(request->source);
-	uintptr_t at = request->source.start;
-	bool first = true, stopped = false;
-	struct looks looks = {0};
-	struct rm_facts facts;
-	long result = -EFAULT, r;
-
-	while (at < end) {
-		struct rm_request piece = *request;
-		uintptr_t piece_end;
-
-		piece.source.start = at;
-		piece.source.len = end - at;
-		piece.target = request->target + (at - request->source.start);
-		r = collect(world, &piece, &looks, &facts);
-		if (r == -EFAULT && !first) /* a gap at the end */
-			break;
-		if (r || (first && facts.vma.start > at)) {
-			result = r ? r : -EFAULT;
-			break;
-		}
-		if (facts.vma.start > at) {
-			at = facts.vma.start;
-			piece.source.start = at;
-			piece.target = request->target + (at - request->source.start);
-		}
-		piece_end = facts.vma.end < end ? facts.vma.end : end;
-		piece.source.len = piece_end - at;
-		/* vma_multi_allowed(): an armed mapping moves alone or not at all */
-		if ((facts.vma.vmflags & RM_VF_UFFD) && (!first || piece_end < end)) {
-			result = -EFAULT;
-			break;
-		}
-		/* Unmapping it would hold us until a monitor that stands still has read the event. */
-		if (piece_end < end && facts.target_armed) {
-			result = rm_refuse(
-				"several mappings move onto a range that a userfaultfd watches");
-			break;
-		}
-		if (piece_end < end && !stopped) {
-			r = rm_quiesce_stop(world, request->source);
-			if (r) {
-				result = r;
-				break;
-			}
-			stopped = true;
-			continue; /* what was read before the stop may be out of date */
-		}
-		r = move_piece(world, &piece, &facts);
-		if (r == -ESTALE) {
-			r = look_again(world, &facts, &looks);
-			if (!r)
-				continue;
-		}
-		if (rm_is_err(r)) {
-			result = r;
-			break;
-		}
-		if (first)
-			result = r;
-		first = false;
-		at = piece_end;
-	}
-	if (stopped)
-		rm_quiesce_resume(world);
-	return result;
-}
-
-static long move_anywhere(struct rm_world *world, struct rm_request *request)
-{
-	struct looks looks = {0};
-	struct rm_facts facts;
-	long r;
-
-	do {
-		r = collect(world, request, &looks, &facts);
-		if (r)
-			return r;
-		r = move_piece(world, request, &facts);
-	} while (r == -ESTALE && !(r = look_again(world, &facts, &looks)));
-	return r;
-}
 
 /* check_mremap_params() of 6.18; lengths are rounded. Its map-count test is left to the kernel's own calls. */
 static long check_params(const struct rm_request *request, size_t old_len, uintptr_t task_size)
@@ -219,21 +51,33 @@ static long check_params(const struct rm_request *request, size_t old_len, uintp
 	return rm_range_overlaps(source, target) ? -EINVAL : 0;
 }
 
-static long emulate(struct rm_request *request)
+/* What the kernel does not do at once: MREMAP_DONTUNMAP, several mappings, one that was left in pieces. */
+static long in_the_world(struct rm_world *world, const struct rm_request *request, size_t old_len)
+{
+	const struct rm_range source = {request->source.start, old_len},
+			      target = {request->target, request->source.len};
+	const bool fixed = request->flags & RM_FIXED;
+	long r;
+
+	if (rm_world_is_own(source) || (fixed && rm_world_is_own(target)))
+		return rm_refuse("the range holds libremap's own memory or the caller's stack");
+	if (rm_scars_span(source)) {
+		r = rm_scars_mremap(world, request, old_len);
+		/* Not one mapping: then what the kernel says, unless it goes by mappings. */
+		if (r != -EFAULT || (!(request->flags & RM_DONTUNMAP) && (!fixed || old_len != target.len)))
+			return r;
+	}
+	return fixed ? rm_move_fixed(world, request) : rm_move_anywhere(world, request);
+}
+
+static long emulate(const struct rm_request *request, size_t old_len)
 {
 	struct rm_entry entry;
 	long r = rm_world_enter(&entry);
 
 	if (r)
 		return r;
-	if (rm_world_is_own(request->source) ||
-		((request->flags & RM_FIXED) &&
-			rm_world_is_own((struct rm_range){request->target, request->source.len})))
-		r = rm_refuse("the range holds libremap's own memory or the caller's stack");
-	else if (request->flags & RM_FIXED)
-		r = move_fixed(entry.world, request);
-	else
-		r = move_anywhere(entry.world, request);
+	r = in_the_world(entry.world, request, old_len);
 	rm_world_leave(&entry);
 	return r;
 }
@@ -262,6 +106,10 @@ static int beside_the_kernel(
 	const size_t len = request->source.len, kept = len < old_len ? len : old_len;
 	const uintptr_t start = request->source.start;
 
+	/* Left in pieces by earlier moves: to the kernel it is not one mapping. */
+	if (old_len && ((request->flags & RM_FIXED) || len > old_len) &&
+		rm_scars_span((struct rm_range){start, old_len}))
+		return 1;
 	/* A destination must not be lost to a source that can not be moved (semantics.md 1.4). */
 	if ((request->flags & RM_FIXED) && !features->native_multi && !old_len)
 		return can_duplicate(start);
@@ -286,6 +134,12 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 	if (!rm_is_err(r)) {
 		const struct rm_range to = {(uintptr_t)r, len};
 
+		if ((uintptr_t)r != old) {
+			rm_scars_forget(from);
+			rm_scars_forget(to);
+		} else if (len < old_len) {
+			rm_scars_forget((struct rm_range){old + len, old_len - len});
+		}
 		if (rm_known_has_seen(RM_SEEN_UFFD) && rm_known_may_be_armed(from))
 			rm_known_armed(to);
 		rm_known_also(&change, to);
@@ -317,6 +171,9 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	r = check_params(&request, old_len, features->task_size);
 	if (r)
 		return r;
+	if (rm_seams_span((struct rm_range){old, old_len}) && (request.source.len > old_len || (flags & RM_DONTUNMAP)) &&
+		!((flags & RM_FIXED) && request.source.len == old_len))
+		return -EFAULT;
 	if (!(flags & RM_DONTUNMAP) || rm_features_dontunmap(features)) {
 		r = beside_the_kernel(&request, old_len, features);
 		if (r < 0)
@@ -325,7 +182,7 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 			return native(old, old_len, request.source.len, flags, new);
 	}
 	rm_refuse_clear();
-	r = emulate(&request);
+	r = emulate(&request, old_len);
 	if (rm_log_on(RM_LOG_INFO))
 		rm_log(RM_LOG_INFO, "mremap(%lx, %lu, %lu, %lx, %lx) = %lx", old, old_len,
 			request.source.len, flags, new, r);

@@ -28,6 +28,7 @@
 
 #include "emul/conf.h"
 #include "emul/features.h"
+#include "emul/scars.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -144,6 +145,7 @@ static void forget_range(struct rm_known *known, struct rm_range range)
 {
 	forget_facts(known, range);
 	rm_born_forget(&known->born, range);
+	rm_seams_forget(range);
 }
 
 void rm_known_also(struct rm_change *change, struct rm_range range)
@@ -170,10 +172,19 @@ void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int pr
 	if (!known)
 		return;
 	atomic_fetch_add(&known->changes, 1);
-	if (flags & MAP_FIXED)
+	if (flags & MAP_FIXED) {
 		forget_range(known, range);
+		rm_scars_forget(range);
+	}
 	rm_born_mapped(&known->born, range, prot, flags);
 	end(known);
+}
+
+void rm_known_end_unmapped(struct rm_change *change, struct rm_range range)
+{
+	if (change->known)
+		rm_scars_forget(range);
+	rm_known_end(change, range);
 }
 
 void rm_known_end_protected(struct rm_change *change, struct rm_range range, int prot)
@@ -184,6 +195,7 @@ void rm_known_end_protected(struct rm_change *change, struct rm_range range, int
 		return;
 	atomic_fetch_add(&known->changes, 1);
 	forget_facts(known, range);
+	rm_seams_forget(range);
 	rm_born_protected(&known->born, range, prot);
 	end(known);
 }

@@ -18,7 +18,9 @@ libemul_la_SOURCES = \
 	emul/known.c emul/known.h \
 	emul/log.c emul/log.h \
 	emul/mirror.c emul/mirror.h \
+	emul/move.c emul/move.h \
 	emul/mover.c emul/mover.h \
+	emul/scars.c emul/scars.h \
 	emul/numbers.c emul/numbers.h \
 	emul/pagemap.c emul/pagemap.h \
 	emul/plan.c emul/plan.h \

@@ -126,6 +126,17 @@ static void add_private_twin(
 		add(plan, RM_OP_NAME, place, RM_NOWHERE, 0);
 }
 
+/*
+ * A locked mapping that is moved as a whole loses its lock, and may then be like what lies beside it; 6.18 does not merge
+ * them. A twin that has been touched keeps the page offset of where that was, and does not merge either.
+ */
+static bool stays_apart(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return (facts->vma.vmflags & RM_VF_LOCKED) && facts->kind == RM_KIND_ANON &&
+	       facts->uffd.fd < 0 &&
+	       piece->source.start == facts->vma.start && rm_range_end(piece->source) == facts->vma.end;
+}
+
 static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
 {
 	if (facts->kind == RM_KIND_SHARED)
@@ -160,6 +171,8 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	if (!late && !twin_in_window)
 		add_twin(plan, facts, RM_TWIN);
+	if (!late && stays_apart(piece, facts))
+		add(plan, RM_OP_APART, RM_TWIN, RM_NOWHERE, 0);
 	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
 	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
 	if (twin_in_window) {
@@ -237,7 +250,7 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 		return RM_VARIANT_TWIN_FIRST;
 	if (facts->kind == RM_KIND_SHARED)
 		return vma->vmflags & RM_VF_LOCKED ? RM_VARIANT_TWIN_FIRST : RM_VARIANT_DIRECT;
-	if (facts->kind != RM_KIND_ANON || facts->lock_future || facts->policy.set || vma->pkey ||
+	if (facts->kind != RM_KIND_ANON || facts->lock_future || (vma->vmflags & RM_VF_LOCKED) || facts->policy.set || vma->pkey ||
 		!strncmp(vma->name, "[anon:", 6) || charged != !!(vma->vmflags & RM_VF_ACCOUNT))
 		return RM_VARIANT_TWIN_FIRST;
 	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
@@ -369,6 +382,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(buf, size, "mbind the %s like the source", place);
 	case RM_OP_NAME:
 		return rm_format(buf, size, "name the %s like the source", place);
+	case RM_OP_APART:
+		return rm_format(buf, size, "touch the %s and empty it, so that it will not merge", place);
 	case RM_OP_STOP:
 		return rm_format(buf, size, "stop every other thread");
 	case RM_OP_VERIFY:

@@ -124,7 +124,15 @@ EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t
 
 EXPORT int munmap(void *addr, size_t len)
 {
-	SEEN(range_of(addr, len), rm_next_munmap(addr, len));
+	struct rm_change change;
+	int r;
+
+	if (!watched())
+		return rm_next_munmap(addr, len);
+	rm_known_begin(&change);
+	r = rm_next_munmap(addr, len);
+	rm_known_end_unmapped(&change, range_of(addr, len));
+	return r;
 }
 
 EXPORT int mprotect(void *addr, size_t len, int prot)
@@ -391,6 +399,9 @@ long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)
 		return rm_shim_errno(rm_syscall(nr, a, b, c, d, e, f));
 	rm_known_begin(&change);
 	r = rm_syscall(nr, a, b, c, d, e, f);
-	rm_known_end(&change, range);
+	if (nr == SYS_munmap || nr == SYS_mmap)
+		rm_known_end_unmapped(&change, range);
+	else
+		rm_known_end(&change, range);
 	return rm_shim_errno(r);
 }

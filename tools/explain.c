@@ -80,6 +80,7 @@ int explain_mapping(const char *description, FILE *out, char *problem, size_t si
 
 	memset(&facts, 0, sizeof(facts));
 	facts.uffd.fd = -1;
+	facts.lock_future = true; /* as when nothing is known of the process */
 	facts.vma.start = request.source.start;
 	facts.vma.end = rm_range_end(request.source);
 	facts.vma.prot = PROT_READ | PROT_WRITE;

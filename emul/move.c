@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request: facts, plan, execution, and again if the facts have become untrue.
+ *
+ * A MREMAP_FIXED range over several mappings is moved mapping by mapping, gaps kept and what the destination has in
+ * the gaps left alone, as 6.17 does; all of it under one stop, so that nobody sees half of it.
+ */
+#include "emul/move.h"
+
+#include <errno.h>
+
+#include "emul/exec.h"
+#include "emul/facts.h"
+#include "emul/features.h"
+#include "emul/known.h"
+#include "emul/log.h"
+#include "emul/plan.h"
+#include "emul/quiesce.h"
+#include "emul/scars.h"
+#include "emul/stats.h"
+#include "emul/sys.h"
+#include "emul/world.h"
+
+#define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
+
+/* Whether a plan that failed with r leaves another way, and which. */
+static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant *variant)
+{
+	const bool shared = facts->kind == RM_KIND_SHARED;
+
+	/* Opening a file in the window could wait for a thread that is stopped, if it lies on FUSE. */
+	if (r == -ENOMEM && *variant == RM_VARIANT_TWIN_FIRST && facts->kind != RM_KIND_FILE) {
+		*variant = RM_VARIANT_TWIN_LATE;
+		return true;
+	}
+	/* Dropping page tables would tell a userfaultfd's monitor (EVENT_REMOVE). */
+	if (r == -ETIME && shared && *variant != RM_VARIANT_DUPLICATE && facts->uffd.fd < 0) {
+		*variant = RM_VARIANT_DUPLICATE;
+		rm_refuse_clear();
+		return true;
+	}
+	return false;
+}
+
+long rm_move_piece(
+	struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts)
+{
+	const struct rm_features *features = rm_features();
+	enum rm_variant variant = rm_plan_first_variant(facts);
+	struct rm_plan plan;
+	long r;
+
+	do {
+		rm_plan_build(piece, facts, features, variant, &plan);
+		/* What is known from earlier is enough to act on, for it is verified then; not to refuse on. */
+		if (plan.error && facts->known)
+			return -ESTALE;
+		if (plan.error) {
+			if (plan.reason)
+				rm_refuse(plan.reason);
+			return plan.error;
+		}
+		if (piece->flags & RM_FIXED)
+			rm_known_changed(
+				world, (struct rm_range){piece->target, piece->source.len});
+		r = rm_exec(world, piece, facts, &plan);
+	} while (try_otherwise(r, facts, &variant));
+	/* It may have failed for what is not true any more; not if it was refused: that has nothing to do with facts. */
+	if (rm_is_err(r))
+		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
+	if (plan.steps[0].op != RM_OP_NATIVE) {
+		rm_scars_look(&facts->vma, piece->source);
+		rm_stat_add(RM_STAT_EMULATED, 1);
+		rm_stat_add(RM_STAT_BYTES, piece->source.len);
+	}
+	rm_known_changed(world, (struct rm_range){(uintptr_t)r, piece->source.len});
+	if (rm_uffd_wants_remap_event(&facts->uffd))
+		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
+	return r;
+}
+
+/* How often a request has been looked at anew: what is known from earlier is used once only. */
+struct looks {
+	int tries;
+};
+
+/* After -ESTALE: whether to look again, 0 or -EINVAL. */
+static int look_again(struct rm_world *world, const struct rm_facts *facts, struct looks *looks)
+{
+	rm_known_drop(world, facts);
+	return ++looks->tries < MAX_TRIES ? 0
+					  : rm_refuse("another thread keeps changing the range");
+}
+
+static int collect(struct rm_world *world, const struct rm_request *piece,
+	const struct looks *looks, struct rm_facts *facts)
+{
+	int r = looks->tries ? rm_facts_read(world, piece, facts)
+			     : rm_facts_collect(world, piece, facts);
+
+	/* -ENOENT and the like: no /proc, or no smaps in it */
+	if (r && r != -EFAULT && r != -ENOMEM)
+		return rm_refuse("/proc/self/smaps can not be read, so nothing can be emulated");
+	return r;
+}
+
+long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
+{
+	const uintptr_t end = rm_range_end(request->source);
+	uintptr_t at = request->source.start;
+	bool first = true, stopped = false;
+	struct looks looks = {0};
+	struct rm_facts facts;
+	long result = -EFAULT, r;
+
+	while (at < end) {
+		struct rm_request piece = *request;
+		uintptr_t piece_end;
+
+		piece.source.start = at;
+		piece.source.len = end - at;
+		piece.target = request->target + (at - request->source.start);
+		r = collect(world, &piece, &looks, &facts);
+		if (r == -EFAULT && !first) /* a gap at the end */
+			break;
+		if (r || (first && facts.vma.start > at)) {
+			result = r ? r : -EFAULT;
+			break;
+		}
+		if (facts.vma.start > at) {
+			at = facts.vma.start;
+			piece.source.start = at;
+			piece.target = request->target + (at - request->source.start);
+		}
+		piece_end = facts.vma.end < end ? facts.vma.end : end;
+		piece.source.len = piece_end - at;
+		/* vma_multi_allowed(): an armed mapping moves alone or not at all */
+		if ((facts.vma.vmflags & RM_VF_UFFD) && (!first || piece_end < end)) {
+			result = -EFAULT;
+			break;
+		}
+		/* Unmapping it would hold us until a monitor that stands still has read the event. */
+		if (piece_end < end && facts.target_armed) {
+			result = rm_refuse(
+				"several mappings move onto a range that a userfaultfd watches");
+			break;
+		}
+		if (piece_end < end && !stopped) {
+			r = rm_quiesce_stop(world, request->source);
+			if (r) {
+				result = r;
+				break;
+			}
+			stopped = true;
+			continue; /* what was read before the stop may be out of date */
+		}
+		r = rm_move_piece(world, &piece, &facts);
+		if (r == -ESTALE) {
+			r = look_again(world, &facts, &looks);
+			if (!r)
+				continue;
+		}
+		if (rm_is_err(r)) {
+			result = r;
+			break;
+		}
+		if (first)
+			result = r;
+		first = false;
+		at = piece_end;
+	}
+	if (stopped)
+		rm_quiesce_resume(world);
+	return result;
+}
+
+long rm_move_anywhere(struct rm_world *world, const struct rm_request *request)
+{
+	struct looks looks = {0};
+	struct rm_facts facts;
+	long r;
+
+	do {
+		r = collect(world, request, &looks, &facts);
+		if (r)
+			return r;
+		r = rm_move_piece(world, request, &facts);
+	} while (r == -ESTALE && !(r = look_again(world, &facts, &looks)));
+	return r;
+}

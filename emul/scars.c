@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scars.
+ *
+ * When the first part of a private mapping is moved by MREMAP_DONTUNMAP, 6.18 leaves the mapping whole. We map that part
+ * anew, and the kernel joins it with the rest only if the rest lies where it was first mapped: in a mapping that was moved
+ * itself, or inherited over fork, the page offset or the anon_vma differ, and no older call gives an empty mapping another. So it
+ * stays in two. Nothing but /proc/self/maps shows that, except mremap, which wants its source in one mapping (EFAULT).
+ *
+ * So those places are kept in a list, and a mremap across one of them is done piece by piece with everybody stopped, if the
+ * pieces are alike in all else. Whoever unmaps or maps something there strikes them off (shim/watch.c sees it); without
+ * anybody who sees that, the list stays empty. A forked child inherits it with the mappings.
+ *
+ * Seams are the opposite: where 6.18 would have left two mappings that are alike but not merged (a locked mapping that was moved as a whole
+ * loses its lock, and nobody merges it with its neighbours), and ours has merged. There mremap says EFAULT as it would, until
+ * something is done to either side by which the kernel would have merged them.
+ *
+ * An armed source is left to its EFAULT: its monitor would be told of pieces.
+ */
+#include "emul/scars.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "emul/features.h"
+#include "emul/known.h"
+#include "emul/move.h"
+#include "emul/quiesce.h"
+#include "emul/stats.h"
+#include "emul/sys.h"
+#include "emul/world.h"
+
+#define MAX_SCARS  64
+#define MAX_PIECES 16
+#define MAX_SEAMS  16
+
+static struct {
+	_Atomic uintptr_t at[MAX_SCARS]; /* 0: none */
+	_Atomic unsigned int count;	 /* at most so many are set */
+	_Atomic unsigned int next;	 /* given up next */
+} scars;
+
+static struct {
+	_Atomic uintptr_t at[MAX_SEAMS]; /* 0: none */
+	_Atomic unsigned int next;
+	_Atomic bool any; /* has there ever been one */
+} seams;
+
+static bool is_scar(uintptr_t at)
+{
+	for (size_t i = 0; i < MAX_SCARS; i++)
+		if (atomic_load(&scars.at[i]) == at)
+			return true;
+	return false;
+}
+
+static void strike_off(size_t i, uintptr_t at)
+{
+	if (atomic_compare_exchange_strong(&scars.at[i], &at, 0))
+		atomic_fetch_sub(&scars.count, 1);
+}
+
+/* By the world's holder only. */
+static void add(uintptr_t at)
+{
+	size_t i;
+
+	if (is_scar(at))
+		return;
+	for (i = 0; i < MAX_SCARS && atomic_load(&scars.at[i]); i++)
+		;
+	if (i == MAX_SCARS) {
+		i = atomic_fetch_add(&scars.next, 1) % MAX_SCARS;
+		strike_off(i, atomic_load(&scars.at[i]));
+	}
+	atomic_fetch_add(&scars.count, 1);
+	atomic_store(&scars.at[i], at);
+}
+
+static void forget_inside(uintptr_t first, uintptr_t last)
+{
+	if (!atomic_load(&scars.count))
+		return;
+	for (size_t i = 0; i < MAX_SCARS; i++) {
+		const uintptr_t at = atomic_load(&scars.at[i]);
+
+		if (at && at >= first && at <= last)
+			strike_off(i, at);
+	}
+}
+
+void rm_scars_forget(struct rm_range range)
+{
+	forget_inside(range.start, range.start + range.len);
+}
+
+bool rm_scars_span(struct rm_range range)
+{
+	if (!atomic_load_explicit(&scars.count, memory_order_relaxed))
+		return false;
+	for (size_t i = 0; i < MAX_SCARS; i++) {
+		const uintptr_t at = atomic_load(&scars.at[i]);
+
+		if (at > range.start && at < rm_range_end(range))
+			return true;
+	}
+	return false;
+}
+
+/* Whether what is on either side of at is one mapping is asked of the kernel. */
+static void look(uintptr_t at)
+{
+	const size_t page = rm_page_size();
+
+	if (rm_sys_in_one_mapping(at - page, 2 * page, rm_features()->task_size))
+		forget_inside(at, at);
+	else
+		add(at);
+}
+
+void rm_seams_forget(struct rm_range range)
+{
+	if (!atomic_load_explicit(&seams.any, memory_order_relaxed))
+		return;
+	for (size_t i = 0; i < MAX_SEAMS; i++)
+		if (atomic_load(&seams.at[i]) >= range.start &&
+			atomic_load(&seams.at[i]) <= range.start + range.len)
+			atomic_store(&seams.at[i], 0);
+}
+
+bool rm_seams_span(struct rm_range range)
+{
+	if (!atomic_load_explicit(&seams.any, memory_order_relaxed))
+		return false;
+	for (size_t i = 0; i < MAX_SEAMS; i++)
+		if (atomic_load(&seams.at[i]) > range.start &&
+			atomic_load(&seams.at[i]) < rm_range_end(range))
+			return true;
+	return false;
+}
+
+/* Where a mapping ended before it lost its lock: whether it goes on there now. */
+static void look_for_seam(uintptr_t at)
+{
+	const size_t page = rm_page_size();
+
+	if (at < page || !rm_sys_in_one_mapping(at - page, 2 * page, rm_features()->task_size))
+		return;
+	atomic_store(&seams.any, true);
+	atomic_store(&seams.at[atomic_fetch_add(&seams.next, 1) % MAX_SEAMS], at);
+}
+
+void rm_scars_look(const struct rm_vma *vma, struct rm_range piece)
+{
+	if (!rm_known_watching())
+		return;
+	if (vma->vmflags & RM_VF_LOCKED) {
+		/* Of a part, the lock goes and stays with the rest: two mappings; the kernel's own way is not imitated (A11). */
+		if (vma->start == piece.start && vma->end == rm_range_end(piece)) {
+			look_for_seam(vma->start);
+			look_for_seam(vma->end);
+		}
+		return;
+	}
+	if (vma->start < piece.start)
+		look(piece.start);
+	if (rm_range_end(piece) < vma->end)
+		look(rm_range_end(piece));
+}
+
+/* From 6.6 on memory that is not writable and was never touched is not charged any more, which no program sees. */
+static bool are_alike(const struct rm_vma *a, const struct rm_vma *b)
+{
+	return a->end == b->start && a->prot == b->prot && a->shared == b->shared &&
+	       !((a->vmflags ^ b->vmflags) & ~(uint32_t)RM_VF_ACCOUNT) && a->pkey == b->pkey &&
+	       a->dev_major == b->dev_major && a->dev_minor == b->dev_minor &&
+	       a->inode == b->inode &&
+	       (!a->inode || b->offset - a->offset == b->start - a->start) &&
+	       !strcmp(a->name, b->name);
+}
+
+/* The source's pieces, how many; -EFAULT if it is not one mapping but for scars. */
+static int find_pieces(struct rm_world *world, struct rm_range source, struct rm_range *pieces)
+{
+	struct rm_vma vma, last;
+	int n = 0, r;
+
+	r = rm_maps_open(&world->maps, true, source.start);
+	if (r)
+		return -EFAULT;
+	while ((r = rm_maps_next(&world->maps, &vma)) > 0 && vma.start < rm_range_end(source)) {
+		if (vma.end <= source.start)
+			continue;
+		if (n ? !are_alike(&last, &vma) || !is_scar(vma.start) : vma.start > source.start)
+			break;
+		if (n == MAX_PIECES || (vma.vmflags & (RM_VF_UFFD | RM_VF_LOCKED | RM_VF_SEALED)))
+			break;
+		pieces[n].start = n ? vma.start : source.start;
+		last = vma;
+		if (vma.end < rm_range_end(source)) {
+			pieces[n].len = vma.end - pieces[n].start;
+			n++;
+			continue;
+		}
+		pieces[n].len = rm_range_end(source) - pieces[n].start;
+		rm_maps_close(&world->maps);
+		return n + 1;
+	}
+	rm_maps_close(&world->maps);
+	return -EFAULT;
+}
+
+static long move_one(struct rm_world *world, struct rm_range piece, size_t new_len,
+	uintptr_t target, unsigned long flags)
+{
+	const struct rm_request request = {piece, target, flags | RM_MAYMOVE | RM_FIXED};
+	struct rm_facts facts;
+	int r;
+
+	if (!(flags & RM_DONTUNMAP))
+		return rm_sys_mremap(
+			piece.start, piece.len, new_len, RM_MAYMOVE | RM_FIXED, target);
+	r = rm_facts_read(world, &request, &facts);
+	return r ? r : rm_move_piece(world, &request, &facts);
+}
+
+/* All pieces to target, the last one grown by more bytes. Undone if one fails. */
+static long move_all(struct rm_world *world, const struct rm_range *pieces, int n, size_t more,
+	uintptr_t target, unsigned long flags)
+{
+	const uintptr_t start = pieces[0].start;
+
+	for (int i = 0; i < n; i++) {
+		const size_t len = pieces[i].len + (i == n - 1 ? more : 0);
+		long r = move_one(world, pieces[i], len, target + (pieces[i].start - start),
+			flags & RM_DONTUNMAP);
+
+		if (!rm_is_err(r))
+			continue;
+		while (i--) {
+			long back = rm_sys_mremap(target + (pieces[i].start - start), pieces[i].len,
+				pieces[i].len, RM_MAYMOVE | RM_FIXED, pieces[i].start);
+
+			if (rm_is_err(back))
+				rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
+		}
+		return r == -ESTALE ? -EFAULT : r;
+	}
+	return (long)target;
+}
+
+/* In the window. */
+static long in_pieces(struct rm_world *world, const struct rm_request *request, size_t old_len)
+{
+	const size_t len = request->source.len, kept = old_len < len ? old_len : len,
+		     more = len - kept;
+	const uintptr_t start = request->source.start;
+	const bool fixed = request->flags & RM_FIXED;
+	struct rm_range pieces[MAX_PIECES];
+	int n = find_pieces(world, (struct rm_range){start, old_len}, pieces);
+	long r, target = (long)request->target;
+
+	if (n < 0)
+		return n;
+	if (!(request->flags & (RM_FIXED | RM_DONTUNMAP))) {
+		r = rm_sys_mremap(
+			pieces[n - 1].start, pieces[n - 1].len, pieces[n - 1].len + more, 0, 0);
+		if (r != -ENOMEM || !(request->flags & RM_MAYMOVE))
+			return rm_is_err(r) ? r : (long)start;
+		target = 0;
+	}
+	if (kept < old_len) {
+		rm_sys_munmap(start + kept, old_len - kept);
+		rm_scars_forget((struct rm_range){start + kept, old_len - kept});
+		n = find_pieces(world, (struct rm_range){start, kept}, pieces);
+		if (n < 0)
+			return n;
+	}
+	if (!fixed)
+		target = rm_sys_mmap((uintptr_t)target, len, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (rm_is_err(target))
+		return target;
+	rm_scars_forget((struct rm_range){(uintptr_t)target, len});
+	r = move_all(world, pieces, n, more, (uintptr_t)target, request->flags);
+	if (rm_is_err(r)) {
+		if (!fixed)
+			rm_sys_munmap((uintptr_t)target, len);
+		return r;
+	}
+	for (int i = 1; i < n; i++) {
+		look((uintptr_t)target + (pieces[i].start - start));
+		if (request->flags & RM_DONTUNMAP)
+			look(pieces[i].start);
+	}
+	if (!(request->flags & RM_DONTUNMAP))
+		rm_scars_forget((struct rm_range){start, old_len});
+	return target;
+}
+
+long rm_scars_mremap(struct rm_world *world, const struct rm_request *request, size_t old_len)
+{
+	const struct rm_range source = {request->source.start, old_len};
+	long r = rm_quiesce_stop(world, source);
+
+	if (r)
+		return r == -ETIME ? -EINVAL : r;
+	r = in_pieces(world, request, old_len);
+	rm_quiesce_resume(world);
+	if (r == -EFAULT)
+		return r;
+	rm_known_changed(world, source);
+	if (!rm_is_err(r))
+		rm_known_changed(world, (struct rm_range){(uintptr_t)r, request->source.len});
+	return r;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a mapping has been left in two by a move that 6.18 would have left it whole after. scars.c explains.
+ */
+#ifndef RM_SCARS_H
+#define RM_SCARS_H
+
+#include "emul/facts.h"
+#include "emul/types.h"
+
+struct rm_world;
+
+/* After a move of piece, all or a part of the mapping vma: notes whether at both ends of it there is one mapping or two. */
+void rm_scars_look(const struct rm_vma *vma, struct rm_range piece);
+
+/* Something has been unmapped, mapped anew or moved away there. Async-signal-safe, takes no lock. */
+void rm_scars_forget(struct rm_range range);
+
+/* Whether a scar lies inside of the range. A read of one word if there are none at all. */
+bool rm_scars_span(struct rm_range range);
+
+/* The same for seams; attributes that are set there count as well. */
+void rm_seams_forget(struct rm_range range);
+/* Whether 6.18 would have more than one mapping in the range, where there is one. */
+bool rm_seams_span(struct rm_range range);
+
+/*
+ * mremap of a source that spans scars, as if it were one mapping. request->source.len is the new length. The new address or
+ * -errno; -EFAULT also if it is not one mapping but for scars. The caller holds the world; arguments are checked. Not
+ * for calls that neither move nor grow.
+ */
+long rm_scars_mremap(struct rm_world *world, const struct rm_request *request, size_t old_len);
+
+#endif
