@@ -19,12 +19,16 @@
 #include "emul/facts.h"
 #include "emul/features.h"
 #include "emul/log.h"
+#include "emul/mover.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 #include "libremap.h"
+
+/* No address and no errno: the call is for the kernel, once the world's lock is free. It may hold us for long (EVENT_REMAP). */
+#define LEFT_TO_KERNEL 1
 
 #define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
 
@@ -47,8 +51,12 @@ static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant 
 	return false;
 }
 
-/* One mapping's part of the request, retried while its facts go stale. The new address or -errno. */
-static long move_piece(struct rm_world *world, struct rm_request *piece, struct rm_facts *facts)
+/*
+ * One mapping's part of the request, retried while its facts go stale. The new address or -errno; or, if the part is
+ * the whole, LEFT_TO_KERNEL.
+ */
+static long move_piece(
+	struct rm_world *world, struct rm_request *piece, struct rm_facts *facts, bool whole)
 {
 	const struct rm_features *features = rm_features();
 	enum rm_variant variant = RM_VARIANT_TWIN_FIRST;
@@ -62,6 +70,8 @@ static long move_piece(struct rm_world *world, struct rm_request *piece, struct 
 				rm_refuse(plan.reason);
 			return plan.error;
 		}
+		if (whole && plan.steps[0].op == RM_OP_NATIVE)
+			return LEFT_TO_KERNEL;
 		r = rm_exec(world, piece, facts, &plan);
 		if (try_otherwise(r, facts, &variant))
 			continue;
@@ -139,7 +149,7 @@ static long move_fixed(struct rm_world *world, const struct rm_request *request)
 			stopped = true;
 			continue; /* what was read before the stop may be out of date */
 		}
-		r = move_piece(world, &piece, &facts);
+		r = move_piece(world, &piece, &facts, first && piece_end == end);
 		if (rm_is_err(r)) {
 			result = r;
 			break;
@@ -161,7 +171,7 @@ static long move_anywhere(struct rm_world *world, struct rm_request *request)
 
 	if (r)
 		return r;
-	return move_piece(world, request, &facts);
+	return move_piece(world, request, &facts, true);
 }
 
 /* check_mremap_params() of 6.18; lengths are rounded. Its map-count test is left to the kernel's own calls. */
@@ -197,6 +207,7 @@ static int in_one_mapping(uintptr_t start, size_t len, uintptr_t task_size)
 
 static long emulate(struct rm_request *request)
 {
+	struct rm_mover mover;
 	struct rm_entry entry;
 	long r = rm_world_enter(&entry);
 
@@ -210,8 +221,15 @@ static long emulate(struct rm_request *request)
 		r = move_fixed(entry.world, request);
 	else
 		r = move_anywhere(entry.world, request);
+	mover = entry.world->mover;
+	entry.world->mover.shared = NULL;
 	rm_world_leave(&entry);
-	return r;
+	rm_mover_finish(&mover);
+	if (r != LEFT_TO_KERNEL)
+		return r;
+	rm_stat_add(RM_STAT_NATIVE, 1);
+	return rm_sys_mremap(request->source.start, request->source.len, request->source.len,
+		request->flags, request->target);
 }
 
 /* A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the kernel is asked. */

@@ -334,7 +334,9 @@ static int do_step(struct exec *x, const struct rm_step *step)
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:
-		rm_mover_finish(&x->mover);
+		/* Not here: until then the monitor may have moves of its own to make. */
+		x->world->mover = x->mover;
+		x->mover.shared = NULL;
 		return 0;
 	case RM_OP_ARM:
 		return rm_uffd_arm(&x->facts->uffd, r);

@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+#include "emul/mover.h"
 #include "emul/procmaps.h"
 #include "emul/types.h"
 
@@ -65,6 +66,8 @@ struct rm_world {
 	struct rm_slot slots[RM_SLOTS];
 	_Atomic int inside[RM_INSIDE]; /* thread ids, by id modulo RM_INSIDE */
 	struct rm_freezer freezer;
+
+	struct rm_mover mover; /* to be awaited when the lock is free again */
 
 	/* scratch of the lock's holder */
 	struct rm_maps maps;

@@ -14,6 +14,7 @@ behave_programs = \
 	tests/behave/errno.behave \
 	tests/behave/limits.behave \
 	tests/behave/locked.behave \
+	tests/behave/monitor-moves.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/private-file.behave \
@@ -26,6 +27,7 @@ behave_linked = \
 	tests/behave/errno-linked \
 	tests/behave/limits-linked \
 	tests/behave/locked-linked \
+	tests/behave/monitor-moves-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/private-file-linked \
@@ -74,6 +76,14 @@ tests_behave_locked_linked_SOURCES = tests/behave/locked.c $(behave_common)
 tests_behave_locked_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_locked_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_locked_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_monitor_moves_behave_SOURCES = tests/behave/monitor-moves.c $(behave_common)
+tests_behave_monitor_moves_behave_CFLAGS = $(behave_cflags)
+tests_behave_monitor_moves_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_monitor_moves_linked_SOURCES = tests/behave/monitor-moves.c $(behave_common)
+tests_behave_monitor_moves_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_monitor_moves_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_monitor_moves_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)
