@@ -51,11 +51,20 @@ static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant 
 	return false;
 }
 
+/* Gives back what attempts that failed have kept of a FIXED destination. It was the program's, and is lost as in 6.18. */
+static long give_back(struct rm_world *world, long result)
+{
+	if (world->kept.len && rm_is_err(result))
+		rm_sys_munmap(world->kept.start, world->kept.len);
+	world->kept.len = 0;
+	return result;
+}
+
 /*
  * One mapping's part of the request, retried while its facts go stale. The new address or -errno; or, if the part is
  * the whole, LEFT_TO_KERNEL.
  */
-static long move_piece(
+static long try_piece(
 	struct rm_world *world, struct rm_request *piece, struct rm_facts *facts, bool whole)
 {
 	const struct rm_features *features = rm_features();
@@ -87,6 +96,12 @@ static long move_piece(
 			return r;
 	}
 	return rm_refuse("another thread keeps changing the range");
+}
+
+static long move_piece(
+	struct rm_world *world, struct rm_request *piece, struct rm_facts *facts, bool whole)
+{
+	return give_back(world, try_piece(world, piece, facts, whole));
 }
 
 static int collect(struct rm_world *world, const struct rm_request *piece, struct rm_facts *facts)

@@ -69,6 +69,8 @@ struct rm_world {
 
 	struct rm_mover mover; /* to be awaited when the lock is free again */
 
+	struct rm_range kept;  /* a FIXED destination between two attempts; len 0: none */
+
 	/* scratch of the lock's holder */
 	struct rm_maps maps;
 	char dirents[16384];
