@@ -22,7 +22,7 @@
 
 static const char *const kind_names[] = {"anon", "shared", "file"};
 static const struct scene *const scenes[] = {&crowd_scene, &births_scene, &safepoint_scene,
-	&forks_scene, &spawns_scene, &movers_scene, &handlers_scene, &ring_scene, &aio_scene};
+	&forks_scene, &spawns_scene, &movers_scene, &handlers_scene, &signals_scene, &ring_scene, &aio_scene};
 #define NSCENES (sizeof(scenes) / sizeof(scenes[0]))
 
 struct options opt = {KIND_ANON, 100000, 1, 64, true, false, false};

@@ -59,6 +59,7 @@ for config in ${RM_CONFIGS:-native emulate pretend-4.14 pretend-5.10}; do
 		scene $config spawns anon 4
 		scene $config movers "anon shared file" 8
 		scene $config handlers "anon shared file" 8
+		scene $config signals anon 2
 		# shellcheck disable=SC2086
 		scene $config ring "anon shared file" 8 $efault
 		scene $config aio "anon shared file" 4
