@@ -21,6 +21,7 @@
 #include "emul/log.h"
 #include "emul/mirror.h"
 #include "emul/move.h"
+#include "emul/mover.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
 #include "emul/scars.h"
@@ -51,6 +52,33 @@ static long check_params(const struct rm_request *request, size_t old_len, uintp
 	return rm_range_overlaps(source, target) ? -EINVAL : 0;
 }
 
+/* The kernel's own, and what becomes untrue by it. A userfaultfd with EVENT_REMAP goes with what it watches. */
+static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
+{
+	const struct rm_range from = {old, old_len > len ? old_len : len};
+	struct rm_change change;
+	long r;
+
+	rm_stat_add(RM_STAT_NATIVE, 1);
+	rm_known_begin(&change);
+	r = rm_sys_mremap(old, old_len, len, flags, new);
+	if (!rm_is_err(r)) {
+		const struct rm_range to = {(uintptr_t)r, len};
+
+		if ((uintptr_t)r != old) {
+			rm_scars_forget(from);
+			rm_scars_forget(to);
+		} else if (len < old_len) {
+			rm_scars_forget((struct rm_range){old + len, old_len - len});
+		}
+		if (rm_known_has_seen(RM_SEEN_UFFD) && rm_known_may_be_armed(from))
+			rm_known_armed(to);
+		rm_known_also(&change, to);
+	}
+	rm_known_end(&change, from);
+	return r;
+}
+
 /* What the kernel does not do at once: MREMAP_DONTUNMAP, several mappings, one that was left in pieces. */
 static long in_the_world(struct rm_world *world, const struct rm_request *request, size_t old_len)
 {
@@ -72,14 +100,21 @@ static long in_the_world(struct rm_world *world, const struct rm_request *reques
 
 static long emulate(const struct rm_request *request, size_t old_len)
 {
+	struct rm_mover mover;
 	struct rm_entry entry;
 	long r = rm_world_enter(&entry);
 
 	if (r)
 		return r;
 	r = in_the_world(entry.world, request, old_len);
+	/* A monitor that has to read the event may take as long as it likes: the lock is free meanwhile. */
+	mover = entry.world->mover;
+	entry.world->mover.shared = NULL;
 	rm_world_leave(&entry);
-	return r;
+	rm_mover_finish(&mover);
+	if (r != RM_LEFT_TO_KERNEL)
+		return r;
+	return native(request->source.start, old_len, request->source.len, request->flags, request->target);
 }
 
 /* A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the kernel is asked. */
@@ -119,33 +154,6 @@ static int beside_the_kernel(
 	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len)
 		return rm_sys_is_mapped(start) ? 0 : -EFAULT;
 	return 0;
-}
-
-/* The kernel's own, and what becomes untrue by it. A userfaultfd with EVENT_REMAP goes with what it watches. */
-static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
-{
-	const struct rm_range from = {old, old_len > len ? old_len : len};
-	struct rm_change change;
-	long r;
-
-	rm_stat_add(RM_STAT_NATIVE, 1);
-	rm_known_begin(&change);
-	r = rm_sys_mremap(old, old_len, len, flags, new);
-	if (!rm_is_err(r)) {
-		const struct rm_range to = {(uintptr_t)r, len};
-
-		if ((uintptr_t)r != old) {
-			rm_scars_forget(from);
-			rm_scars_forget(to);
-		} else if (len < old_len) {
-			rm_scars_forget((struct rm_range){old + len, old_len - len});
-		}
-		if (rm_known_has_seen(RM_SEEN_UFFD) && rm_known_may_be_armed(from))
-			rm_known_armed(to);
-		rm_known_also(&change, to);
-	}
-	rm_known_end(&change, from);
-	return r;
 }
 
 long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)

@@ -383,7 +383,9 @@ static int do_step(struct exec *x, const struct rm_step *step)
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:
-		rm_mover_finish(&x->mover);
+		/* Not here: until then the monitor may have moves of its own to make. */
+		x->world->mover = x->mover;
+		x->mover.shared = NULL;
 		return 0;
 	case RM_OP_ARM:
 		return rm_uffd_arm(&x->facts->uffd, r);
@@ -399,23 +401,34 @@ static int do_step(struct exec *x, const struct rm_step *step)
 	return -EINVAL;
 }
 
+/*
+ * The destination is empty and nobody else runs: it is reserved, again or, if it is FIXED and was the program's until
+ * now, for the first time. Nobody's mmap may come to lie where the next attempt moves something.
+ */
+static void reserve_again(struct exec *x)
+{
+	long again = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (rm_is_err(again))
+		return;
+	x->owned[RM_TARGET] = (uintptr_t)again == x->at[RM_TARGET];
+	if (!x->owned[RM_TARGET])
+		rm_sys_munmap((uintptr_t)again, length(x)); /* a kernel before 4.17 */
+}
+
 /* A move is undone by moving back; a reservation that it consumed is made again, while nobody else runs. */
 static int undo_move(struct exec *x, const struct rm_step *step)
 {
 	const bool from_twin = step->place == RM_TWIN;
-	const bool to_reserved = step->other == RM_TARGET && !(x->piece->flags & RM_FIXED);
 	int r = do_move(x, step->other, step->place);
 
 	if (r)
 		return r;
 	if (from_twin)
 		x->owned[RM_TWIN] = true;
-	if (to_reserved) {
-		long again = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-
-		x->owned[RM_TARGET] = !rm_is_err(again) && (uintptr_t)again == x->at[RM_TARGET];
-	}
+	if (step->other == RM_TARGET)
+		reserve_again(x);
 	return 0;
 }
 
@@ -435,6 +448,9 @@ static int undo_step(struct exec *x, const struct rm_step *step)
 {
 	switch (step->op) {
 	case RM_OP_RESERVE:
+		if (step->place == RM_TARGET && (x->piece->flags & RM_FIXED))
+			return 0; /* kept, see rm_exec() */
+		return unmap_if_owned(x, step->place);
 	case RM_OP_MAP:
 	case RM_OP_GROW:
 		return unmap_if_owned(x, step->place);
@@ -497,6 +513,10 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 	}
 
 	failed = i;
+	/* mremap unmaps a FIXED destination first, and may fail then. */
+	if (plan->steps[i].op == RM_OP_MOVE && plan->steps[i].other == RM_TARGET &&
+		!rm_sys_is_mapped(x.at[RM_TARGET]))
+		reserve_again(&x);
 	while (i--) {
 		int u = rm_exec_test_hook ? rm_exec_test_hook(i, &plan->steps[i], true) : 0;
 
@@ -508,6 +528,8 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 	rm_mover_finish(&x.mover); /* nobody is stopped any more */
 	if (unmap_if_owned(&x, RM_TWIN) || leave_room(&x))
 		x.undo_failures++;
+	if (x.owned[RM_TARGET] && (piece->flags & RM_FIXED))
+		world->kept = range_at(&x, RM_TARGET);
 	if (failed)
 		rm_stat_add(RM_STAT_UNDONE, 1);
 	if (x.undo_failures) {

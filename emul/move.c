@@ -42,8 +42,15 @@ static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant 
 	return false;
 }
 
-long rm_move_piece(
-	struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts)
+void rm_move_give_back(struct rm_world *world)
+{
+	if (world->kept.len)
+		rm_sys_munmap(world->kept.start, world->kept.len);
+	world->kept.len = 0;
+}
+
+long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
+	const struct rm_facts *facts, bool whole)
 {
 	const struct rm_features *features = rm_features();
 	enum rm_variant variant = rm_plan_first_variant(facts);
@@ -60,6 +67,8 @@ long rm_move_piece(
 				rm_refuse(plan.reason);
 			return plan.error;
 		}
+		if (whole && plan.steps[0].op == RM_OP_NATIVE)
+			return RM_LEFT_TO_KERNEL;
 		if (piece->flags & RM_FIXED)
 			rm_known_changed(
 				world, (struct rm_range){piece->target, piece->source.len});
@@ -68,6 +77,7 @@ long rm_move_piece(
 	/* It may have failed for what is not true any more; not if it was refused: that has nothing to do with facts. */
 	if (rm_is_err(r))
 		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
+	world->kept.len = 0; /* taken */
 	if (plan.steps[0].op != RM_OP_NATIVE) {
 		rm_scars_look(&facts->vma, piece->source);
 		rm_stat_add(RM_STAT_EMULATED, 1);
@@ -154,7 +164,7 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 			stopped = true;
 			continue; /* what was read before the stop may be out of date */
 		}
-		r = rm_move_piece(world, &piece, &facts);
+		r = rm_move_piece(world, &piece, &facts, first && piece_end == end);
 		if (r == -ESTALE) {
 			r = look_again(world, &facts, &looks);
 			if (!r)
@@ -171,7 +181,8 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 	}
 	if (stopped)
 		rm_quiesce_resume(world);
-	return result;
+	rm_move_give_back(world);
+	return result == -ETIME ? -EINVAL : result;
 }
 
 long rm_move_anywhere(struct rm_world *world, const struct rm_request *request)
@@ -184,7 +195,8 @@ long rm_move_anywhere(struct rm_world *world, const struct rm_request *request)
 		r = collect(world, request, &looks, &facts);
 		if (r)
 			return r;
-		r = rm_move_piece(world, request, &facts);
+		r = rm_move_piece(world, request, &facts, true);
 	} while (r == -ESTALE && !(r = look_again(world, &facts, &looks)));
+	rm_move_give_back(world);
 	return r;
 }

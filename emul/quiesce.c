@@ -12,9 +12,9 @@
  * A stop that does not come about within its patience is taken back, everybody runs on, and it is tried again:
  * a thread may be waiting in the kernel for another one that we have stopped already (read(2) into a page that
  * the program's own userfaultfd monitor must fill; vfork whose child waits for a pipe). Threads that are dying
- * vanish from the list; threads that block even this signal are left to the freezer (freeze.c); a main thread that has exited stays there as a zombie and is passed over, and so are
- * io_uring's and vhost's kernel workers, which never return to user space. What those workers do in the window can
- * fail with EFAULT (semantics.md A1): that is a limit, said in remap(7).
+ * vanish from the list; threads that block even this signal are left to the freezer (freeze.c); a main thread that has
+ * exited stays there as a zombie and is passed over, and so are io_uring's and vhost's kernel workers, which never return
+ * to user space. What those do in the window can fail with EFAULT (semantics.md A1): that is a limit, said in remap(7).
  *
  * Sharing the signal with libc: glibc sends SIGSETXID by tgkill (SI_TKILL) to make threads change their uid, musl
  * sends SIGCANCEL. Ours comes as SI_QUEUE with our own mark. What is not ours goes to the handler found when ours
@@ -273,32 +273,39 @@ static int send_stop(struct rm_world *world, unsigned int index, uint32_t genera
 	return r == -EAGAIN || r == -ESRCH ? 0 : (int)r;
 }
 
+static bool never_answers(struct rm_world *world, int tid);
+
 /* One look at the list of threads, signalling who is new. The number of new ones, or -errno. */
 static int signal_new_threads(
 	struct rm_world *world, struct rm_numbers *tasks, uint32_t generation, int self)
 {
 	unsigned int hint = 0;
+	struct rm_slot *slot;
 	int found = 0, tid, r;
 
 	r = rm_numbers_rewind(tasks);
 	if (r)
 		return r;
 	while ((r = rm_numbers_next(tasks, &tid)) > 0) {
-		if (tid == self || find_slot(world, &hint, tid))
+		slot = tid == self ? NULL : find_slot(world, &hint, tid);
+		/* The id of a thread that has gone may be another one's by now. */
+		if (tid == self ||
+			(slot && (slot->state != RM_SLOT_PASSED || never_answers(world, tid))))
 			continue;
-		if (world->nslots == RM_SLOTS)
+		if (!slot && world->nslots == RM_SLOTS)
 			return -EAGAIN;
-		world->slots[world->nslots].tid = tid;
-		world->slots[world->nslots].deaf_looks = 0;
-		atomic_store(&world->slots[world->nslots].acked, 0);
+		if (!slot)
+			slot = &world->slots[world->nslots++];
+		slot->tid = tid;
+		slot->deaf_looks = 0;
+		atomic_store(&slot->acked, 0);
 		r = 0;
 		if (known_deaf(world, tid))
-			world->slots[world->nslots].state = RM_SLOT_DEAF;
+			slot->state = RM_SLOT_DEAF;
 		else
-			r = send_stop(world, world->nslots, generation);
+			r = send_stop(world, (unsigned int)(slot - world->slots), generation);
 		if (r)
 			break;
-		world->nslots++;
 		found++;
 	}
 	return r < 0 ? r : found;
@@ -415,12 +422,9 @@ static int try_stop(struct rm_world *world, uint64_t patience, int *late)
 	generation = atomic_fetch_add(&world->generation, 1) + 1;
 	do {
 		r = signal_new_threads(world, &tasks, generation, self);
-		if (r > 0) {
-			int late_r = wait_for_all(world, generation, deadline, late);
-
-			if (late_r)
-				r = late_r;
-		}
+		if (r > 0 && (wait_for_all(world, generation, deadline, late) ||
+				     rm_sys_now_ns() >= deadline))
+			r = -ETIME;
 	} while (r > 0);
 	rm_numbers_close(&tasks);
 	if (!r && !handlers_rest())

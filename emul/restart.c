@@ -231,6 +231,48 @@ static uint64_t signals_due(const ucontext_t *uc)
 	return pending;
 }
 
+/* What is pending for this thread alone; -1, everything, if that can not be read. */
+static uint64_t pending_here(void)
+{
+	char status[2048], *line;
+	uint64_t mask = 0;
+	long fd = rm_sys_open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0), got;
+
+	if (fd < 0)
+		return ~0ULL;
+	got = rm_sys_read((int)fd, status, sizeof(status) - 1);
+	rm_sys_close((int)fd);
+	status[got > 0 ? got : 0] = '\0';
+	line = strstr(status, "\nSigPnd:\t");
+	if (!line)
+		return ~0ULL;
+	for (line += strlen("\nSigPnd:\t"); *line && *line != '\n'; line++)
+		mask = mask << 4 | (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
+	return mask;
+}
+
+/*
+ * Whether a signal waits for this thread. One that is for the process as a whole is seen by all threads, and is for one
+ * of them: who takes it first sends it to itself, and the waits of the others go on.
+ */
+static bool is_due(const ucontext_t *uc)
+{
+	const uint64_t due = signals_due(uc);
+	const struct timespec now = {0, 0};
+	siginfo_t info;
+	long sig;
+
+	if (!due || (due & pending_here()))
+		return due;
+	sig = rm_syscall(
+		SYS_rt_sigtimedwait, (long)&due, (long)&info, (long)&now, sizeof(due), 0, 0);
+	if (sig <= 0)
+		return false;
+	if (rm_sys_rt_tgsigqueueinfo(rm_sys_getpid(), rm_sys_gettid(), (int)sig, &info))
+		(void)rm_sys_tgkill(rm_sys_getpid(), rm_sys_gettid(), (int)sig);
+	return true;
+}
+
 /*
  * Whether the thread is about to execute restart_syscall: the kernel has turned it back itself, after a signal that had
  * no handler or on the way out of rm_restart_leave, and ours came in between. The number tells: nothing else uses it.
@@ -260,7 +302,7 @@ bool rm_restart_wait(void *context)
 	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++)
 		if (waits[i].nr == nr)
 			way = way_on(regs, waits[i].kind, waits[i].arg);
-	if (way == WAY_NONE || signals_due(uc))
+	if (way == WAY_NONE || is_due(uc))
 		return false;
 	if (way == WAY_BLOCK)
 		return can_leave(uc);

@@ -222,7 +222,7 @@ static long move_one(struct rm_world *world, struct rm_range piece, size_t new_l
 		return rm_sys_mremap(
 			piece.start, piece.len, new_len, RM_MAYMOVE | RM_FIXED, target);
 	r = rm_facts_read(world, &request, &facts);
-	return r ? r : rm_move_piece(world, &request, &facts);
+	return r ? r : rm_move_piece(world, &request, &facts, false);
 }
 
 /* All pieces to target, the last one grown by more bytes. Undone if one fails. */
@@ -307,6 +307,7 @@ long rm_scars_mremap(struct rm_world *world, const struct rm_request *request, s
 	if (r)
 		return r == -ETIME ? -EINVAL : r;
 	r = in_pieces(world, request, old_len);
+	rm_move_give_back(world);
 	rm_quiesce_resume(world);
 	if (r == -EFAULT)
 		return r;

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "emul/known.h"
+#include "emul/mover.h"
 #include "emul/procmaps.h"
 #include "emul/types.h"
 
@@ -68,6 +69,8 @@ struct rm_world {
 	struct rm_freezer freezer;
 
 	struct rm_known known;
+	struct rm_mover mover; /* to be awaited when the lock is free again */
+	struct rm_range kept;  /* a FIXED destination between two attempts; len 0: none */
 
 	/* scratch of the lock's holder */
 	struct rm_maps maps;

@@ -169,17 +169,18 @@ static void *detached_newborn(void *arg)
 	return NULL;
 }
 
-static void give_birth(const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+static bool give_birth(const pthread_attr_t *attr, void *(*run)(void *), void *arg)
 {
 	pthread_t thread;
 	int r = pthread_create(&thread, attr, run, arg);
 
 	if (r) {
 		fail("pthread_create", r);
-		return;
+		return false;
 	}
 	if (attr != &detached)
 		pthread_join(thread, NULL);
+	return true;
 }
 
 /* Its own child is born and gone before it ends itself. */
@@ -203,7 +204,8 @@ static void *run_busy_midwife(void *arg)
 		give_birth(&small, young_mother, arg);
 		for (int i = 0; i < 4 && atomic_load(&alive) < 16; i++) {
 			atomic_fetch_add(&alive, 1);
-			give_birth(&detached, detached_newborn, arg);
+			if (!give_birth(&detached, detached_newborn, arg))
+				atomic_fetch_sub(&alive, 1);
 		}
 	}
 	return NULL;

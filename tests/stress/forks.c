@@ -27,6 +27,8 @@
 
 enum { PATIENCE = 60, FIRST_REASON = 10, MOVE_FAILED = 20, NO_THREAD, NO_CHILD };
 
+#define SELF "/proc/self/exe" /* a program that is there for certain */
+
 static struct shuttle shuttle;
 static atomic_ulong forked, vforked, spawned;
 
@@ -136,7 +138,7 @@ static void *run_vforker(void *arg)
 				for (size_t page = 0; page < shuttle.pages; page++)
 					wrong += !page_is_possible(&shuttle, side, page);
 			if (atomic_load(&vforked) % 16 == 0)
-				execl("/bin/true", "true", NULL);
+				execl(SELF, "stress", "--nothing", NULL);
 			_exit(wrong ? FIRST_REASON : 0);
 		}
 		r = await(pid);
@@ -149,12 +151,12 @@ static void *run_vforker(void *arg)
 
 static void *run_spawner(void *arg)
 {
-	char *const argv[] = {"true", NULL}, *const envp[] = {NULL};
+	char *const argv[] = {"stress", "--nothing", NULL}, *const envp[] = {NULL};
 
 	(void)arg;
 	while (!atomic_load(&stop_all)) {
 		pid_t pid;
-		int r = posix_spawn(&pid, "/bin/true", NULL, NULL, argv, envp);
+		int r = posix_spawn(&pid, SELF, NULL, NULL, argv, envp);
 
 		if (r) {
 			fail("posix_spawn", r);

@@ -5,6 +5,10 @@
  * A handler comes upon its thread wherever that is: asleep, inside malloc, in the middle of an mremap of its own, on
  * its way out of one of our stops. It moves the thread's first shuttle, and must leave errno and the interrupted call
  * alone. Half of the handlers run on an alternate stack.
+ *
+ * A scene of its own has signals for the process as a whole and threads that wait: one wait for each signal may end. Not
+ * epoll_wait: it says EINTR if it was woken for a signal that another thread then took. That can happen natively, and
+ * does so more often where threads leave stops (remap(7), LIMITS).
  */
 #include "tests/stress/stress.h"
 
@@ -137,4 +141,55 @@ static unsigned long least(void)
 	return smaller(atomic_load(&handled), atomic_load(&moved));
 }
 
+/*
+ * Signals for the process as a whole: the kernel gives each to one thread that does not block it, and the waits of the
+ * others go on.
+ */
+static atomic_ulong received;
+
+static void on_process_signal(int sig)
+{
+	(void)sig;
+	handlers_run++;
+	atomic_fetch_add(&received, 1);
+}
+
+static void *run_killer(void *arg)
+{
+	struct timespec gap = {0, 300000};
+
+	(void)arg;
+	while (!atomic_load(&stop_all)) {
+		kill(getpid(), SIGUSR1);
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &gap, NULL);
+	}
+	return NULL;
+}
+
+static int begin_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_process_signal, .sa_flags = SA_RESTART};
+
+	if (!shuttle_make(&own, opt.kind, opt.pages, 0x5161000))
+		return 1;
+	sigaction(SIGUSR1, &action, NULL);
+	for (unsigned int i = 0; i < SLEEPERS; i++)
+		if (i != EPOLL_SLEEPER)
+			start_thread(run_sleeper, i);
+	start_thread(run_killer, 0);
+	return 0;
+}
+
+static unsigned long least_signals(void)
+{
+	return atomic_load(&received);
+}
+
+static bool end_signals(char *what, size_t size)
+{
+	snprintf(what, size, "%lu signals for the process", atomic_load(&received));
+	return true;
+}
+
+const struct scene signals_scene = {"signals", begin_signals, move, least_signals, end_signals};
 const struct scene handlers_scene = {"handlers", begin, move, least, end};

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that wait in the kernel, each in its own way. No signal handler of the program runs there, so EINTR is a
- * failure: it would be one of ours that has come to light.
+ * Threads that wait in the kernel, each in its own way. EINTR is a failure unless a signal handler of the program
+ * has run in that very thread: it would be one of ours that has come to light.
  */
 #include "tests/stress/stress.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+_Thread_local volatile sig_atomic_t handlers_run;
 static sem_t never_posted; /* of zeros: as sem_init leaves it */
 
 /* One wait of each sort that no signal of the program ends. Returns the errno if it ended early. */
@@ -72,9 +74,10 @@ void *run_sleeper(void *arg)
 
 	epoll_ctl(epoll, EPOLL_CTL_ADD, event_end, &event);
 	while (!atomic_load(&stop_all)) {
+		const int before = handlers_run;
 		int error = wait_once(me, epoll, never);
 
-		if (error)
+		if (error && !(error == EINTR && handlers_run != before))
 			fail("a wait was cut short, sort and errno",
 				me % SLEEPERS * 1000 + (unsigned int)error);
 	}

@@ -9,6 +9,7 @@
 #define STRESS_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,13 +59,14 @@ struct scene {
 	bool (*end)(char *what, size_t size);
 };
 extern const struct scene crowd_scene, births_scene, safepoint_scene, forks_scene,
-	spawns_scene, movers_scene, handlers_scene, ring_scene, aio_scene;
+	spawns_scene, movers_scene, handlers_scene, signals_scene, ring_scene, aio_scene;
 
 /* An object of the kind, mapped read-write; the bytes of a file are all byte. MAP_FAILED if that can not be. */
 void *map_object(enum kind kind, size_t len, int byte);
 
 /* Waits that only the end of the scene may end: a thread for each sort, 0 to SLEEPERS - 1 (sleepers.c). */
 enum { EPOLL_SLEEPER = 1, SLEEPERS = 8 };
+extern _Thread_local volatile sig_atomic_t handlers_run; /* handlers that may cut a wait short count here */
 void *run_sleeper(void *arg);
 
 /*

@@ -1,10 +1,10 @@
 #!/bin/sh
 # The stress test in the ways that matter: native (the test itself is right), emulated, and pretended old kernels.
-# STRESS_MOVES: moves of each run (default 500, a part of that where a move costs more); `make stress` runs 100,000.
+# STRESS_MOVES: moves of each run (default 300, a part of that where a move costs more); `make stress` runs 100,000.
 # STRESS_SECONDS: a run that takes longer hangs (default: 300 and a second for every 5 moves).
 # RM_CONFIGS: only these configurations (tests/vm sets "real": the kernel it runs on is the point).
 . "${srcdir:-.}/tests/tap.sh"
-all=${STRESS_MOVES:-500}
+all=${STRESS_MOVES:-300}
 run=$(tap_program remap-run)
 stress=$(tap_program tests/stress/stress)
 
@@ -59,6 +59,7 @@ for config in ${RM_CONFIGS:-native emulate pretend-4.14 pretend-5.10}; do
 		scene $config spawns anon 4
 		scene $config movers "anon shared file" 8
 		scene $config handlers "anon shared file" 8
+		scene $config signals anon 2
 		# shellcheck disable=SC2086
 		scene $config ring "anon shared file" 8 $efault
 		scene $config aio "anon shared file" 4

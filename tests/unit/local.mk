@@ -3,6 +3,7 @@
 if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/conf-settings \
+	tests/unit/destination-kept \
 	tests/unit/facts-collect \
 	tests/unit/known-ranges \
 	tests/unit/log-format \
@@ -30,6 +31,9 @@ unit_ldadd = libemul.la $(CMOCKA_LIBS) -lpthread
 tests_unit_conf_settings_SOURCES = tests/unit/conf-settings.c tests/unit/unit.h
 tests_unit_conf_settings_CFLAGS = $(unit_cflags)
 tests_unit_conf_settings_LDADD = $(unit_ldadd)
+tests_unit_destination_kept_SOURCES = tests/unit/destination-kept.c tests/unit/unit.h
+tests_unit_destination_kept_CFLAGS = $(unit_cflags)
+tests_unit_destination_kept_LDADD = $(unit_ldadd)
 tests_unit_facts_collect_SOURCES = tests/unit/facts-collect.c tests/unit/unit.h
 tests_unit_facts_collect_CFLAGS = $(unit_cflags)
 tests_unit_facts_collect_LDADD = $(unit_ldadd)

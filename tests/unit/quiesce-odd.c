@@ -401,6 +401,8 @@ static const struct filter {
 } filters[] = {
 	{"rt_tgsigqueueinfo, EPERM", SYS_rt_tgsigqueueinfo, EPERM},
 	{"rt_tgsigqueueinfo, ENOSYS", SYS_rt_tgsigqueueinfo, ENOSYS},
+	/* a thread that is said to be gone and is still there, as if its id had come back: 10 s of patience */
+	{"rt_tgsigqueueinfo, ESRCH", SYS_rt_tgsigqueueinfo, ESRCH},
 	{"rt_sigaction, EPERM", SYS_rt_sigaction, EPERM},
 	{"getdents64, EPERM", SYS_getdents64, EPERM},
 	{"getdents64, EIO", SYS_getdents64, EIO},
