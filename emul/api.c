@@ -18,6 +18,7 @@
 #include "emul/exec.h"
 #include "emul/facts.h"
 #include "emul/features.h"
+#include "emul/guard.h"
 #include "emul/log.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
@@ -195,6 +196,11 @@ static int in_one_mapping(uintptr_t start, size_t len, uintptr_t task_size)
 	return rm_sys_mremap(start, len, task_size, 0, 0) == -EFAULT ? -EFAULT : 0;
 }
 
+static bool is_own(struct rm_range range)
+{
+	return rm_world_is_own(range) || rm_guard_is_own(range);
+}
+
 static long emulate(struct rm_request *request)
 {
 	struct rm_entry entry;
@@ -202,9 +208,9 @@ static long emulate(struct rm_request *request)
 
 	if (r)
 		return r;
-	if (rm_world_is_own(request->source) ||
+	if (is_own(request->source) ||
 		((request->flags & RM_FIXED) &&
-			rm_world_is_own((struct rm_range){request->target, request->source.len})))
+			is_own((struct rm_range){request->target, request->source.len})))
 		r = rm_refuse("the range holds libremap's own memory or the caller's stack");
 	else if (request->flags & RM_FIXED)
 		r = move_fixed(entry.world, request);
@@ -312,9 +318,12 @@ void *remap_mremap(void *old_address, size_t old_size, size_t new_size, int flag
 
 int remap_set_quiesce(int mode)
 {
-	if (mode != REMAP_QUIESCE_STOP && mode != REMAP_QUIESCE_CALLER)
+	if (mode != REMAP_QUIESCE_STOP && mode != REMAP_QUIESCE_GUARD &&
+		mode != REMAP_QUIESCE_CALLER)
 		return -EINVAL;
 	(void)rm_conf(); /* else the environment would override it later */
+	if (mode == REMAP_QUIESCE_GUARD && !rm_features_all_native(rm_features()))
+		rm_guard_prepare();
 	rm_quiesce_set_mode(mode);
 	return 0;
 }

@@ -9,6 +9,7 @@ libemul_la_SOURCES = \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
 	emul/freeze.c emul/freeze.h \
+	emul/guard.c emul/guard.h \
 	emul/log.c emul/log.h \
 	emul/mover.c emul/mover.h \
 	emul/numbers.c emul/numbers.h \
@@ -16,8 +17,10 @@ libemul_la_SOURCES = \
 	emul/procmaps.c emul/procmaps.h \
 	emul/quiesce.c emul/quiesce.h \
 	emul/restart.c emul/restart.h \
+	emul/segv.c emul/segv.h \
 	emul/stats.c emul/stats.h \
 	emul/stub.S emul/sys.h emul/types.h \
+	emul/task.c emul/task.h \
 	emul/uffd.c emul/uffd.h \
 	emul/world.c emul/world.h
 

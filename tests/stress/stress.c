@@ -16,6 +16,9 @@
  *             should: EINTR without a signal handler of ours is a failure
  *   alarmed   adders that a handler of ours interrupts at a high rate; the handler touches the heap
  *
+ * With --touch there are no callers and no deaf ones, and mappers give no hint: what is left does not depend on the
+ * threads being stopped (quiesce:guard).
+ *
  * SIGSEGV or SIGBUS anywhere ends the run as a failure. Figures go to standard error as they come, TAP to standard
  * output. What it does not do: fork in other threads, several movers, io_uring (the issue after this one).
  */
@@ -39,6 +42,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libremap.h"
+
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -55,8 +60,8 @@ static struct {
 	unsigned long moves;
 	unsigned int threads; /* of each sort */
 	size_t pages;
-	bool fixed, raw_deaf;
-} opt = {KIND_ANON, 100000, 1, 64, true, false};
+	bool fixed, raw_deaf, touch;
+} opt = {KIND_ANON, 100000, 1, 64, true, false, false};
 
 static unsigned char *heap;
 static atomic_bool stop_all;
@@ -174,7 +179,7 @@ static void *run_mapper(void *arg)
 
 		for (int i = 0; i < 8; i++) {
 			/* asking for the heap's own place gets whatever hole there is beside it */
-			void *hint = seed & 1 ? heap + (seed >> 4 & 15) * PAGE : NULL;
+			void *hint = seed & 1 && !opt.touch ? heap + (seed >> 4 & 15) * PAGE : NULL;
 
 			seed = seed * 1103515245u + 12345;
 			len[i] = (seed >> 16 & 7) * PAGE + PAGE;
@@ -378,10 +383,23 @@ static bool move_once(unsigned char *target)
 	return new != MAP_FAILED;
 }
 
+/* What libremap has to say about it, if it is there. */
+extern int remap_stats(struct remap_stats *stats) __attribute__((weak));
+
+static void print_stats(void)
+{
+	struct remap_stats s = {.size = sizeof(s)};
+
+	if (remap_stats && !remap_stats(&s))
+		fprintf(stderr, "# stops %lu, guarded %lu, guard_waits %lu, guard_stops %lu\n",
+			(unsigned long)s.stops, (unsigned long)s.guarded,
+			(unsigned long)s.guard_waits, (unsigned long)s.guard_stops);
+}
+
 static void usage(FILE *out)
 {
 	fputs("Usage: stress [--moves N] [--threads N] [--pages N] [--kind anon|shared|file] "
-	      "[--anywhere] [--raw-deaf]\n"
+	      "[--anywhere] [--raw-deaf] [--touch]\n"
 	      "Moves a heap by MREMAP_DONTUNMAP while N threads of every sort use it. TAP on "
 	      "stdout.\n",
 		out);
@@ -408,6 +426,7 @@ int main(int argc, char **argv)
 		{"kind", required_argument, NULL, 'k'},
 		{"anywhere", no_argument, NULL, 'a'},
 		{"raw-deaf", no_argument, NULL, 'r'},
+		{"touch", no_argument, NULL, 'T'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -446,6 +465,9 @@ int main(int argc, char **argv)
 		case 'r':
 			opt.raw_deaf = true;
 			break;
+		case 'T':
+			opt.touch = true;
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -477,7 +499,8 @@ int main(int argc, char **argv)
 	} while (0)
 	for (unsigned int i = 0; i < opt.threads; i++) {
 		START(run_adder, id++);
-		START(run_deaf, id++);
+		if (!opt.touch)
+			START(run_deaf, id++);
 		if (opt.raw_deaf)
 			START(run_raw_deaf, id++);
 		START(run_midwife, id++);
@@ -485,7 +508,8 @@ int main(int argc, char **argv)
 		alarmed = threads[nthreads - 1];
 		if (!i)
 			START(run_alarmer, 0);
-		START(run_caller, i);
+		if (!opt.touch)
+			START(run_caller, i);
 		START(run_mapper, i + 1);
 		START(run_sleeper, i);
 		START(run_sleeper, i + 1);
@@ -530,6 +554,7 @@ int main(int argc, char **argv)
 		(double)began / 1e9, done ? (unsigned long)times[done / 2] / 1000 : 0,
 		done ? (unsigned long)times[done * 99 / 100] / 1000 : 0,
 		done ? (unsigned long)times[done - 1] / 1000 : 0, (unsigned long)total);
+	print_stats();
 	printf("1..3\n");
 	printf("%s 1 - every move succeeded (%lu of %lu)\n", done == opt.moves ? "ok" : "not ok",
 		done, opt.moves);

@@ -40,8 +40,25 @@ for config in ${RM_CONFIGS:-native emulate pretend-4.14 pretend-5.10}; do
 		esac
 	done
 done
+# Threads that only touch the heap, and run on meanwhile: most windows must have been guarded.
+run_guarded() { # description option...
+	what=$1
+	shift
+	run_stress "$what" "$run" "$@" --conf quiesce:guard -- "$stress" --touch --kind "$kind"
+	guarded=$(echo "$out" | sed -n 's/^# stops.* guarded \([0-9]*\),.*/\1/p')
+	[ "${guarded:-0}" -gt $((moves / 2)) ]
+	tap_ok $? "$what: $guarded of $moves moves"
+}
+
 case " ${RM_CONFIGS:-emulate} " in
 *emulate*)
+	for kind in anon shared file; do
+		moves=$((${STRESS_MOVES:-1500} / 2 + 1))
+		run_guarded "$kind memory, guarded" --emulate
+	done
+	kind=anon
+	moves=$((${STRESS_MOVES:-1500} / 10 + 1))
+	run_guarded "$kind memory, guarded, pretend-4.14" --pretend 4.14
 	moves=${STRESS_MOVES:-1500}
 	run_stress "anon memory, to anywhere, emulated" "$run" --emulate -- "$stress" --anywhere
 	# Each of these stops costs a process and ptrace: fewer moves.

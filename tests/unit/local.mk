@@ -4,6 +4,7 @@ if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/conf-settings \
 	tests/unit/facts-collect \
+	tests/unit/guard-window \
 	tests/unit/log-format \
 	tests/unit/numbers-read \
 	tests/unit/plan-rules \
@@ -28,6 +29,9 @@ tests_unit_conf_settings_LDADD = $(unit_ldadd)
 tests_unit_facts_collect_SOURCES = tests/unit/facts-collect.c tests/unit/unit.h
 tests_unit_facts_collect_CFLAGS = $(unit_cflags)
 tests_unit_facts_collect_LDADD = $(unit_ldadd)
+tests_unit_guard_window_SOURCES = tests/unit/guard-window.c tests/unit/unit.h
+tests_unit_guard_window_CFLAGS = $(unit_cflags)
+tests_unit_guard_window_LDADD = $(unit_ldadd)
 tests_unit_log_format_SOURCES = tests/unit/log-format.c tests/unit/unit.h
 tests_unit_log_format_CFLAGS = $(unit_cflags)
 tests_unit_log_format_LDADD = $(unit_ldadd)
