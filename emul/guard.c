@@ -53,6 +53,9 @@
 #define MMAP_WINDOW (1UL << 48)
 #endif
 
+#define PLUG	   (1UL << 20) /* the largest that is tried */
+#define MOST_PLUGS 64
+
 #define LOOKS	    6	    /* at a thread that does not fit */
 #define LOOK_AGAIN  50000   /* ns later */
 #define CLAIM_AGAIN 1000000 /* ns */
@@ -84,6 +87,32 @@ static int reserve(uintptr_t start, size_t len)
 	return -EEXIST;
 }
 
+/* Where gaps are filled from the top, as an address in the upper half of user space tells. */
+static bool is_top_down(void)
+{
+	const uintptr_t task_size = rm_features()->task_size;
+
+	return guard.start > (task_size < MMAP_WINDOW ? task_size : MMAP_WINDOW) / 2;
+}
+
+/* Fills the gaps above the decoy, between libraries for one: what is mapped from now on lies below it. */
+static void plug_gaps(void)
+{
+	size_t len = PLUG;
+
+	for (int plugs = 0; len >= rm_page_size() && plugs < MOST_PLUGS; plugs++) {
+		long addr = rm_sys_mmap(
+			0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (rm_is_err(addr))
+			return;
+		if ((uintptr_t)addr > guard.start)
+			continue;
+		rm_sys_munmap((uintptr_t)addr, len);
+		len /= 2;
+	}
+}
+
 static void make_decoy(void)
 {
 	for (size_t len = DECOY; len >= LEAST_DECOY; len /= 2) {
@@ -92,13 +121,11 @@ static void make_decoy(void)
 
 		if (rm_is_err(addr))
 			continue;
-		/* From 6.7 on it is aligned to huge pages: what is free above it would be filled before what lies below. */
-		for (size_t step = 2UL << 20; step >= rm_page_size(); step /= 2)
-			if (!reserve((uintptr_t)addr + len, step))
-				len += step;
 		guard.start = (uintptr_t)addr;
 		guard.len = guard.full = len;
 		guard.held = true;
+		if (is_top_down())
+			plug_gaps();
 		return;
 	}
 	guard.len = guard.full = 0;
@@ -123,16 +150,13 @@ static void renew_decoy(void)
 }
 
 /*
- * Whether an mmap to anywhere prefers the decoy to the hole: it lies higher, and the kernel looks from the top; or, as
- * an address in the lower half tells, from the bottom (ADDR_COMPAT_LAYOUT, no limit of the stack).
+ * Whether an mmap to anywhere prefers the decoy to the hole: it lies higher, and the kernel looks from the top. It looks from the
+ * bottom with ADDR_COMPAT_LAYOUT or without a limit of the stack.
  */
 static bool decoy_serves(struct rm_range hole)
 {
-	const uintptr_t task_size = rm_features()->task_size;
-	const uintptr_t window = task_size < MMAP_WINDOW ? task_size : MMAP_WINDOW;
-
 	return guard.held && hole.start >= LOW_MEMORY && guard.start >= rm_range_end(hole) &&
-	       guard.start > window / 2 && guard.len >= hole.len + DECOY_MARGIN;
+	       is_top_down() && guard.len >= hole.len + DECOY_MARGIN;
 }
 
 long rm_guard_fill(uintptr_t from, struct rm_range hole)

@@ -49,7 +49,12 @@
 #define THREADS 4096 /* hash slots, by thread id; a collision costs a retry or a stop */
 
 #define RESTORER    0x04000000UL /* SA_RESTORER, which libc's headers leave out */
+#define UNSUPPORTED 0x400UL	 /* SA_UNSUPPORTED: 5.11 and later take it out */
+/* What they leave in: UAPI_SA_FLAGS, with SA_EXPOSE_TAGBITS. */
+#define KNOWN	    (0x807UL | SA_ONSTACK | SA_RESTART | SA_NODEFER | SA_RESETHAND | RESTORER)
 #define SEGV_BIT    (1ULL << (SIGSEGV - 1))
+#define KILL_BIT    (1ULL << (SIGKILL - 1)) /* the kernel takes these two out of every mask */
+#define STOP_BIT    (1ULL << (SIGSTOP - 1))
 #define ALL_SIGNALS (~0ULL)
 #define BUT_STOP    (ALL_SIGNALS & ~(1ULL << (RM_STOP_SIGNAL - 1)))
 
@@ -62,7 +67,7 @@ typedef void (*handler_t)(int, siginfo_t *, void *);
 struct shared {
 	_Atomic uint32_t windows; /* futex: counts openings and closings, odd while one is open */
 	_Atomic uint32_t lock;	  /* futex: 0 free, 1 held, 2 held and waited for */
-	_Atomic uint32_t forks;	  /* threads that are in fork() */
+	_Atomic uint32_t holds;	  /* threads that want none to be opened: in fork(), for one */
 	struct {
 		_Atomic int waits;	/* the thread that waits in our handler */
 		_Atomic int tid;	/* this thread was seen to run ... */
@@ -80,6 +85,8 @@ static struct {
 	_Atomic unsigned int used;
 	struct slot slots[SLOTS];
 	_Atomic bool lost; /* the action was replaced inside a window */
+	_Atomic bool
+		sanitizes; /* the kernel takes flags that it does not know out of what is set */
 } segv;
 
 extern void rm_sigreturn(void);
@@ -187,7 +194,7 @@ static long install(int index)
 	struct rm_ksigaction ours = {
 		.handler = entries[index],
 		.flags = (theirs->flags & ~(unsigned long)(SA_NODEFER | SA_RESETHAND)) |
-			 SA_SIGINFO | RESTORER,
+			 SA_SIGINFO | RESTORER | UNSUPPORTED,
 		.restorer = theirs->flags & RESTORER ? theirs->restorer : rm_sigreturn,
 		.mask = BUT_STOP,
 	};
@@ -210,7 +217,11 @@ static bool take_over(void)
 	if (now.handler == SIGNAL_IGNORED)
 		return false;
 	index = slot_for(&now);
-	return index >= 0 && !install(index);
+	if (index < 0 || install(index) || rm_sys_rt_sigaction(SIGSEGV, NULL, &now))
+		return false;
+	if (!(now.flags & UNSUPPORTED))
+		atomic_store(&segv.sanitizes, true);
+	return true;
 }
 
 /* --- the handler --- */
@@ -335,8 +346,8 @@ const char *rm_segv_open(void)
 		return "SIGSEGV was taken from us once";
 	lock(s);
 	atomic_fetch_add(&s->windows, 1);
-	if (atomic_load(&s->forks))
-		unfit = "a thread forks";
+	if (atomic_load(&s->holds))
+		unfit = "a thread forks or installs a handler";
 	else if (!take_over())
 		unfit = "SIGSEGV is ignored, or had too many different actions";
 	else if (some_mask_blocks())
@@ -385,11 +396,22 @@ int rm_segv_action(const struct rm_ksigaction *act, struct rm_ksigaction *old)
 {
 	struct shared *s = atomic_load(&segv.shared);
 	const uint64_t all = ALL_SIGNALS;
-	struct rm_ksigaction before;
+	struct rm_ksigaction ask, before;
 	uint64_t mask;
 	int was, index = -1;
 	long r;
 
+	if (act) {
+		ask = *act;
+		ask.mask &= ~(KILL_BIT | STOP_BIT);
+		if (atomic_load(&segv.sanitizes))
+			ask.flags &= KNOWN;
+		if (!(ask.flags & RESTORER)) {
+			ask.flags |= RESTORER;
+			ask.restorer = rm_sigreturn;
+		}
+		act = &ask;
+	}
 	rm_sys_rt_sigprocmask(SIG_SETMASK, &all, &mask);
 	lock_outside_windows(s);
 	r = rm_sys_rt_sigaction(SIGSEGV, NULL, &before);
@@ -406,19 +428,17 @@ int rm_segv_action(const struct rm_ksigaction *act, struct rm_ksigaction *old)
 	return (int)r;
 }
 
-/* --- fork: no window while a thread forks. The child's count is wiped. --- */
-
-static void before_fork(void)
+void rm_segv_hold(void)
 {
 	struct shared *s = atomic_load(&segv.shared);
 
-	atomic_fetch_add(&s->forks, 1);
+	atomic_fetch_add(&s->holds, 1);
 	await_close(s);
 }
 
-static void after_fork(void)
+void rm_segv_release(void)
 {
-	atomic_fetch_sub(&atomic_load(&segv.shared)->forks, 1);
+	atomic_fetch_sub(&atomic_load(&segv.shared)->holds, 1);
 }
 
 int rm_segv_prepare(void)
@@ -439,7 +459,8 @@ int rm_segv_prepare(void)
 		return none ? 0 : -ENOMEM;
 	}
 	(void)rm_sys_madvise((uintptr_t)addr, len, MADV_DONTDUMP);
-	if (pthread_atfork(before_fork, after_fork, NULL))
+	/* In the child the count is wiped. */
+	if (pthread_atfork(rm_segv_hold, rm_segv_release, NULL))
 		atomic_store(&segv.lost, true); /* no memory: then never a window */
 	return 0;
 }

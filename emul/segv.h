@@ -30,8 +30,15 @@ bool rm_segv_is_waiting(int tid);
 void rm_segv_await_close(void);
 
 /*
+ * Around what must not happen in a window, though not for long: no window is open between the two, and none is opened
+ * (threads are stopped instead). Nests.
+ */
+void rm_segv_hold(void);
+void rm_segv_release(void);
+
+/*
  * rt_sigaction(SIGSEGV) as the program means it: what it sets is kept behind our handler once that is installed, and
- * what it asks for is what it has set. Not while a window is open. 0 or -errno of the kernel. Async-signal-safe.
+ * what it asks for is what it has set. A restorer is added if there is none. Not while a window is open. 0 or -errno of the kernel. Async-signal-safe.
  */
 int rm_segv_action(const struct rm_ksigaction *act, struct rm_ksigaction *old);
 

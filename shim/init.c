@@ -2,7 +2,7 @@
 /*
  * The preload's start: the environment is read, the kernel is asked, once, before the program runs.
  *
- * Nothing is looked up by dlsym: what is interposed is done by raw system calls here, so there is no "next" function
+ * Nothing is looked up by dlsym here (what signals are set by is, in next.c): what is interposed is done by raw system calls here, so there is no "next" function
  * to call, no recursion through an allocator, and nothing to go wrong if another interposer (UCX) has the name too:
  * whoever is first in the search order gets the call, and both end at the kernel.
  *

@@ -1,11 +1,13 @@
 # What the preload must be beside doing its work. The programs and libraries here are what it meets; they have no
 # sanitizers, as they run with a library that may have them or not.
 check_PROGRAMS += tests/preload/workout tests/preload/own-mremap tests/preload/count-syscalls \
-	tests/preload/stats tests/preload/stats-static
+	tests/preload/segv tests/preload/stats tests/preload/stats-static
 tests_preload_workout_SOURCES = tests/preload/workout.c
 tests_preload_own_mremap_SOURCES = tests/preload/workout.c
 tests_preload_own_mremap_CPPFLAGS = $(AM_CPPFLAGS) -DOWN_MREMAP
 tests_preload_count_syscalls_SOURCES = tests/preload/count-syscalls.c
+tests_preload_segv_SOURCES = tests/preload/segv.c
+tests_preload_segv_CFLAGS = $(AM_CFLAGS) -pthread -Wno-deprecated-declarations
 tests_preload_stats_SOURCES = tests/preload/stats.c
 tests_preload_stats_LDADD = libremap.la
 tests_preload_stats_LDFLAGS = $(AM_LDFLAGS) -no-install
@@ -22,6 +24,6 @@ tests_preload_libearly_la_SOURCES = tests/preload/early.c
 tests_preload_libearly_la_CFLAGS = -std=gnu11 -Wall -Wextra
 tests_preload_libearly_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 
-preload_tests = tests/preload/preload.t tests/preload/collector.t
+preload_tests = tests/preload/preload.t tests/preload/collector.t tests/preload/segv.t
 TESTS += $(preload_tests)
 EXTRA_DIST += $(preload_tests)
