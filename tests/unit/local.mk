@@ -16,6 +16,7 @@ unit_tests = \
 	tests/unit/quiesce-stop \
 	tests/unit/quiesce-waits \
 	tests/unit/restart-wait \
+	tests/unit/segv-owner \
 	tests/unit/setxid-during-stops \
 	tests/unit/struct-growth \
 	tests/unit/world-lock
@@ -66,6 +67,9 @@ tests_unit_quiesce_waits_LDADD = $(unit_ldadd)
 tests_unit_restart_wait_SOURCES = tests/unit/restart-wait.c tests/unit/unit.h
 tests_unit_restart_wait_CFLAGS = $(unit_cflags)
 tests_unit_restart_wait_LDADD = $(unit_ldadd)
+tests_unit_segv_owner_SOURCES = tests/unit/segv-owner.c tests/unit/unit.h
+tests_unit_segv_owner_CFLAGS = $(unit_cflags)
+tests_unit_segv_owner_LDADD = $(unit_ldadd)
 tests_unit_setxid_during_stops_SOURCES = tests/unit/setxid-during-stops.c tests/unit/unit.h
 tests_unit_setxid_during_stops_CFLAGS = $(unit_cflags)
 tests_unit_setxid_during_stops_LDADD = $(unit_ldadd)
