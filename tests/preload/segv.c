@@ -575,6 +575,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		pid_t pid;
 
+		if (argc == 2 && !strcmp(argv[1], "list"))
+			printf("%s\n", cases[i].name);
 		if (argc == 2 && strcmp(argv[1], cases[i].name))
 			continue;
 		printf("--- %s\n", cases[i].name);

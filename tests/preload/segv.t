@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 "$segv" queries >"$work/native" 2>/dev/null
 grep -q "a move failed" "$work/native" && tap_skip_all "this kernel has no MREMAP_DONTUNMAP to compare with"
-for case in $(sed -n '/^} cases/,$ s/{"\([a-z-]*\)",/\n\1\n/gp' "$RM_SRC/tests/preload/segv.c" | grep '^[a-z-]*$'); do
+for case in $("$segv" list); do
 	"$segv" "$case" >"$work/native" 2>/dev/null
 	for how in --emulate "--pretend 4.14"; do
 		# shellcheck disable=SC2086 # an option and its value
