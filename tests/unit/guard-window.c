@@ -49,7 +49,10 @@ static int hook(unsigned int step, const struct rm_step *what, bool undo)
 	const uint64_t waits = rm_stat_get(RM_STAT_GUARD_WAITS);
 
 	(void)step;
-	if (undo || stage || what->op != hold_before ||
+	/* where the heap has merged with what lies before it, it is grown over; that is as good */
+	if (undo || stage ||
+		!(what->op == hold_before ||
+			(what->op == RM_OP_GROW && hold_before == RM_OP_MOVE)) ||
 		(what->op == RM_OP_MOVE && what->place != RM_TWIN))
 		return 0;
 	stage = 1;
@@ -328,7 +331,6 @@ static int a_forked_child_has_no_hole(void *arg)
 
 static _Atomic int ready;
 static _Atomic bool holds_fork;
-
 /* Registered before libremap's own, so it runs between that and the fork. */
 static void while_forking(void)
 {
@@ -390,7 +392,6 @@ static void on_signal(int sig)
 {
 	(void)sig;
 }
-
 static const struct stops {
 	void *(*thread)(void *);
 	int handler_masks; /* SIGUSR2's handler blocks SIGSEGV */
