@@ -17,6 +17,7 @@
 #include "emul/conf.h"
 #include "emul/facts.h"
 #include "emul/features.h"
+#include "emul/guard.h"
 #include "emul/known.h"
 #include "emul/log.h"
 #include "emul/mirror.h"
@@ -79,6 +80,11 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 	return r;
 }
 
+static bool is_own(struct rm_range range)
+{
+	return rm_world_is_own(range) || rm_guard_is_own(range);
+}
+
 /* What the kernel does not do at once: MREMAP_DONTUNMAP, several mappings, one that was left in pieces. */
 static long in_the_world(struct rm_world *world, const struct rm_request *request, size_t old_len)
 {
@@ -87,7 +93,7 @@ static long in_the_world(struct rm_world *world, const struct rm_request *reques
 	const bool fixed = request->flags & RM_FIXED;
 	long r;
 
-	if (rm_world_is_own(source) || (fixed && rm_world_is_own(target)))
+	if (is_own(source) || (fixed && is_own(target)))
 		return rm_refuse("the range holds libremap's own memory or the caller's stack");
 	if (rm_scars_span(source)) {
 		r = rm_scars_mremap(world, request, old_len);
@@ -222,9 +228,12 @@ void *remap_mremap(void *old_address, size_t old_size, size_t new_size, int flag
 
 int remap_set_quiesce(int mode)
 {
-	if (mode != REMAP_QUIESCE_STOP && mode != REMAP_QUIESCE_CALLER)
+	if (mode != REMAP_QUIESCE_STOP && mode != REMAP_QUIESCE_GUARD &&
+		mode != REMAP_QUIESCE_CALLER)
 		return -EINVAL;
 	(void)rm_conf(); /* else the environment would override it later */
+	if (mode == REMAP_QUIESCE_GUARD && !rm_features_all_native(rm_features()))
+		rm_guard_prepare();
 	rm_quiesce_set_mode(mode);
 	return 0;
 }

@@ -39,7 +39,8 @@ static const struct {
 } keys[] = {
 	{"native", offsetof(struct rm_conf, native), {{"yes", 1}, {"no", 0}}},
 	{"quiesce", offsetof(struct rm_conf, quiesce),
-		{{"stop", REMAP_QUIESCE_STOP}, {"caller", REMAP_QUIESCE_CALLER}}},
+		{{"stop", REMAP_QUIESCE_STOP}, {"guard", REMAP_QUIESCE_GUARD},
+			{"caller", REMAP_QUIESCE_CALLER}}},
 	{"mirror_private", offsetof(struct rm_conf, mirror_private),
 		{{"convert", RM_MIRROR_CONVERT}, {"einval", RM_MIRROR_EINVAL}}},
 	{"mirror_fork", offsetof(struct rm_conf, mirror_fork),

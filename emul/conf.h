@@ -30,7 +30,7 @@ extern const struct rm_conf rm_conf_default;
  */
 int rm_conf_parse(const char *text, struct rm_conf *conf, char *message, size_t size);
 
-/* "native:yes|no, quiesce:stop|caller, ...": all settings, for --help. The length. Pure. */
+/* "native:yes|no, quiesce:stop|guard|caller, ...": all settings, for --help. The length. Pure. */
 size_t rm_conf_describe(char *buf, size_t size);
 
 /* The settings of this process: read once from LIBREMAP_CONF by secure_getenv; wrong items give a warning. */

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "emul/file.h"
+#include "emul/guard.h"
 #include "emul/log.h"
 #include "emul/mover.h"
 #include "emul/quiesce.h"
@@ -41,10 +42,12 @@ struct exec {
 	struct rm_world *world;
 	const struct rm_request *piece;
 	const struct rm_facts *facts;
+	const struct rm_plan *plan;
 	uintptr_t at[RM_PLACES]; /* by enum rm_place */
 	bool owned[RM_PLACES];	 /* ours to unmap */
 	uintptr_t room;		 /* where the twin's surroundings begin; 0: there are none */
 	bool stopped;
+	bool guarded; /* instead of stopped: other threads run */
 	struct rm_mover mover;
 	long native; /* what RM_OP_NATIVE returned */
 	int undo_failures;
@@ -218,9 +221,19 @@ static int do_disarm(const struct exec *x, enum rm_place place)
 	return (int)rm_sys_ioctl(x->facts->uffd.fd, UFFDIO_UNREGISTER, &r);
 }
 
+/* mremap onto a hole in the source, which another thread may have been given if they are not stopped (A2). */
+static long fill_hole(const struct exec *x, uintptr_t from, struct rm_range hole)
+{
+	if (x->guarded)
+		return rm_guard_fill(from, hole);
+	return rm_sys_mremap(from, hole.len, hole.len, RM_MAYMOVE | RM_FIXED, hole.start);
+}
+
 static int do_move(struct exec *x, enum rm_place from, enum rm_place to)
 {
-	long r = rm_sys_mremap(x->at[from], length(x), length(x), RM_MAYMOVE | RM_FIXED, x->at[to]);
+	long r = to == RM_SOURCE ? fill_hole(x, x->at[from], range_at(x, to))
+				 : rm_sys_mremap(x->at[from], length(x), length(x),
+					   RM_MAYMOVE | RM_FIXED, x->at[to]);
 
 	if (rm_is_err(r))
 		return (int)r;
@@ -293,7 +306,7 @@ static int do_heal(struct exec *x, const struct rm_step *step)
 
 	if (rm_is_err(r))
 		return unmap_if_owned(x, step->other);
-	r = rm_sys_mremap(x->at[step->other], page, page, RM_MAYMOVE | RM_FIXED, last);
+	r = fill_hole(x, x->at[step->other], (struct rm_range){last, page});
 	if (rm_is_err(r))
 		return (int)r;
 	x->owned[step->other] = false;
@@ -327,10 +340,29 @@ static int do_lock(const struct exec *x, enum rm_place place, bool on_fault)
 			      : rm_sys_mlock(r.start, r.len));
 }
 
+static int open_window(struct exec *x)
+{
+	const struct rm_range hole = range_at(x, RM_SOURCE);
+	int r;
+
+	x->guarded = rm_guard_open(x->world, x->plan, hole);
+	r = x->guarded ? 0 : rm_quiesce_stop(x->world, hole);
+	x->stopped = !r;
+	return r;
+}
+
+static void close_window(struct exec *x)
+{
+	if (x->guarded)
+		rm_guard_close();
+	else
+		rm_quiesce_resume(x->world);
+	x->guarded = x->stopped = false;
+}
+
 static int do_step(struct exec *x, const struct rm_step *step)
 {
 	const struct rm_range r = range_at(x, step->place);
-	int result;
 
 	switch (step->op) {
 	case RM_OP_NATIVE:
@@ -364,12 +396,10 @@ static int do_step(struct exec *x, const struct rm_step *step)
 	case RM_OP_APART:
 		return do_apart(x, step->place);
 	case RM_OP_STOP:
-		result = rm_quiesce_stop(x->world, r);
-		x->stopped = !result;
-		return result;
+		return open_window(x);
 	case RM_OP_VERIFY:
 		/* nobody else runs: what was just read is true, what is known from earlier has to be asked for */
-		return x->world->began || x->facts->known
+		return x->world->began || x->guarded || x->facts->known
 			       ? rm_facts_verify(x->world, x->facts, x->piece->source)
 			       : 0;
 	case RM_OP_DISARM:
@@ -390,8 +420,7 @@ static int do_step(struct exec *x, const struct rm_step *step)
 	case RM_OP_ARM:
 		return rm_uffd_arm(&x->facts->uffd, r);
 	case RM_OP_RESUME:
-		rm_quiesce_resume(x->world);
-		x->stopped = false;
+		close_window(x);
 		return 0;
 	case RM_OP_DUPLICATE:
 		return do_duplicate(x, step);
@@ -461,8 +490,7 @@ static int undo_step(struct exec *x, const struct rm_step *step)
 			       : 0;
 	case RM_OP_STOP:
 		if (x->stopped)
-			rm_quiesce_resume(x->world);
-		x->stopped = false;
+			close_window(x);
 		return 0;
 	case RM_OP_DISARM:
 		return rm_uffd_arm(&x->facts->uffd, range_at(x, step->place));
@@ -494,7 +522,7 @@ static int documented(const struct rm_step *step, int error)
 long rm_exec(struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_plan *plan)
 {
-	struct exec x = {.world = world, .piece = piece, .facts = facts};
+	struct exec x = {.world = world, .piece = piece, .facts = facts, .plan = plan};
 	unsigned int i, failed = 0;
 	int r = 0;
 

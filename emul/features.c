@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "emul/conf.h"
+#include "emul/guard.h"
 #include "emul/log.h"
 #include "emul/procmaps.h"
 #include "emul/quiesce.h"
@@ -314,6 +315,8 @@ const struct rm_features *rm_features(void)
 	if (!rm_features_all_native(&found))
 		rm_world_prepare(); /* now, so that no later call makes the process grow */
 	atomic_store_explicit(&ready, 1, memory_order_release);
+	if (!rm_features_all_native(&found) && rm_quiesce_mode() == REMAP_QUIESCE_GUARD)
+		rm_guard_prepare();
 	rm_log(RM_LOG_INFO, "native DONTUNMAP: anon %d shared %d file %d", found.native_anon,
 		found.native_shared, found.native_file);
 	return &features;

@@ -13,6 +13,7 @@ libemul_la_SOURCES = \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
 	emul/freeze.c emul/freeze.h \
+	emul/guard.c emul/guard.h \
 	emul/hugetlb.c emul/hugetlb.h \
 	emul/ignored.c emul/ignored.h \
 	emul/known.c emul/known.h \
@@ -28,8 +29,10 @@ libemul_la_SOURCES = \
 	emul/procmaps.c emul/procmaps.h \
 	emul/quiesce.c emul/quiesce.h \
 	emul/restart.c emul/restart.h \
+	emul/segv.c emul/segv.h \
 	emul/stats.c emul/stats.h \
 	emul/stub.S emul/sys.h emul/types.h \
+	emul/task.c emul/task.h \
 	emul/uffd.c emul/uffd.h \
 	emul/world.c emul/world.h
 

@@ -20,6 +20,7 @@
 #include "emul/stats.h"
 #include "emul/sys.h"
 #include "emul/world.h"
+#include "libremap.h"
 
 #define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
 
@@ -49,11 +50,18 @@ void rm_move_give_back(struct rm_world *world)
 	world->kept.len = 0;
 }
 
+/* A guarded window holds nothing but moves. */
+static enum rm_variant first_variant(const struct rm_facts *facts)
+{
+	return rm_quiesce_mode() == REMAP_QUIESCE_GUARD ? RM_VARIANT_TWIN_FIRST
+							: rm_plan_first_variant(facts);
+}
+
 long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	const struct rm_facts *facts, bool whole)
 {
 	const struct rm_features *features = rm_features();
-	enum rm_variant variant = rm_plan_first_variant(facts);
+	enum rm_variant variant = first_variant(facts);
 	struct rm_plan plan;
 	long r;
 

@@ -37,6 +37,7 @@
 #include "emul/restart.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
+#include "emul/task.h"
 #include "libremap.h"
 
 #define OUR_MARK       0x72656d61u /* si_uid of our signals: no user has this id and SI_QUEUE */
@@ -313,42 +314,19 @@ static int signal_new_threads(
 
 /*
  * Whether a thread that does not answer never will: it is gone, a zombie, or a worker that the kernel has put into
- * our thread group. (PF_IO_WORKER was PF_VCPU's bit before 5.12, hence the look at the name as well.)
+ * our thread group.
  */
 static bool never_answers(struct rm_world *world, int tid)
 {
-	enum { PF_IO_WORKER = 0x10, PF_USER_WORKER = 0x4000 };
-	char path[64], stat[256], *p, *name, *last = NULL;
-	unsigned long flags = 0;
-	long fd, got;
-	int field;
+	struct rm_task task;
+	int r;
 
 	if (rm_sys_tgkill(world->pid, tid, 0) == -ESRCH)
 		return true;
-	rm_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	fd = rm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd == -ENOENT || fd == -ESRCH;
-	got = rm_sys_read((int)fd, stat, sizeof(stat) - 1);
-	rm_sys_close((int)fd);
-	if (got <= 0)
-		return got == -ESRCH;
-	stat[got] = '\0';
-	name = strchr(stat, '(');
-	for (p = stat; *p; p++)
-		if (*p == ')')
-			last = p;
-	if (!name || !last || last[1] != ' ')
-		return false;
-	if (last[2] == 'Z' || last[2] == 'X')
-		return true;
-	/* "pid (comm) state ppid pgrp session tty tpgid flags": the seventh word after the name. */
-	for (p = last + 2, field = 0; *p && field < 6; p++)
-		field += *p == ' ';
-	for (; *p >= '0' && *p <= '9'; p++)
-		flags = flags * 10 + (unsigned long)(*p - '0');
-	return (flags & (PF_IO_WORKER | PF_USER_WORKER)) &&
-	       (!strncmp(name, "(iou-", 5) || !strncmp(name, "(vhost-", 7));
+	r = rm_task_read(tid, &task);
+	if (r)
+		return r == -ENOENT || r == -ESRCH;
+	return rm_task_is_dead(&task) || task.kernel_worker;
 }
 
 static bool stands_still(const struct rm_slot *slot, uint32_t generation)

@@ -19,6 +19,8 @@ _Static_assert(offsetof(struct remap_stats, stop_ns_max) == 8 + 8 * RM_STAT_STOP
 	"struct remap_stats");
 _Static_assert(offsetof(struct remap_stats, interrupted_restarted) == 8 + 8 * RM_STAT_RESTARTED,
 	"struct remap_stats");
+_Static_assert(offsetof(struct remap_stats, guard_stops) == 8 + 8 * RM_STAT_GUARD_STOPS,
+	"struct remap_stats");
 
 void rm_stat_add(enum rm_stat stat, uint64_t value)
 {

@@ -124,13 +124,20 @@ REMAP_API int remap_prepare(void *addr, size_t len, unsigned int flags);
 /* What keeps other threads out of the range while its pages move and no kernel call can do it at once. */
 enum remap_quiesce {
 	REMAP_QUIESCE_STOP = 0, /* every other thread is stopped (the default) */
+	/*
+	 * The other threads run on; one that touches the range meanwhile waits in a SIGSEGV handler of libremap and goes
+	 * on when the pages are there. A system call that is given memory in the range meanwhile may fail with EFAULT. Where
+	 * a window can not be guarded the threads are stopped as by REMAP_QUIESCE_STOP: see remap(7).
+	 */
+	REMAP_QUIESCE_GUARD = 1,
 	REMAP_QUIESCE_CALLER =
 		2 /* the caller promises that no thread touches, maps or forks meanwhile */
 };
 
 /*
  * remap_set_quiesce: choose it for the whole process, from now on. Overrides quiesce: in LIBREMAP_CONF.
- * Returns 0 or -EINVAL (no such mode). Async-signal-safe.
+ * REMAP_QUIESCE_GUARD reserves address space above which nothing that is to be moved may lie: set it early.
+ * Returns 0 or -EINVAL (no such mode). Async-signal-safe, but for REMAP_QUIESCE_GUARD the first time.
  */
 REMAP_API int remap_set_quiesce(int mode);
 
@@ -153,6 +160,9 @@ struct remap_stats {
 		interrupted_restarted; /* waits of other threads, cut short by a stop, that were continued */
 	uint64_t mirrors; /* second views that MREMAP_MIRROR has made */
 	uint64_t bytes_converted; /* private memory that was made shared for them, in bytes of its ranges */
+	uint64_t guarded;     /* windows in which the other threads ran on (REMAP_QUIESCE_GUARD) */
+	uint64_t guard_waits; /* faults of other threads that waited for such a window to close */
+	uint64_t guard_stops; /* windows of that mode that could not be guarded: threads were stopped */
 };
 
 /*

@@ -5,7 +5,7 @@
  * Rules of preload code (poison.h enforces the first three):
  *  - no malloc, no stdio, no getenv: any of them may be the caller, or be interposed itself;
  *  - no libc function that issues a system call where the raw one will do (rm_sys_*);
- *  - no dlsym outside the constructor;
+ *  - no dlsym outside the constructor (next.c, init.c);
  *  - errno and the signal mask are the program's: untouched on success, errno set as libc would on failure;
  *  - a call that comes before the constructor (another library's constructor) must work: then the engine is asked,
  *    which sets itself up.

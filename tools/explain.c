@@ -8,6 +8,7 @@
 #include "tools/explain.h"
 
 #include <errno.h>
+#include <linux/userfaultfd.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,18 @@
 #include "emul/features.h"
 #include "emul/plan.h"
 
-enum word_kind { WORD_KIND, WORD_VMFLAG, WORD_PROT, WORD_REQUEST, WORD_VARIANT };
+enum word_kind {
+	WORD_KIND,
+	WORD_VMFLAG,
+	WORD_PROT,
+	WORD_REQUEST,
+	WORD_VARIANT,
+	WORD_PART,
+	WORD_EVENT
+};
+
+/* WORD_PART: where the mapping goes beyond the range. */
+enum { PART_BEFORE = 1, PART_BEHIND = 2 };
 
 static const struct word {
 	const char *name;
@@ -44,6 +56,11 @@ static const struct word {
 	{"hugepage", WORD_VMFLAG, RM_VF_HUGEPAGE},
 	{"nohugepage", WORD_VMFLAG, RM_VF_NOHUGEPAGE},
 	{"tight", WORD_VARIANT, RM_VARIANT_TWIN_LATE},
+	{"head", WORD_PART, PART_BEHIND},
+	{"middle", WORD_PART, PART_BEFORE | PART_BEHIND},
+	{"tail", WORD_PART, PART_BEFORE},
+	{"remap-event", WORD_EVENT, UFFD_FEATURE_EVENT_REMAP},
+	{"unmap-event", WORD_EVENT, UFFD_FEATURE_EVENT_UNMAP},
 };
 
 void explain_list(FILE *out)
@@ -117,6 +134,17 @@ int explain_mapping(const char *description, FILE *out, char *problem, size_t si
 			break;
 		case WORD_VARIANT:
 			variant = word->value;
+			break;
+		case WORD_PART:
+			if (word->value & PART_BEFORE)
+				facts.vma.start = request.source.start - request.source.len;
+			if (word->value & PART_BEHIND)
+				facts.vma.end = rm_range_end(request.source) + request.source.len;
+			break;
+		case WORD_EVENT:
+			facts.vma.vmflags |= RM_VF_UFFD_MISSING;
+			facts.uffd.fd = 3;
+			facts.uffd.features |= word->value;
 			break;
 		}
 		at += len + (at[len] == ',');

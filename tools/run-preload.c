@@ -231,7 +231,7 @@ bool rm_preload_effective(const char *library, const char *command, char *why)
 		snprintf(why, RM_RUN_WHY, "not a shared library for this machine: %.512s", library);
 		return false;
 	}
-	if (disable && *disable) {
+	if (disable && *disable && strcmp(disable, "0")) { /* as emul/conf.c reads it */
 		snprintf(why, RM_RUN_WHY, "LIBREMAP_DISABLE is set, the library will do nothing");
 		return false;
 	}

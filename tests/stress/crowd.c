@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT *
+ * With --touch there are no callers and no deaf ones, and mappers give no hint: what is left does not depend on the
+ * threads being stopped (quiesce:guard).
+ */
 /*
  * The crowd: many moves of one heap while other threads do everything to it that a program may do.
  *
@@ -127,7 +130,7 @@ static void *run_mapper(void *arg)
 
 		for (int i = 0; i < 8; i++) {
 			/* asking for the heap's own place gets whatever hole there is beside it */
-			void *hint = seed & 1 ? heap + (seed >> 4 & 15) * PAGE : NULL;
+			void *hint = seed & 1 && !opt.touch ? heap + (seed >> 4 & 15) * PAGE : NULL;
 
 			seed = seed * 1103515245u + 12345;
 			len[i] = (seed >> 16 & 7) * PAGE + PAGE;
@@ -282,14 +285,16 @@ static int begin_crowd(void)
 	signal(SIGUSR1, on_alarm);
 	for (unsigned int i = 0; i < opt.threads; i++) {
 		start_thread(run_adder, nadders++);
-		start_thread(run_deaf, nadders++);
+		if (!opt.touch)
+			start_thread(run_deaf, nadders++);
 		if (opt.raw_deaf)
 			start_thread(run_raw_deaf, nadders++);
 		start_thread(run_midwife, nadders++);
 		alarmed = start_thread(run_adder, nadders++);
 		if (!i)
 			start_thread(run_alarmer, 0);
-		start_thread(run_caller, i);
+		if (!opt.touch)
+			start_thread(run_caller, i);
 		start_thread(run_mapper, i + 1);
 		start_thread(run_sleeper, i);
 		start_thread(run_sleeper, i + 1);

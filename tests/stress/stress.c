@@ -20,12 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libremap.h"
+
 static const char *const kind_names[] = {"anon", "shared", "file"};
 static const struct scene *const scenes[] = {&crowd_scene, &births_scene, &safepoint_scene,
 	&forks_scene, &spawns_scene, &movers_scene, &handlers_scene, &signals_scene, &ring_scene, &aio_scene};
 #define NSCENES (sizeof(scenes) / sizeof(scenes[0]))
 
-struct options opt = {KIND_ANON, 100000, 1, 64, true, false, false};
+struct options opt = {KIND_ANON, 100000, 1, 64, true, false, false, false};
 atomic_bool stop_all;
 atomic_ulong failures;
 int event_end;
@@ -80,11 +82,23 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* What libremap has to say about it, if it is there. */
+extern int remap_stats(struct remap_stats *stats) __attribute__((weak));
+
+static void print_stats(void)
+{
+	struct remap_stats s = {.size = sizeof(s)};
+
+	if (remap_stats && !remap_stats(&s))
+		fprintf(stderr, "# stops %lu, guarded %lu, guard_waits %lu, guard_stops %lu\n", (unsigned long)s.stops,
+			(unsigned long)s.guarded, (unsigned long)s.guard_waits, (unsigned long)s.guard_stops);
+}
+
 static void usage(FILE *out)
 {
 	fputs("Usage: stress [--scene NAME] [--moves N] [--threads N] [--pages N] "
 	      "[--kind anon|shared|file]\n"
-	      "              [--anywhere] [--raw-deaf] [--efault] [--seconds N]\n"
+	      "              [--anywhere] [--raw-deaf] [--touch] [--efault] [--seconds N]\n"
 	      "Moves memory by MREMAP_DONTUNMAP while N threads of every sort use it. TAP on "
 	      "stdout.\nScenes:",
 		out);
@@ -134,6 +148,7 @@ static const struct scene *read_options(int argc, char **argv)
 		{"anywhere", no_argument, NULL, 'a'},
 		{"raw-deaf", no_argument, NULL, 'r'},
 		{"efault", no_argument, NULL, 'e'},
+		{"touch", no_argument, NULL, 'T'},
 		{"seconds", required_argument, NULL, 'S'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -163,6 +178,9 @@ static const struct scene *read_options(int argc, char **argv)
 			break;
 		case 'r':
 			opt.raw_deaf = true;
+			break;
+		case 'T':
+			opt.touch = true;
 			break;
 		case 'e':
 			opt.efault = true;
@@ -245,6 +263,7 @@ int main(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 	right = scene->end(books, sizeof(books));
 	say_figures(scene->name, times, done, began);
+	print_stats();
 	printf("1..3\n");
 	printf("%s 1 - every move succeeded (%lu of %lu)\n", done == opt.moves ? "ok" : "not ok",
 		done, opt.moves);

@@ -30,6 +30,7 @@ struct options {
 	unsigned int threads; /* of each sort */
 	size_t pages;
 	bool fixed, raw_deaf;
+	bool touch; /* crowd: only what does not depend on threads being stopped */
 	bool efault; /* io_uring: EFAULT is expected and not a failure (remap(7), LIMITS) */
 };
 extern struct options opt;

@@ -49,6 +49,19 @@ explains anon,armed twin "*unregister the source*register the source*"
 for word in dontfork wipeonfork dontdump mergeable hugepage nohugepage; do
 	explains "anon,$word" twin "*MADV_$(echo $word | tr a-z A-Z)*"
 done
+explains anon,middle grow "*reserve the scratch page*mremap the source onto the destination*grow what lies before the source*merge*"
+explains file,tail grow "*mremap the source onto the destination*grow what lies before the source*"
+case $out in *scratch* | *twin*) false ;; esac
+tap_ok $? "file,tail: nothing behind it to merge with"
+explains anon,head twin "*mremap the twin onto the source*"
+explains shared,middle twin "*old_size 0*"
+explains anon,middle,locked twin "*munlock the twin*"
+explains anon,middle,armed grow "*unregister the source*grow*merge*register the source*"
+explains anon,remap-event twin "*by a helper that waits for the monitor*wait until the program's monitor*"
+case $out in *unregister*) false ;; esac
+tap_ok $? "anon,remap-event: the source is not unregistered"
+explains anon,middle,remap-event twin "*by a helper*"
+explains anon,unmap-event twin "*unregister the source*register the source*"
 explains anon,tight twin-late "*mremap the source onto the destination*map an empty mapping like the source at the source*"
 explains anon,tight,dontdump,readonly,fixed,armed twin-late "*MADV_DONTDUMP*"
 explains fixed,locked,anon twin "*" # the kind may stand anywhere
@@ -69,6 +82,8 @@ refuses() { # mapping text
 }
 refuses hugetlb "Invalid argument, as every kernel answers"
 refuses special "Invalid argument, as every kernel answers"
+refuses anon,remap-event,unmap-event "Invalid argument: the range's userfaultfd has both EVENT_REMAP and \
+EVENT_UNMAP: its monitor would be told of an unmapping that does not happen"
 refuses anon,sealed "Operation not permitted, as every kernel answers"
 refuses shared,sealed,locked "Operation not permitted, as every kernel answers"
 
@@ -94,7 +109,7 @@ tap_is "$status" 2 "a word of 500 characters is refused"
 "$probe" --help | sed -n '/attributes, separated/,/--list/p' | sed 's/.*commas: //; /--list/d' |
 	tr -s ', \n' '\n' | grep . | sort >"$tmp/told"
 printf '%s\n' fixed hint readonly none exec locked armed noreserve sealed dontfork wipeonfork dontdump \
-	mergeable hugepage nohugepage tight | sort >"$tmp/known"
+	mergeable hugepage nohugepage tight head middle tail remap-event unmap-event | sort >"$tmp/known"
 tap_is "$(comm -13 "$tmp/told" "$tmp/known")" "" "--help names every attribute"
 unknown=
 while read -r word; do

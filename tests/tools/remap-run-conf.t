@@ -33,7 +33,7 @@ conf mirror_private:einval,mirror_fork:drop "keys with a common beginning" -- --
 conf raw_future:1,raw:on "an unknown key that begins like a known one" LIBREMAP_CONF=raw_future:1 -- --conf raw:on
 conf native:no "stray commas" -- --conf ,native:no,
 conf "" "an empty LIBREMAP_CONF" LIBREMAP_CONF= --
-for item in native:yes native:no quiesce:stop quiesce:caller mirror_private:convert mirror_private:einval \
+for item in native:yes native:no quiesce:stop quiesce:guard quiesce:caller mirror_private:convert mirror_private:einval \
 	mirror_fork:snapshot mirror_fork:share mirror_fork:drop facts:cached facts:exact raw:auto raw:on raw:off \
 	maps_view:on maps_view:off; do
 	conf $item "$item is known" -- --conf $item

@@ -88,6 +88,10 @@ LIBREMAP_PRELOAD_LIB=$tmp/stub.so
 LIBREMAP_DISABLE=1
 export LIBREMAP_DISABLE
 refused "LIBREMAP_DISABLE" "LIBREMAP_DISABLE is set*" --strict -- echo run
+for LIBREMAP_DISABLE in 0 ''; do
+	run --strict -- echo run
+	is "$status/$out/$err" "0/run/" "LIBREMAP_DISABLE set to '$LIBREMAP_DISABLE' does not disable"
+done
 unset LIBREMAP_DISABLE
 if test "$(id -u)" = 0; then
 	cp /bin/true "$tmp/suid" && chown 65534 "$tmp/suid" && chmod 4755 "$tmp/suid"

@@ -25,6 +25,7 @@ static const struct setting {
 	{"native:no", {.native = 0}},
 	{"native:yes", {.native = 1}},
 	{"quiesce:stop", {.native = 1, .quiesce = REMAP_QUIESCE_STOP}},
+	{"quiesce:guard", {.native = 1, .quiesce = REMAP_QUIESCE_GUARD}},
 	{"quiesce:caller", {.native = 1, .quiesce = REMAP_QUIESCE_CALLER}},
 	{"mirror_private:convert", {.native = 1, .mirror_private = RM_MIRROR_CONVERT}},
 	{"mirror_private:einval", {.native = 1, .mirror_private = RM_MIRROR_EINVAL}},
@@ -75,10 +76,10 @@ static const struct wrong {
 	{"native:no:yes", "'native:no:yes': native takes", false},
 	{":no", "unknown setting ':no'", false},
 	{":", "unknown setting ':'", false},
-	{"quiesce:guard", "'quiesce:guard': quiesce takes stop, caller", false},
+	{"quiesce:guards", "'quiesce:guards': quiesce takes stop, guard, caller", false},
 	{"mirror_fork:x", "mirror_fork takes snapshot, share, drop", false},
 	{"native:no,oops,quiesce:caller", "unknown setting 'oops'", true},
-	{"native:no,quiesce:x,native:yes", "'quiesce:x': quiesce takes stop, caller", true},
+	{"native:no,quiesce:x,native:yes", "'quiesce:x': quiesce takes stop, guard, caller", true},
 	{"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn:no",
 		"unknown setting 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn'", false},
 };
@@ -212,8 +213,10 @@ static int override_after_it(void *arg)
 static void set_quiesce_overrides_the_environment(void **state)
 {
 	int stop = REMAP_QUIESCE_STOP, caller = REMAP_QUIESCE_CALLER;
+	int guard = REMAP_QUIESCE_GUARD;
 
 	(void)state;
+	assert_child_ok(unit_in_child(override_after_it, &guard));
 	assert_child_ok(unit_in_child(override_after_it, &stop));
 	assert_child_ok(unit_in_child(override_after_it, &caller));
 	assert_child_ok(unit_in_child(override_before_the_first_move, &caller));
@@ -222,7 +225,7 @@ static void set_quiesce_overrides_the_environment(void **state)
 
 static int refuse_unknown_modes(void *arg)
 {
-	static const int bad[] = {-1, 1, 3, 100};
+	static const int bad[] = {-1, 3, 4, 100};
 
 	(void)arg;
 	for (size_t i = 0; i < RM_ARRAY_LEN(bad); i++)

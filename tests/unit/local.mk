@@ -6,6 +6,7 @@ unit_tests = \
 	tests/unit/destination-kept \
 	tests/unit/facts-collect \
 	tests/unit/known-ranges \
+	tests/unit/guard-window \
 	tests/unit/log-format \
 	tests/unit/mirror-check \
 	tests/unit/numbers-read \
@@ -21,6 +22,7 @@ unit_tests = \
 	tests/unit/restart-calls \
 	tests/unit/restart-signals \
 	tests/unit/restart-wait \
+	tests/unit/segv-owner \
 	tests/unit/setxid-during-stops \
 	tests/unit/struct-growth \
 	tests/unit/world-lock
@@ -41,6 +43,10 @@ tests_unit_known_ranges_SOURCES = tests/unit/known-ranges.c tests/unit/unit.h
 tests_unit_known_ranges_CFLAGS = $(unit_cflags)
 tests_unit_known_ranges_LDADD = $(unit_ldadd)
 
+
+tests_unit_guard_window_SOURCES = tests/unit/guard-window.c tests/unit/unit.h
+tests_unit_guard_window_CFLAGS = $(unit_cflags)
+tests_unit_guard_window_LDADD = $(unit_ldadd)
 tests_unit_log_format_SOURCES = tests/unit/log-format.c tests/unit/unit.h
 tests_unit_log_format_CFLAGS = $(unit_cflags)
 tests_unit_log_format_LDADD = $(unit_ldadd)
@@ -88,6 +94,9 @@ tests_unit_restart_signals_LDADD = $(unit_ldadd)
 tests_unit_restart_wait_SOURCES = tests/unit/restart-wait.c tests/unit/unit.h
 tests_unit_restart_wait_CFLAGS = $(unit_cflags)
 tests_unit_restart_wait_LDADD = $(unit_ldadd)
+tests_unit_segv_owner_SOURCES = tests/unit/segv-owner.c tests/unit/unit.h
+tests_unit_segv_owner_CFLAGS = $(unit_cflags)
+tests_unit_segv_owner_LDADD = $(unit_ldadd)
 tests_unit_setxid_during_stops_SOURCES = tests/unit/setxid-during-stops.c tests/unit/unit.h
 tests_unit_setxid_during_stops_CFLAGS = $(unit_cflags)
 tests_unit_setxid_during_stops_LDADD = $(unit_ldadd)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /proc/self/task/TID/stat: state, flags and blocked signals of one thread.
+ *
+ * stat and not status, because it is the cheaper of the two, and what it leaves out (the signals above 31) nobody asks
+ * for here. "pid (comm) state ppid ...": comm may hold anything, blanks and parentheses too, so counting begins behind
+ * the last parenthesis. Raw system calls only, no allocation, no lock.
+ */
+#include "emul/task.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "emul/log.h"
+#include "emul/sys.h"
+
+/* Words behind the state, counted from it (proc(5) numbers them from 1 at the pid, the state is 3). */
+enum { FIELD_FLAGS = 9 - 3, FIELD_BLOCKED = 32 - 3 };
+
+/* Kernel: include/linux/sched.h. PF_IO_WORKER was PF_VCPU's bit before 5.12, hence the look at the name as well. */
+enum { PF_IO_WORKER = 0x10, PF_USER_WORKER = 0x4000 };
+
+static unsigned long field(const char *p, int index)
+{
+	unsigned long value = 0;
+
+	for (; *p && index; p++)
+		index -= *p == ' ';
+	for (; *p >= '0' && *p <= '9'; p++)
+		value = value * 10 + (unsigned long)(*p - '0');
+	return value;
+}
+
+int rm_task_read(int tid, struct rm_task *task)
+{
+	char path[64], stat[512], *p, *name, *last = NULL;
+	long fd, got;
+
+	rm_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	fd = rm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return (int)fd;
+	got = rm_sys_read((int)fd, stat, sizeof(stat) - 1);
+	rm_sys_close((int)fd);
+	if (got < 0)
+		return (int)got;
+	stat[got] = '\0';
+	name = strchr(stat, '(');
+	for (p = stat; *p; p++)
+		if (*p == ')')
+			last = p;
+	if (!name || !last || last[1] != ' ')
+		return -EINVAL;
+	p = last + 2;
+	task->state = *p;
+	task->kernel_worker = (field(p, FIELD_FLAGS) & (PF_IO_WORKER | PF_USER_WORKER)) &&
+			      (!strncmp(name, "(iou-", 5) || !strncmp(name, "(vhost-", 7));
+	task->blocked = (uint32_t)field(p, FIELD_BLOCKED);
+	return 0;
+}

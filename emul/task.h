@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What /proc says of one thread of this process.
+ */
+#ifndef RM_TASK_H
+#define RM_TASK_H
+
+#include "emul/types.h"
+
+struct rm_task {
+	char state;	    /* R, S, D, Z, X, T, t, ... */
+	bool kernel_worker; /* io_uring's or vhost's, which the kernel has put into our thread group */
+	uint32_t blocked; /* signals 1 to 31, signal n at bit n - 1 */
+};
+
+/* 0, or -ENOENT or -ESRCH: it is gone; else -errno of /proc, -EINVAL: not understood. Async-signal-safe. */
+int __must_check rm_task_read(int tid, struct rm_task *task);
+
+static inline bool rm_task_is_dead(const struct rm_task *task)
+{
+	return task->state == 'Z' || task->state == 'X';
+}
+
+#endif
