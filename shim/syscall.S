@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(2), taken over from libc for the sake of syscall(SYS_mremap, ...).
+ * syscall(2), taken over from libc for the sake of syscall(SYS_mremap, ...) and syscall(SYS_madvise, ...).
  *
  * In assembly because it is variadic with up to six arguments of which we know nothing, and because it must be as
  * transparent as libc's own: no frame, so that a system call that returns twice or on another stack (vfork, clone) meets the
- * same state as after libc's function. Everything but mremap is the bare system call here.
+ * same state as after libc's function. Everything but those two is the bare system call here.
  */
 	.text
 	.globl syscall
@@ -16,6 +16,8 @@ syscall:
 	endbr64
 	cmpq	$25, %rdi		/* __NR_mremap */
 	je	1f
+	cmpq	$28, %rdi		/* __NR_madvise */
+	je	3f
 	movq	%rdi, %rax
 	movq	%rsi, %rdi
 	movq	%rdx, %rsi
@@ -35,6 +37,10 @@ syscall:
 	jmp	rm_shim_syscall_mremap
 2:	movq	%rax, %rdi
 	jmp	rm_shim_errno
+3:	movq	%rsi, %rdi
+	movq	%rdx, %rsi
+	movq	%rcx, %rdx
+	jmp	rm_shim_syscall_madvise
 	.cfi_endproc
 	.size syscall, . - syscall
 #elif defined(__aarch64__)
@@ -44,6 +50,8 @@ syscall:
 	.cfi_startproc
 	cmp	x0, #216		/* __NR_mremap */
 	b.eq	1f
+	cmp	x0, #233		/* __NR_madvise */
+	b.eq	3f
 	mov	x8, x0
 	mov	x0, x1
 	mov	x1, x2
@@ -62,6 +70,10 @@ syscall:
 	mov	x4, x5
 	b	rm_shim_syscall_mremap
 2:	b	rm_shim_errno
+3:	mov	x0, x1
+	mov	x1, x2
+	mov	x2, x3
+	b	rm_shim_syscall_madvise
 	.cfi_endproc
 	.size syscall, . - syscall
 #endif

@@ -137,7 +137,7 @@ symbols() { nm -D --defined-only "$1" | sed 's/.* //' | grep -v '^LIBREMAP_' | s
 api="remap_mremap@@LIBREMAP_0.1 remap_prepare@@LIBREMAP_0.1 remap_probe@@LIBREMAP_0.1 \
 remap_set_quiesce@@LIBREMAP_0.1 remap_stats@@LIBREMAP_0.1 remap_strerror_last@@LIBREMAP_0.1 "
 if command -v nm >/dev/null && command -v readelf >/dev/null; then
-	tap_is "$(symbols "$lib")" "mremap ${api}syscall " "preload-exports-just-this"
+	tap_is "$(symbols "$lib")" "madvise mremap ${api}syscall " "preload-exports-just-this"
 	tap_is "$(symbols "$folder/libremap.so")" "$api" "libremap-exports-just-this"
 	for so in "$lib" "$folder/libremap.so"; do
 		tap_is "$(readelf -d "$so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')" "libc.so.6 " \
