@@ -343,8 +343,10 @@ int remap_prepare(void *addr, size_t len, unsigned int flags)
 	struct rm_plan plan;
 	int r;
 
-	if (flags || ((uintptr_t)addr & (rm_page_size() - 1)))
+	if ((flags & ~(unsigned int)REMAP_PREPARE_MIRROR) || ((uintptr_t)addr & (rm_page_size() - 1)))
 		return -EINVAL;
+	if (flags & REMAP_PREPARE_MIRROR)
+		return addr ? rm_mirror_prepare((uintptr_t)addr, len) : -EINVAL;
 	if (rm_quiesce_count_threads() < 0)
 		return -ENOSYS;
 	r = rm_world_enter(&entry);

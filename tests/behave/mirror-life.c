@@ -4,11 +4,13 @@
  * "Converted memory", promises (semantics.md 10.B). Linked programs have their own madvise, so some cases are the preload's.
  */
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
@@ -311,6 +313,33 @@ static void locks(void **state)
 	end();
 }
 
+static void *wait_shared(void *arg)
+{
+	while (*(_Atomic uint32_t *)arg == 7)
+		syscall(SYS_futex, arg, (long)FUTEX_WAIT, 7L, NULL, NULL, 0L);
+	return NULL;
+}
+
+/* B17: without FUTEX_PRIVATE_FLAG a waiter is woken through the other view. */
+static void futex_across(void **state)
+{
+	pthread_t thread;
+	long woken = 0;
+
+	(void)state;
+	make();
+	*(_Atomic uint32_t *)a.source = 7;
+	check(!pthread_create(&thread, NULL, wait_shared, a.source));
+	while (!woken) {
+		usleep(1000);
+		woken = syscall(SYS_futex, view, (long)FUTEX_WAKE, 1L, NULL, NULL, 0L);
+	}
+	*(_Atomic uint32_t *)view = 8;
+	syscall(SYS_futex, view, (long)FUTEX_WAKE, 1L, NULL, NULL, 0L);
+	check(!pthread_join(thread, NULL));
+	end();
+}
+
 static void *touch(void *arg)
 {
 	return (void *)(uintptr_t) * (volatile unsigned char *)arg;
@@ -371,6 +400,7 @@ int main(void)
 		CASE(mremap_of_a_view, "mremap-of-a-view-moves-shrinks-and-does-not-grow"),
 		CASE(dontunmap_of_a_view, "dontunmap-of-a-view"),
 		CASE(locks, "mlock-of-a-view-is-its-own"),
+		CASE(futex_across, "futex-across-views"),
 		CASE(userfaultfd, "userfaultfd-on-a-view"),
 	};
 
