@@ -15,6 +15,7 @@
 #include <stdarg.h>
 
 #include "emul/conf.h"
+#include "emul/converted.h"
 #include "emul/facts.h"
 #include "emul/features.h"
 #include "emul/guard.h"
@@ -173,6 +174,10 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	features = rm_features();
 	if (flags & RM_MIRROR) /* no kernel's own */
 		return rm_mirror(old, old_len, new_len, flags, new);
+	/* Shared memory would grow beyond its object, to SIGBUS (B19). Nobody else has such an answer to growth. */
+	if (rm_converted_any() && old_len && rm_page_round(new_len) > rm_page_round(old_len) &&
+		rm_converted_at(old))
+		return -ENOMEM;
 	if (rm_features_all_native(features)) {
 		rm_stat_add(RM_STAT_NATIVE, 1);
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
@@ -253,8 +258,10 @@ int remap_prepare(void *addr, size_t len, unsigned int flags)
 	struct rm_plan plan;
 	int r;
 
-	if (flags || ((uintptr_t)addr & (rm_page_size() - 1)))
+	if ((flags & ~(unsigned int)REMAP_PREPARE_MIRROR) || ((uintptr_t)addr & (rm_page_size() - 1)))
 		return -EINVAL;
+	if (flags & REMAP_PREPARE_MIRROR)
+		return addr ? rm_mirror_prepare((uintptr_t)addr, len) : -EINVAL;
 	if (rm_quiesce_count_threads() < 0)
 		return -ENOSYS;
 	r = rm_world_enter(&entry);

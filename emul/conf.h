@@ -16,9 +16,9 @@ struct rm_conf {
 	int native;	    /* 0: never use the kernel's own flag */
 	int quiesce;	    /* enum remap_quiesce */
 	int mirror_private; /* enum rm_mirror_private: MIRROR of private memory */
-	int mirror_fork;    /* accepted, without effect yet */
+	int mirror_fork;    /* enum rm_mirror_fork: what a child has of converted memory */
 	int facts;	    /* enum rm_facts_mode */
-	int raw;	    /* likewise */
+	int raw;	    /* accepted, without effect yet */
 	int maps_view;	    /* likewise */
 };
 

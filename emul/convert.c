@@ -31,8 +31,11 @@
 #include <string.h>
 
 #include "emul/attributes.h"
+#include "emul/conf.h"
+#include "emul/converted.h"
 #include "emul/copy.h"
 #include "emul/facts.h"
+#include "emul/forked.h"
 #include "emul/log.h"
 #include "emul/pagemap.h"
 #include "emul/quiesce.h"
@@ -151,6 +154,7 @@ static int build(struct conversion *c)
 	const int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED |
 			  (vma->vmflags & RM_VF_NORESERVE ? MAP_NORESERVE : 0);
 	long at = reserve(c);
+	struct rm_vma object;
 	int r;
 
 	if (rm_is_err(at))
@@ -190,6 +194,15 @@ static int build(struct conversion *c)
 	if (r)
 		return r == -ENOMEM ? r : rm_refuse("the protection is forbidden for shared memory");
 	(void)rm_sys_madvise(c->view, len, MADV_DONTDUMP);
+	if (rm_conf()->mirror_fork == RM_FORK_DROP &&
+		(rm_sys_madvise(c->view, len, MADV_DONTFORK) ||
+			rm_sys_madvise(c->object, len, MADV_DONTFORK)))
+		return -ENOMEM;
+	r = rm_maps_find(&c->world->maps, false, c->view, &object);
+	if (r > 0)
+		r = rm_converted_add(c->world, &object);
+	if (r)
+		return r;
 	r = rm_lock_like((struct rm_range){c->view, len}, vma, false);
 	return r ? r : (int)rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE);
 }
@@ -311,8 +324,10 @@ long rm_convert(const struct rm_request *request)
 	struct conversion c = {.source = request->source};
 	struct rm_entry entry;
 	long view = 0;
-	int r = rm_world_enter(&entry);
+	int r = rm_forked_prepare();
 
+	if (!r)
+		r = rm_world_enter(&entry);
 	if (r)
 		return r;
 	c.world = entry.world;

@@ -210,7 +210,7 @@ static int swap(struct rm_world *world, const struct rm_request *huge, const str
 	return r;
 }
 
-static int convert(const struct rm_request *huge, const struct rm_vma *vma, struct object *object)
+static int convert(const struct rm_request *huge, struct rm_vma *vma, struct object *object)
 {
 	struct rm_entry entry;
 	uintptr_t at = 0;
@@ -228,13 +228,19 @@ static int convert(const struct rm_request *huge, const struct rm_vma *vma, stru
 		goto leave;
 	}
 	/* it has had all that before: what is refused now is no reason to fail, with the content safe */
-	(void)close_to(huge->source, vma, true);
+	if (close_to(huge->source, vma, true))
+		rm_log(RM_LOG_WARN, "%lx is not locked any more", huge->source.start);
+	/* No copy of huge pages is made for a child: it has nothing there (B1). */
+	if (rm_conf()->mirror_fork != RM_FORK_SHARE) {
+		vma->vmflags |= RM_VF_DONTFORK; /* for the view too */
+		(void)rm_sys_madvise(huge->source.start, huge->source.len, MADV_DONTFORK);
+	}
 leave:
 	rm_world_leave(&entry);
 	return r;
 }
 
-long rm_mirror_hugetlb(const struct rm_request *request, const struct rm_vma *vma)
+long rm_mirror_hugetlb(const struct rm_request *request, struct rm_vma *vma)
 {
 	const bool anonymous = !strcmp(vma->name, "/anon_hugepage (deleted)");
 	struct rm_request huge;

@@ -7,11 +7,14 @@ libemul_la_SOURCES = \
 	emul/clone.h \
 	emul/conf.c emul/conf.h \
 	emul/convert.c emul/convert.h \
+	emul/converted.c emul/converted.h \
 	emul/copy.c emul/copy.h \
+	emul/dontneed.c emul/dontneed.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
+	emul/forked.c emul/forked.h \
 	emul/freeze.c emul/freeze.h \
 	emul/guard.c emul/guard.h \
 	emul/hugetlb.c emul/hugetlb.h \

@@ -196,17 +196,24 @@ static int look(const struct rm_request *request, bool details, struct rm_vma *v
 	return vma->vmflags & RM_VF_SEALED ? -EPERM : 0;
 }
 
+static int may_convert(const struct rm_vma *vma)
+{
+	if (vma->inode || vma->dev_major || vma->dev_minor)
+		return rm_refuse("a private file mapping has no object to be seen twice");
+	if (rm_conf()->mirror_private == RM_MIRROR_EINVAL)
+		return rm_refuse("mirror_private:einval is set");
+	return 0;
+}
+
 /* The view of what is converted comes with the conversion. */
 static long mirror_private(const struct rm_request *request, const struct rm_vma *vma)
 {
 	const size_t len = request->source.len;
 	long view, placed;
-	int r = 0;
+	int r = may_convert(vma);
 
-	if (vma->inode || vma->dev_major || vma->dev_minor)
-		return rm_refuse("a private file mapping has no object to be seen twice");
-	if (rm_conf()->mirror_private == RM_MIRROR_EINVAL)
-		return rm_refuse("mirror_private:einval is set");
+	if (r)
+		return r;
 	view = rm_convert(request);
 	if (view == -ESTALE) /* another thread was faster: it is shared now */
 		return mirror(request);
@@ -270,4 +277,31 @@ long rm_mirror(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 		rm_log(RM_LOG_INFO, "mremap(%lx, %lu, %lu, %lx, %lx) = %lx", old, old_len, new_len,
 			flags, new, r);
 	return r;
+}
+
+int rm_mirror_prepare(uintptr_t addr, size_t len)
+{
+	struct rm_request request;
+	struct rm_vma vma;
+	long view;
+	int r = rm_mirror_check(
+		addr, len, len, RM_MAYMOVE | RM_MIRROR, 0, rm_features()->task_size, &request);
+
+	if (!r)
+		r = look(&request, true, &vma);
+	if (r)
+		return r;
+	if (vma.vmflags & RM_VF_HUGETLB)
+		return rm_refuse("huge pages are converted with their first mirror only");
+	if (vma.shared)
+		return request.source.len > vma.end - addr ? -EFAULT : 0;
+	r = may_convert(&vma);
+	if (r)
+		return r;
+	view = rm_convert(&request);
+	if (view == -ESTALE) /* another thread has done it */
+		return 0;
+	if (!rm_is_err(view))
+		rm_sys_munmap((uintptr_t)view, request.source.len);
+	return rm_is_err(view) ? (int)view : 0;
 }

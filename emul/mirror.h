@@ -21,6 +21,12 @@ int __must_check rm_mirror_check(uintptr_t old, size_t old_len, size_t new_len, 
 	uintptr_t new, uintptr_t task_size, struct rm_request *request);
 
 /*
+ * Makes private anonymous memory what it would become with its first mirror; other memory that can be mirrored is left as it
+ * is. 0 or -errno, as rm_mirror().
+ */
+int __must_check rm_mirror_prepare(uintptr_t addr, size_t len);
+
+/*
  * Moves a finished view to where request wants it: its address then, or -errno and the view is where it was; a MREMAP_FIXED
  * destination is then lost if the kernel loses it.
  */

@@ -114,11 +114,16 @@ REMAP_API int remap_probe(const char *name, unsigned int index, struct remap_fea
 /*
  * remap_prepare: pay in advance. Probes the features, sets up the machinery that stops threads, and checks that
  * [addr, addr + len) is memory that a later MREMAP_DONTUNMAP can move. addr NULL: only the machinery.
- * flags: 0.
+ * flags: 0, or
+ *   REMAP_PREPARE_MIRROR  make private anonymous memory at once what it would become with its first mirror, so that
+ *                         later mirrors and MREMAP_DONTUNMAPs of it take microseconds at any size; best on a fresh heap.
+ *                         Its content is kept. Shared memory is left as it is.
  *
- * Returns 0, or: -EINVAL (flags; addr not page-aligned; memory that can not be moved), -EFAULT (not one mapping),
- * -ENOSYS (no /proc: nothing can be emulated), -ENOMEM. Not to be called from a signal handler.
+ * Returns 0, or: -EINVAL (flags; addr not page-aligned; memory that can not be moved or mirrored), -EFAULT (not one
+ * mapping), -ENOSYS (no /proc: nothing can be emulated), -ENOMEM; with REMAP_PREPARE_MIRROR also -EPERM (sealed), -EAGAIN
+ * (RLIMIT_MEMLOCK). Not to be called from a signal handler.
  */
+#define REMAP_PREPARE_MIRROR 1
 REMAP_API int remap_prepare(void *addr, size_t len, unsigned int flags);
 
 /* What keeps other threads out of the range while its pages move and no kernel call can do it at once. */

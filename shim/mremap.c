@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "emul/api.h"
+#include "emul/converted.h"
 #include "emul/sys.h"
 #include "shim/shim.h"
 #include "shim/poison.h"
@@ -26,7 +27,7 @@ long rm_shim_errno(long r)
 
 static long serve(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)
 {
-	if (rm_shim_state == RM_SHIM_PASS && !(flags & RM_MIRROR))
+	if (rm_shim_state == RM_SHIM_PASS && !(flags & RM_MIRROR) && !rm_converted_any())
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
 	return rm_mremap(old, old_len, new_len, flags, new);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(2), taken over from libc for the sake of syscall(SYS_mremap, ...).
+ * syscall(2), taken over from libc for the sake of syscall(SYS_mremap, ...), and of the numbers that watch.c has to see.
  *
  * In assembly because it is variadic with up to six arguments of which we know nothing, and because it must be as
  * transparent as libc's own: no frame, so that a system call that returns twice or on another stack (vfork, clone) meets the

@@ -20,6 +20,8 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "emul/converted.h"
+#include "emul/dontneed.h"
 #include "emul/known.h"
 #include "emul/sys.h"
 #include "shim/next.h"
@@ -156,11 +158,19 @@ EXPORT int pkey_mprotect(void *addr, size_t len, int prot, int pkey)
 	SEEN(range_of(addr, len), rm_next_pkey_mprotect(addr, len, prot, pkey));
 }
 
+/* Memory that was converted for MREMAP_MIRROR is treated in another way than by the kernel (emul/dontneed.c). */
+static int next_madvise(void *addr, size_t len, int advice)
+{
+	if (!rm_converted_any())
+		return rm_next_madvise(addr, len, advice);
+	return (int)rm_shim_errno(rm_madvise((uintptr_t)addr, len, advice));
+}
+
 EXPORT int madvise(void *addr, size_t len, int advice)
 {
 	if (!advice_lasts(advice))
-		return rm_next_madvise(addr, len, advice);
-	SEEN(range_of(addr, len), rm_next_madvise(addr, len, advice));
+		return next_madvise(addr, len, advice);
+	SEEN(range_of(addr, len), next_madvise(addr, len, advice));
 }
 
 EXPORT int posix_madvise(void *addr, size_t len, int advice)
@@ -395,6 +405,8 @@ long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	struct rm_range range;
 	long r;
 
+	if (nr == SYS_madvise && rm_converted_any())
+		return madvise((void *)a, (size_t)b, (int)c);
 	if (!watched() || !changes(nr, a, b, c, d, &range))
 		return rm_shim_errno(rm_syscall(nr, a, b, c, d, e, f));
 	rm_known_begin(&change);

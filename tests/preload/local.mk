@@ -2,6 +2,8 @@
 # sanitizers, as they run with a library that may have them or not.
 check_PROGRAMS += tests/preload/workout tests/preload/own-mremap tests/preload/count-syscalls \
 	tests/preload/known tests/preload/pieces tests/preload/segv tests/preload/stats tests/preload/stats-static
+check_PROGRAMS += tests/preload/mirror-fork
+tests_preload_mirror_fork_SOURCES = tests/preload/mirror-fork.c
 tests_preload_workout_SOURCES = tests/preload/workout.c
 tests_preload_own_mremap_SOURCES = tests/preload/workout.c
 tests_preload_own_mremap_CPPFLAGS = $(AM_CPPFLAGS) -DOWN_MREMAP

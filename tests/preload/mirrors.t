@@ -42,6 +42,20 @@ mirror "a heap of one page" ' all correct$' "$run" -- "$colours" --objects 100 -
 out=$("$run" --conf mirror_private:einval -- "$ring" --private 2>&1)
 tap_is "$? $out" "1 ring: mremap(MREMAP_MIRROR): Invalid argument" "mirror_private:einval refuses private memory"
 mirror "and nothing else" ' all correct$' "$run" --conf mirror_private:einval -- "$ring" --megabytes 1
+# --- fork ---
+forked=$(tap_program tests/preload/mirror-fork)
+tap_is "$("$run" -- "$forked")" own "mirror_fork, by default: a copy"
+tap_is "$("$run" --conf mirror_fork:snapshot -- "$forked")" own "mirror_fork:snapshot: a copy"
+tap_is "$("$run" --conf mirror_fork:share -- "$forked")" same "mirror_fork:share: the parent's memory"
+tap_is "$("$run" --conf mirror_fork:drop -- "$forked")" none "mirror_fork:drop: nothing"
+for pair in snapshot:none share:same drop:none; do
+	out=$("$run" --conf "mirror_fork:${pair%:*}" -- "$forked" huge)
+	case $? in
+	77) tap_skip "$out" "mirror_fork:${pair%:*}, huge pages" ;;
+	*) tap_is "$out" "${pair#*:}" "mirror_fork:${pair%:*}, huge pages" ;;
+	esac
+done
+
 for program in ring colours; do
 	path=$(tap_program examples/$program)
 	out=$("$path" 2>&1)

@@ -9,6 +9,7 @@ unit_tests = \
 	tests/unit/guard-window \
 	tests/unit/log-format \
 	tests/unit/mirror-check \
+	tests/unit/mirror-prepare \
 	tests/unit/numbers-read \
 	tests/unit/placement \
 	tests/unit/plan-rules \
@@ -53,6 +54,9 @@ tests_unit_log_format_LDADD = $(unit_ldadd)
 tests_unit_mirror_check_SOURCES = tests/unit/mirror-check.c tests/unit/unit.h
 tests_unit_mirror_check_CFLAGS = $(unit_cflags)
 tests_unit_mirror_check_LDADD = $(unit_ldadd)
+tests_unit_mirror_prepare_SOURCES = tests/unit/mirror-prepare.c tests/unit/unit.h
+tests_unit_mirror_prepare_CFLAGS = $(unit_cflags)
+tests_unit_mirror_prepare_LDADD = $(unit_ldadd)
 tests_unit_numbers_read_SOURCES = tests/unit/numbers-read.c tests/unit/unit.h
 tests_unit_numbers_read_CFLAGS = $(unit_cflags)
 tests_unit_numbers_read_LDADD = $(unit_ldadd)

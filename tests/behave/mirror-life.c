@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Life after conversion: what was private memory before it got a mirror goes on to behave as such, as far as remap(7),
+ * "Converted memory", promises (semantics.md 10.B). Linked programs have their own madvise, so some cases are the preload's.
+ */
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+#include "tests/behave/mirror.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef MADV_FREE
+#define MADV_FREE 8
+#endif
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+#ifdef BEHAVE_LINKED
+#define NEEDS_PRELOAD behave_skip("madvise is taken over by the preload only")
+#else
+#define NEEDS_PRELOAD ((void)0)
+#endif
+
+#define PAGES 16
+
+static struct arena a;
+static char *view;
+
+/* Source and view of converted memory, filled with 1. */
+static void make(void)
+{
+	arena_make(&a, PAGES);
+	arena_map(&a, RW, ANON, -1);
+	fill(a.source, a.len, 1);
+	view = mirrored(a.source, a.len, MIRROR_ONTO, a.target);
+}
+
+static void end(void)
+{
+	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.source);
+	check(mmap(a.target, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.target);
+	arena_end(&a);
+}
+
+/* B1: the child has its own, of the moment of the fork, with both of its views; and so has its child. */
+static void fork_snapshot(void **state)
+{
+	int go[2], ready[2];
+	struct vma vma;
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	make();
+	check(!mprotect(view, a.len, PROT_READ));
+	check(!pipe(go) && !pipe(ready));
+	pid = behave_fork();
+	if (!pid) {
+		check(filled(a.source, a.len, 1) && filled(view, a.len, 1));
+		fill(a.source, a.len, 2);
+		check(filled(view, a.len, 2));
+		check(write(ready[1], "x", 1) == 1 && read(go[0], &byte, 1) == 1);
+		/* the parent has written meanwhile */
+		check(filled(a.source, a.len, 2));
+		check(vma_at(view, &vma) && !strcmp(vma.perms, "r--s"));
+		check(vma_at(a.source, &vma) && !strcmp(vma.perms, "rw-s"));
+		pid = behave_fork();
+		if (!pid) {
+			check(filled(view, a.len, 2));
+			fill(a.source, a.len, 5);
+			check(filled(view, a.len, 5));
+			_exit(0);
+		}
+		behave_join(pid);
+		check(filled(view, a.len, 2));
+		/* and it goes on as converted memory */
+		check(!munmap(view, a.len));
+		check(mremap(a.source, a.len, a.len, MIRROR_ONTO, view) == view);
+		check_one_memory(a.source, view, a.len);
+		_exit(0);
+	}
+	check(read(ready[0], &byte, 1) == 1);
+	check(filled(a.source, a.len, 1) && filled(view, a.len, 1));
+	fill(a.source, a.len, 3);
+	check(write(go[1], "x", 1) == 1);
+	behave_join(pid);
+	check(filled(a.source, a.len, 3) && filled(view, a.len, 3));
+	for (int i = 0; i < 2; i++) {
+		close(go[i]);
+		close(ready[i]);
+	}
+	end();
+}
+
+/* Views of parts, one of them not readable, holes in between: the child has all that. */
+static void fork_parts(void **state)
+{
+	char *part;
+	pid_t pid;
+
+	(void)state;
+	make();
+	part = mirrored(a.source + 3 * PAGE, 4 * PAGE, MIRROR, NULL);
+	check(!munmap(view, a.len));
+	check(!mprotect(a.source + 4 * PAGE, 2 * PAGE, PROT_NONE));
+	check(!munmap(a.source + 8 * PAGE, 2 * PAGE));
+	check(!madvise(a.source + 12 * PAGE, PAGE, MADV_DONTFORK));
+	pid = behave_fork();
+	if (!pid) {
+		struct vma vma;
+
+		check(vma_at(a.source + 5 * PAGE, &vma) && !strcmp(vma.perms, "---s"));
+		check(!vma_at(a.source + 8 * PAGE, &vma));
+		check(!vma_at(a.source + 12 * PAGE, &vma));
+		check(!memcmp(part, a.source + 3 * PAGE, PAGE));
+		fill(part + PAGE, PAGE, 6);
+		check(!mprotect(a.source + 4 * PAGE, 2 * PAGE, RW));
+		check(filled(a.source + 4 * PAGE, PAGE, 6));
+		check(!memcmp(part + 2 * PAGE, a.source + 5 * PAGE, 2 * PAGE));
+		_exit(0);
+	}
+	behave_join(pid);
+	check(!mprotect(a.source + 4 * PAGE, 2 * PAGE, RW));
+	check(!filled(a.source + 4 * PAGE, PAGE, 6));
+	check(!munmap(part, 4 * PAGE));
+	check(mmap(a.target, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.target);
+	end();
+}
+
+/* Nothing is left behind in the parent, and what nobody converted is shared as ever. */
+static void fork_leaves_nothing(void **state)
+{
+	unsigned long size;
+	char *shared = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid;
+
+	(void)state;
+	make();
+	size = process_status("VmSize:");
+	for (int i = 0; i < 3; i++) {
+		pid = behave_fork();
+		if (!pid) {
+			*shared = (char)(i + 1);
+			_exit(0);
+		}
+		behave_join(pid);
+		check_is(*shared, i + 1);
+	}
+	check_is(process_status("VmSize:"), size);
+	check(!munmap(shared, PAGE));
+	end();
+}
+
+/* vfork's child has the parent's memory, and posix_spawn's program has none of it. */
+static void vfork_and_spawn(void **state)
+{
+	char *arguments[] = {"true", NULL};
+	pid_t pid;
+	int status;
+
+	(void)state;
+	make();
+	pid = vfork();
+	if (!pid) {
+		*(volatile char *)view = 99;
+		_exit(0);
+	}
+	check(waitpid(pid, &status, 0) == pid && !status);
+	check_is(*a.source, 99);
+	check(!posix_spawnp(&pid, "true", NULL, NULL, arguments, environ));
+	check(waitpid(pid, &status, 0) == pid && !status);
+	end();
+}
+
+/* B2: zeros, in all views. */
+static void dontneed(void **state)
+{
+	(void)state;
+	NEEDS_PRELOAD;
+	make();
+	check(!madvise(a.source + PAGE, 2 * PAGE, MADV_DONTNEED));
+	check(zeroed(a.source + PAGE, 2 * PAGE) && zeroed(view + PAGE, 2 * PAGE));
+	check(filled(a.source, PAGE, 1));
+	check(!madvise(view + 4 * PAGE, PAGE, MADV_FREE));
+	check(zeroed(a.source + 4 * PAGE, PAGE) && zeroed(view + 4 * PAGE, PAGE));
+	check(!syscall(SYS_madvise, view + 6 * PAGE, PAGE, (long)MADV_DONTNEED));
+	check(zeroed(a.source + 6 * PAGE, PAGE));
+	/* a view that may not be written or read now */
+	check(!mprotect(view, a.len, PROT_READ));
+	check(!madvise(view + 8 * PAGE, PAGE, MADV_DONTNEED));
+	check(zeroed(a.source + 8 * PAGE, PAGE));
+	check(!mprotect(view, a.len, PROT_NONE));
+	check(!madvise(view + 9 * PAGE, PAGE - 1, MADV_DONTNEED));
+	check(zeroed(a.source + 9 * PAGE, PAGE));
+	check(!mprotect(view, a.len, RW));
+	check(!zeroed(a.source + 10 * PAGE, PAGE));
+	check_one_memory(a.source, view, a.len);
+	end();
+}
+
+static void dontneed_locked(void **state)
+{
+	(void)state;
+	NEEDS_PRELOAD;
+	make();
+	check(!mlock(view, a.len));
+	check(madvise(view, PAGE, MADV_DONTNEED) == -1 && errno == EINVAL);
+	check(filled(a.source, PAGE, 1));
+	if (!madvise(view + PAGE, PAGE, MADV_DONTNEED_LOCKED)) /* 5.18 */
+		check(zeroed(a.source + PAGE, PAGE));
+	else
+		check(errno == EINVAL && !zeroed(a.source + PAGE, PAGE));
+	check(!munlock(view, a.len));
+	check(!madvise(view, PAGE, MADV_DONTNEED));
+	check(zeroed(a.source, PAGE));
+	end();
+}
+
+/* One range over converted, private and shared memory and a hole. */
+static void dontneed_across(void **state)
+{
+	(void)state;
+	NEEDS_PRELOAD;
+	make();
+	check(mmap(a.source + 4 * PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0) == a.source + 4 * PAGE);
+	check(mmap(a.source + 5 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+		a.source + 5 * PAGE);
+	fill(a.source + 4 * PAGE, 2 * PAGE, 7);
+	errno = 4242;
+	check(!madvise(a.source + 3 * PAGE, 4 * PAGE, MADV_DONTNEED));
+	check_is(errno, 4242);
+	check(zeroed(a.source + 3 * PAGE, 2 * PAGE));
+	check(!zeroed(a.source + 5 * PAGE, PAGE)); /* the program's own shared memory stays */
+	check(zeroed(a.source + 6 * PAGE, PAGE) && zeroed(view + 6 * PAGE, PAGE));
+	check(!zeroed(view + 4 * PAGE, PAGE)); /* not part of what was advised */
+	check(!munmap(a.source + 8 * PAGE, PAGE));
+	check(madvise(a.source + 7 * PAGE, 3 * PAGE, MADV_DONTNEED) == -1 && errno == ENOMEM);
+	check(zeroed(a.source + 7 * PAGE, PAGE) && zeroed(a.source + 9 * PAGE, PAGE));
+	check(madvise(a.source + 1, PAGE, MADV_DONTNEED) == -1 && errno == EINVAL);
+	check(madvise(a.source, PAGE, 12345) == -1 && errno == EINVAL);
+	end();
+}
+
+/* B3 */
+static void wipeonfork(void **state)
+{
+	(void)state;
+	make();
+	check(madvise(view, a.len, MADV_WIPEONFORK) == -1 && errno == EINVAL);
+	check(!madvise(view, a.len, MADV_DONTFORK) && !madvise(view, a.len, MADV_DOFORK));
+	end();
+}
+
+/* A view moves, shrinks, and does not grow beyond its object (B19). */
+static void mremap_of_a_view(void **state)
+{
+	char *moved_to;
+	struct vma vma;
+
+	(void)state;
+	make();
+	moved_to = mmap(NULL, a.len, PROT_NONE, ANON, -1, 0);
+	check(mremap(view, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED, moved_to) == moved_to);
+	check_one_memory(a.source, moved_to, a.len);
+	check(!vma_at(view, &vma));
+	refused(moved_to, a.len, 2 * a.len, MREMAP_MAYMOVE, NULL, ENOMEM);
+	refused(a.source, a.len, a.len + PAGE, 0, NULL, ENOMEM);
+	check(mremap(moved_to, a.len, 2 * PAGE, 0) == moved_to);
+	check_is(vma_count(moved_to, a.len), 1);
+	check(!memcmp(moved_to, a.source, 2 * PAGE));
+	check(!munmap(moved_to, 2 * PAGE));
+	check(mmap(view, a.len, PROT_NONE, ANON, -1, 0) != MAP_FAILED);
+	end();
+}
+
+/* As of any shared memory: both ranges show it afterwards, and nobody had to be stopped for the source's sake. */
+static void dontunmap_of_a_view(void **state)
+{
+	char *third = mmap(NULL, PAGES * PAGE, PROT_NONE, ANON, -1, 0);
+
+	(void)state;
+	make();
+	check(mremap(view, a.len, a.len, ONTO, third) == third);
+	check_one_memory(third, view, a.len);
+	check_one_memory(third, a.source, a.len);
+	check(!munmap(third, a.len));
+	end();
+}
+
+/* B5: each view's own. */
+static void locks(void **state)
+{
+	struct vma s, v;
+
+	(void)state;
+	make();
+	check(!mlock(view, a.len));
+	check(vma_at(view, &v) && vma_has(&v, "lo"));
+	check(vma_at(a.source, &s) && !vma_has(&s, "lo"));
+	check(!munlock(view, a.len));
+	end();
+}
+
+static void *wait_shared(void *arg)
+{
+	while (*(_Atomic uint32_t *)arg == 7)
+		syscall(SYS_futex, arg, (long)FUTEX_WAIT, 7L, NULL, NULL, 0L);
+	return NULL;
+}
+
+/* B17: without FUTEX_PRIVATE_FLAG a waiter is woken through the other view. */
+static void futex_across(void **state)
+{
+	pthread_t thread;
+	long woken = 0;
+
+	(void)state;
+	make();
+	*(_Atomic uint32_t *)a.source = 7;
+	check(!pthread_create(&thread, NULL, wait_shared, a.source));
+	while (!woken) {
+		usleep(1000);
+		woken = syscall(SYS_futex, view, (long)FUTEX_WAKE, 1L, NULL, NULL, 0L);
+	}
+	*(_Atomic uint32_t *)view = 8;
+	syscall(SYS_futex, view, (long)FUTEX_WAKE, 1L, NULL, NULL, 0L);
+	check(!pthread_join(thread, NULL));
+	end();
+}
+
+static void *touch(void *arg)
+{
+	return (void *)(uintptr_t) * (volatile unsigned char *)arg;
+}
+
+/* B13: a userfaultfd of the program's sees what is missing in the object, and the answer is seen in all views. */
+static void userfaultfd(void **state)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register reg = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	static char bytes[65536] __attribute__((aligned(65536)));
+	struct uffdio_copy copy = {.src = (uintptr_t)bytes, .len = PAGE};
+	int fd = (int)syscall(SYS_userfaultfd, (long)(O_CLOEXEC | O_NONBLOCK));
+	struct pollfd p = {fd, POLLIN, 0};
+	struct uffd_msg msg;
+	pthread_t thread;
+	void *value;
+
+	(void)state;
+	NEEDS_PRELOAD;
+	if (fd < 0)
+		behave_skip("userfaultfd is not permitted");
+	make();
+	check(!madvise(a.source + PAGE, PAGE, MADV_DONTNEED));
+	reg.range.start = (uintptr_t)view;
+	reg.range.len = a.len;
+	check(!ioctl(fd, UFFDIO_API, &api));
+	if (ioctl(fd, UFFDIO_REGISTER, &reg)) {
+		close(fd);
+		end();
+		behave_skip("this kernel's userfaultfd does not watch shared memory");
+	}
+	check_is(*view, *a.source); /* what is there is there */
+	check(!pthread_create(&thread, NULL, touch, view + PAGE));
+	check(poll(&p, 1, 10000) == 1 && read(fd, &msg, sizeof(msg)) == sizeof(msg));
+	check_is(msg.event, UFFD_EVENT_PAGEFAULT);
+	fill(bytes, PAGE, 44);
+	copy.dst = (uintptr_t)view + PAGE;
+	check(!ioctl(fd, UFFDIO_COPY, &copy));
+	check(!pthread_join(thread, &value));
+	check_is((uintptr_t)value, (unsigned char)bytes[0]);
+	check(filled(a.source + PAGE, PAGE, 44));
+	close(fd);
+	end();
+}
+
+int main(void)
+{
+	static const struct CMUnitTest cases[] = {
+		CASE(fork_snapshot, "converted-memory-is-the-childs-own-after-fork"),
+		CASE(fork_parts, "converted-memory-in-parts-after-fork"),
+		CASE(fork_leaves_nothing, "converted-memory-costs-the-parent-nothing-after-fork"),
+		CASE(vfork_and_spawn, "converted-memory-and-vfork-and-posix-spawn"),
+		CASE(dontneed, "dontneed-of-converted-memory-gives-zeros-in-all-views"),
+		CASE(dontneed_locked, "dontneed-of-locked-converted-memory-is-einval"),
+		CASE(dontneed_across, "dontneed-over-converted-and-other-memory"),
+		CASE(wipeonfork, "wipeonfork-of-converted-memory-is-einval"),
+		CASE(mremap_of_a_view, "mremap-of-a-view-moves-shrinks-and-does-not-grow"),
+		CASE(dontunmap_of_a_view, "dontunmap-of-a-view"),
+		CASE(locks, "mlock-of-a-view-is-its-own"),
+		CASE(futex_across, "futex-across-views"),
+		CASE(userfaultfd, "userfaultfd-on-a-view"),
+	};
+
+	mirror_warm_up();
+	return BEHAVE_RUN(cases);
+}
