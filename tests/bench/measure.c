@@ -185,7 +185,15 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	unsigned int mappings;
 	struct heap heap;
 	json_t *result;
+	bool copies;
 
+	*why = "more than the memory that may be used";
+	if (heap_needs(cell->kind, cell->size, false) > options->memory)
+		return NULL;
+	*why = "more mappings than vm.max_map_count allows";
+	if (!crowd_is_allowed(cell->mappings))
+		return NULL;
+	copies = heap_needs(cell->kind, cell->size, true) <= options->memory;
 	*why = heap_make(&heap, cell->kind, cell->size, options->anywhere);
 	if (*why)
 		return NULL;
@@ -194,6 +202,8 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 		moves[way].count = touches[way].count = 0;
 	}
 	stops.count = 0;
+	if (!copies)
+		turns[WAY_COPYING].takes_part = false;
 	if (!heap_has_native(cell->kind))
 		turns[WAY_NATIVE].takes_part = false;
 	crowd_map(cell->mappings, &heap);
@@ -215,5 +225,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	json_object_set_new(result, "stopped", summarize(stops.values, stops.count));
 	json_object_set_new(result, "stop_retries",
 		json_integer((json_int_t)(after.stop_retries - before.stop_retries)));
+	if (!copies && way_is_wanted(options, WAY_COPYING))
+		*why = "copying: more than the memory that may be used";
 	return result;
 }
