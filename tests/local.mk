@@ -3,13 +3,15 @@ TEST_EXTENSIONS = .t .behave
 LOG_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 T_LOG_DRIVER = $(LOG_DRIVER)
 BEHAVE_LOG_DRIVER = $(LOG_DRIVER)
-T_LOG_COMPILER = $(SHELL)
+LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/tap-run
+T_LOG_COMPILER = $(LOG_COMPILER) $(SHELL)
 AM_TESTS_ENVIRONMENT = \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir; \
 	abs_top_srcdir='$(abs_top_srcdir)'; export abs_top_srcdir; \
 	srcdir='$(srcdir)'; export srcdir; \
 	CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT;
-EXTRA_DIST += tests/tap.sh
+EXTRA_DIST += tests/tap.sh tests/tap-run tests/tap-run.t
+TESTS += tests/tap-run.t
 
 include tests/stress/local.mk
 include tests/tools/local.mk
