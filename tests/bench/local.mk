@@ -20,6 +20,21 @@ tests_bench_remap_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) -pthread
 tests_bench_remap_bench_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rm_syscall
 tests_bench_remap_bench_LDADD = libemul.la $(JANSSON_LIBS) -ldl
 TESTS += tests/bench/bench.t
+
+# Instructions of the pure parts, by callgrind.
+check_PROGRAMS += tests/bench/counted
+tests_bench_counted_SOURCES = tests/bench/counted.c
+tests_bench_counted_CPPFLAGS = $(AM_CPPFLAGS) -DRM_COUNTED_CFLAGS='"$(CFLAGS)"'
+tests_bench_counted_LDADD = libemul.la
+TESTS += tests/bench/counts.t
+EXTRA_DIST += tests/bench/count tests/bench/counts tests/bench/counts.t
+# The counts of this build become what is expected; git shows what has changed.
+counts: tests/bench/counted$(EXEEXT)
+	@$(SHELL) $(srcdir)/tests/bench/count tests/bench/counted$(EXEEXT) >counts.new
+	@mv counts.new $(srcdir)/tests/bench/counts
+	@cat $(srcdir)/tests/bench/counts
+.PHONY: counts
+
 EXTRA_DIST += tests/bench/bench.t tests/bench/plot.gp tests/bench/Garbage.java
 CLEANFILES += bench.json bench.tsv
 
