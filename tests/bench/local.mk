@@ -36,7 +36,7 @@ counts: tests/bench/counted$(EXEEXT)
 .PHONY: counts
 
 EXTRA_DIST += tests/bench/bench.t tests/bench/plot.gp tests/bench/Garbage.java
-CLEANFILES += bench.json bench.tsv
+CLEANFILES += bench.json bench.tsv counts.new
 
 # BENCH_FLAGS: options for remap-bench, for instance BENCH_FLAGS=--quick
 # The program is not made beside "all", which is a make of its own: the two would make libemul.la at once.

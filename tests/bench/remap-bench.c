@@ -22,47 +22,45 @@
 #include <string.h>
 #include <unistd.h>
 
-static void usage(void)
-{
-	fputs("Usage: remap-bench [OPTION]...\n"
-	      "Measure moves that leave the old range mapped: by the kernel (MREMAP_DONTUNMAP), "
-	      "by\n"
-	      "libremap, by copying, and by unmapping and mapping again (wrong with threads).\n"
-	      "\n"
-	      "  -q, --quick          less than 20 seconds; default: less than 6 minutes\n"
-	      "  -s, --sizes LIST     such as 4K,64M,4G\n"
-	      "  -k, --kinds LIST     of private, shared (memfd), thp (private, huge pages),\n"
-	      "                         sparse (private, 1 page in 16), shared-sparse\n"
-	      "  -t, --threads LIST   other threads: 0, 4 (or 4:blocked: in read(2)), 4:spin\n"
-	      "                         (running), 4:yield (running, sched_yield)\n"
-	      "  -m, --mappings LIST  further mappings in the process, such as 0,5000\n"
-	      "  -w, --ways LIST      of native, emulated, first, copying, unmap+map; default: "
-	      "all\n"
-	      "  -r, --rounds N       exactly so many rounds of every way in every cell,\n"
-	      "                         batches of every call and runs of every program;\n"
-	      "                         default: for about a second, 15 at least\n"
-	      "  -a, --anywhere       let the kernel choose the destination (no MREMAP_FIXED)\n"
-	      "  -l, --long           a line for each way: min, median, p99, max, rounds\n"
-	      "  -j, --json FILE      write all that was measured\n"
-	      "      --tsv FILE       write it for gnuplot (plot.gp, make bench-plots)\n"
-	      "      --read FILE      measure nothing; show what --json wrote\n"
-	      "  -b, --breakdown      only list the system calls of an emulated move; with no "
-	      "lists\n"
-	      "                         at 4K, private, alone and with 4 blocked threads\n"
-	      "  -c, --costs          only what the preload costs programs that do not need it\n"
-	      "      --preload FILE   libremap-preload.so; default: the build tree's\n"
-	      "  -h, --help           this text\n"
-	      "  -V, --version        the version\n"
-	      "\n"
-	      "A list takes that list's place in the plan: --sizes 4K measures what the plan has "
-	      "at\n"
-	      "4K; with --sizes, --kinds, --threads and --mappings the product is measured.\n"
-	      "Cells that need more than four fifths of the memory that is free are left out, and "
-	      "so\nis copying where the copy would; the list of what was left out comes last.\n"
-	      "LIBREMAP_CONF counts for the emulation; native:no is always added.\n"
-	      "Exit status: 0, 1 something went wrong, 2 usage.\n",
-		stdout);
-}
+/* clang-format off */
+static const char help[] =
+	"Usage: remap-bench [OPTION]...\n"
+	"Measure moves that leave the old range mapped: by the kernel (MREMAP_DONTUNMAP), by\n"
+	"libremap, by copying, and by unmapping and mapping again (wrong with threads). Then\n"
+	"what the preload costs calls and programs that do not need it.\n"
+	"\n"
+	"  -q, --quick          less than 20 seconds; default: less than 6 minutes\n"
+	"  -s, --sizes LIST     such as 4K,64M,4G\n"
+	"  -k, --kinds LIST     of private, shared (memfd), thp (private, huge pages),\n"
+	"                         sparse (private, 1 page in 16), shared-sparse\n"
+	"  -t, --threads LIST   other threads: 0, 4 (or 4:blocked: in read(2)), 4:spin\n"
+	"                         (running), 4:yield (running, sched_yield)\n"
+	"  -m, --mappings LIST  further mappings in the process, such as 0,5000\n"
+	"  -w, --ways LIST      of native, emulated, first, copying, unmap+map; default: all,\n"
+	"                         and what the preload costs\n"
+	"  -r, --rounds N       exactly so many rounds of every way in every cell, batches of\n"
+	"                         every call, runs of every program; default: for about a\n"
+	"                         second, 15 at least\n"
+	"  -a, --anywhere       let the kernel choose the destination (no MREMAP_FIXED)\n"
+	"  -l, --long           a line for each way: min, median, p99, max, rounds\n"
+	"  -j, --json FILE      write all that was measured\n"
+	"      --tsv FILE       write it for gnuplot (plot.gp, make bench-plots)\n"
+	"      --read FILE      measure nothing; show what --json wrote\n"
+	"  -b, --breakdown      only list the system calls of an emulated move; with no lists\n"
+	"                         at 4K, private, alone and with 4 blocked threads\n"
+	"  -c, --costs          only what the preload costs\n"
+	"      --preload FILE   libremap-preload.so; default: the build tree's\n"
+	"  -h, --help           this text\n"
+	"  -V, --version        the version\n"
+	"\n"
+	"A list takes that list's place in the plan: --sizes 4K measures what the plan has at\n"
+	"4K; with --sizes, --kinds, --threads and --mappings the product is measured.\n"
+	"Left out are cells that need more than four fifths of the memory that is free, copying\n"
+	"where only the copy does, more mappings than vm.max_map_count allows, and, with no list\n"
+	"and no --rounds, what comes when the time is up. The table's last lines say so.\n"
+	"LIBREMAP_CONF counts for the emulation; native:no is always added.\n"
+	"Exit status: 0, 1 something went wrong, 2 usage.\n";
+/* clang-format on */
 
 void die(const char *format, ...)
 {
@@ -187,7 +185,7 @@ static void measure_all(json_t *report, const struct options *options, const str
 		json_array_append_new(results, result);
 		report_print_cell(result, options->full_lines);
 	}
-	if (!options->ways)
+	if (!options->ways || options->costs)
 		measure_costs(report, effort, left_out);
 	json_object_set_new(report, "seconds", json_real((double)(now_ns() - began) / 1e9));
 }
@@ -309,7 +307,7 @@ int main(int argc, char **argv)
 			options.preload = optarg;
 			break;
 		case 'h':
-			usage();
+			fputs(help, stdout);
 			return 0;
 		case 'V':
 			puts("remap-bench (libremap) " PACKAGE_VERSION);

@@ -100,12 +100,12 @@ json_t *report_head(const struct options *options)
 		die("uname or getloadavg failed");
 	cpu_model(cpu, sizeof(cpu));
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:b, s:b, s:{s:b, s:b}, s:s}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:b, s:b, s:b, s:{s:b, s:b}, s:s}",
 		"version", PACKAGE_VERSION, "date", date, "kernel", host.release, "machine",
 		host.machine, "cpu", cpu, "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
 		"load_before", load, "quick", options->quick, "anywhere", options->anywhere,
-		"native", "private", heap_has_native(&kinds[0]), "shared",
-		heap_has_native(&kinds[1]), "conf", getenv("LIBREMAP_CONF"));
+		"costs_only", options->costs, "native", "private", heap_has_native(&kinds[0]),
+		"shared", heap_has_native(&kinds[1]), "conf", getenv("LIBREMAP_CONF"));
 }
 
 void report_print_head(json_t *report)
@@ -123,6 +123,8 @@ void report_print_head(json_t *report)
 	if (!json_is_true(json_object_get(native, "shared")))
 		puts("This kernel has no MREMAP_DONTUNMAP for shared memory: no native, no "
 		     "ratios.");
+	if (json_is_true(json_object_get(report, "costs_only")))
+		return;
 	printf("\nMoving a heap away%s and leaving its range mapped and empty; x: times native.\n",
 		json_is_true(json_object_get(report, "anywhere")) ? " to anywhere" : "");
 	puts("first: the emulation of a range's first move, nothing known of it. stopped: how long "
