@@ -58,7 +58,7 @@ struct effort {
 	bool quick;
 	unsigned int runs;    /* of whole programs, at most, and ... */
 	uint64_t programs_ns; /* ... no more of each after that */
-	uint64_t cells_ns;    /* cells that would begin later than this are left out; 0: none */
+	uint64_t cells_ns;    /* cells that would not end before that are left out; 0: none */
 };
 
 struct options {
@@ -127,6 +127,8 @@ void describe_cell(char *buf, size_t size, const struct cell *cell);
 /* measure.c: the cell's part of the report; NULL with *why if it can not be had here. Else *why: what is missing, or NULL. */
 json_t *measure_cell(const struct cell *cell, const struct options *options,
 	const struct effort *effort, const char **why);
+/* At least so long, going by smaller ones of the kind that have been measured; 0 if there were none. */
+uint64_t measure_expected_ns(const struct cell *cell);
 /* {n, min_ns, median_ns, p99_ns, max_ns} of the samples, which get sorted. */
 json_t *summarize(uint64_t *samples, size_t count);
 

@@ -177,6 +177,26 @@ static json_t *ways_result(void)
 	return ways;
 }
 
+/* How long making a gibibyte of each kind took, last time. */
+static uint64_t make_ns[KIND_COUNT];
+
+static const char *make_timed(struct heap *heap, const struct cell *cell, bool anywhere)
+{
+	const size_t gib = cell->size >> 30;
+	const uint64_t began = now_ns();
+	const char *why = heap_make(heap, cell->kind, cell->size, anywhere);
+
+	if (!why && gib)
+		make_ns[cell->kind - kinds] = (now_ns() - began) / gib;
+	return why;
+}
+
+uint64_t measure_expected_ns(const struct cell *cell)
+{
+	/* To populate it, to copy it once, and all else. */
+	return make_ns[cell->kind - kinds] * (cell->size >> 30) * 3;
+}
+
 json_t *measure_cell(const struct cell *cell, const struct options *options,
 	const struct effort *effort, const char **why)
 {
@@ -194,7 +214,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	if (!crowd_is_allowed(cell->mappings))
 		return NULL;
 	copies = heap_needs(cell->kind, cell->size, true) <= options->memory;
-	*why = heap_make(&heap, cell->kind, cell->size, options->anywhere);
+	*why = make_timed(&heap, cell, options->anywhere);
 	if (*why)
 		return NULL;
 	for (int way = 0; way < WAY_COUNT; way++) {

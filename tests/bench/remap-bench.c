@@ -174,8 +174,9 @@ static void measure_all(json_t *report, const struct options *options, const str
 
 		describe_cell(what, sizeof(what), &cells[i]);
 		progress("[%u/%u] %s", i + 1, count, what);
-		why = "the time was up";
-		if (!effort->cells_ns || now_ns() - began < effort->cells_ns)
+		why = "there was no time left for it";
+		if (!effort->cells_ns ||
+			now_ns() - began + measure_expected_ns(&cells[i]) < effort->cells_ns)
 			result = measure_cell(&cells[i], options, effort, &why);
 		progress_end();
 		if (why)
@@ -250,7 +251,7 @@ int main(int argc, char **argv)
 	static struct cell cells[MAX_CELLS];
 	struct options options = {0};
 	struct effort effort = {
-		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 210000000000};
+		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 250000000000};
 	const char *json = NULL, *tsv = NULL, *read = NULL;
 	unsigned int rounds = 0, count;
 	FILE *out = NULL;

@@ -61,7 +61,7 @@ static const char *format_ratio(char buf[REPORT_TIME_LEN], json_t *way)
 
 	if (!field)
 		return "-";
-	if (value < 99999.5)
+	if (value < 9999.5)
 		snprintf(buf, REPORT_TIME_LEN, "%.*f", value < 9.95 ? 1 : 0, value);
 	else if (value < 999999.5)
 		snprintf(buf, REPORT_TIME_LEN, "%.0fk", value / 1e3);
