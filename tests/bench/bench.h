@@ -128,7 +128,8 @@ void describe_cell(char *buf, size_t size, const struct cell *cell);
 json_t *measure_cell(const struct cell *cell, const struct options *options,
 	const struct effort *effort, const char **why);
 /* At least so long, going by smaller ones of the kind that have been measured; 0 if there were none. */
-uint64_t measure_expected_ns(const struct cell *cell);
+uint64_t measure_expected_ns(
+	const struct cell *cell, const struct options *options, const struct effort *effort);
 /* {n, min_ns, median_ns, p99_ns, max_ns} of the samples, which get sorted. */
 json_t *summarize(uint64_t *samples, size_t count);
 

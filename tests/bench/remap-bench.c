@@ -57,7 +57,8 @@ static const char help[] =
 	"4K; with --sizes, --kinds, --threads and --mappings the product is measured.\n"
 	"Left out are cells that need more than four fifths of the memory that is free, copying\n"
 	"where only the copy does, more mappings than vm.max_map_count allows, and, with no list\n"
-	"and no --rounds, what comes when the time is up. The table's last lines say so.\n"
+	"and no --rounds, copying of more than 4 GiB and that for which there is no time left.\n"
+	"The table's last lines say so.\n"
 	"LIBREMAP_CONF counts for the emulation; native:no is always added.\n"
 	"Exit status: 0, 1 something went wrong, 2 usage.\n";
 /* clang-format on */
@@ -176,7 +177,8 @@ static void measure_all(json_t *report, const struct options *options, const str
 		progress("[%u/%u] %s", i + 1, count, what);
 		why = "there was no time left for it";
 		if (!effort->cells_ns ||
-			now_ns() - began + measure_expected_ns(&cells[i]) < effort->cells_ns)
+			now_ns() - began + measure_expected_ns(&cells[i], options, effort) <
+				effort->cells_ns)
 			result = measure_cell(&cells[i], options, effort, &why);
 		progress_end();
 		if (why)
@@ -251,7 +253,7 @@ int main(int argc, char **argv)
 	static struct cell cells[MAX_CELLS];
 	struct options options = {0};
 	struct effort effort = {
-		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 250000000000};
+		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 240000000000};
 	const char *json = NULL, *tsv = NULL, *read = NULL;
 	unsigned int rounds = 0, count;
 	FILE *out = NULL;
