@@ -55,16 +55,24 @@ struct effort {
 	uint64_t limit_ns;    /* ... but no longer than this after the first few */
 	bool exact;	      /* so many rounds for every way, however long it takes */
 	unsigned int batches; /* of the calls of overhead.c */
+	bool quick;
+	unsigned int runs;    /* of whole programs, at most, and ... */
+	uint64_t programs_ns; /* ... no more of each after that */
+	uint64_t cells_ns;    /* cells that would not end before that are left out; 0: none */
 };
 
 struct options {
 	const char *kinds, *sizes, *threads, *mappings; /* lists; NULL: as the plan has it */
 	const char *ways, *preload;
-	bool quick, anywhere, full_lines, breakdown;
+	size_t memory; /* bytes that may be used */
+	bool quick, anywhere, full_lines, breakdown, costs;
 };
 
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...);
 void __attribute__((noreturn, format(printf, 1, 2))) die_usage(const char *format, ...);
+/* A line on standard error; on a terminal it takes the last one's place, and progress_end() erases it. */
+void __attribute__((format(printf, 1, 2))) progress(const char *format, ...);
+void progress_end(void);
 
 static inline uint64_t now_ns(void)
 {
@@ -95,13 +103,16 @@ unsigned char *heap_move(const struct heap *heap, enum way way);
 uint64_t heap_touch(const struct heap *heap, const unsigned char *at);
 /* Looks at both ends, then brings the heap home as it was, with its page tables, whatever the way. */
 void heap_return(const struct heap *heap, enum way way, unsigned char *at);
+/* How much memory a heap takes at its most: moved by page tables, or (copied) with the copy that it is moved into. */
+size_t heap_needs(const struct kind *kind, size_t len, bool copied);
 /* The kernel has MREMAP_DONTUNMAP for this kind. */
 bool heap_has_native(const struct kind *kind);
 
 /* company.c */
 void company_gather(const struct company *company);
 void company_dismiss(void);
-/* Below the heap, so that who reads /proc/self/maps has to pass it. */
+/* Below the heap, so that who reads /proc/self/maps has to pass it. Whether so many are allowed is asked before. */
+bool crowd_is_allowed(unsigned int mappings);
 void crowd_map(unsigned int mappings, const struct heap *heap);
 void crowd_unmap(void);
 unsigned int count_mappings(void);
@@ -113,9 +124,12 @@ bool way_is_wanted(const struct options *options, enum way way);
 void format_size(char *buf, size_t size, size_t bytes);
 void describe_cell(char *buf, size_t size, const struct cell *cell);
 
-/* measure.c: the cell's part of the report; NULL with *why if it can not be had here. */
+/* measure.c: the cell's part of the report; NULL with *why if it can not be had here. Else *why: what is missing, or NULL. */
 json_t *measure_cell(const struct cell *cell, const struct options *options,
 	const struct effort *effort, const char **why);
+/* At least so long, going by smaller ones of the kind that have been measured; 0 if there were none. */
+uint64_t measure_expected_ns(
+	const struct cell *cell, const struct options *options, const struct effort *effort);
 /* {n, min_ns, median_ns, p99_ns, max_ns} of the samples, which get sorted. */
 json_t *summarize(uint64_t *samples, size_t count);
 
@@ -132,5 +146,10 @@ void report_print_head(json_t *report);
 void report_print_cell(json_t *cell, bool full_lines);
 void report_print_rest(json_t *report);
 int report_write_tsv(json_t *report, const char *path);
+
+#define REPORT_TIME_LEN 16
+json_int_t report_integer(json_t *object, const char *key);
+/* Three digits and a unit; "-" if it was not measured. */
+const char *report_time(char buf[REPORT_TIME_LEN], json_t *object, const char *key);
 
 #endif

@@ -22,6 +22,50 @@ tap_ok $? "and gives the same table"
 tap_is "$(awk -F'\t' 'NF != 10' "$dir/tsv")" "" "every row of the TSV has ten fields"
 tap_is "$(awk -F'\t' '$6 == "emulated" && $7 != 3' "$dir/tsv")" "" "three rounds are three rounds"
 
+# What the machine has no room or time for is left out, and the reason is told.
+"$bench" --sizes 4096G --kinds private --threads 0 --mappings 0 --rounds 1 --ways emulated >"$dir/huge" 2>&1
+tap_ok $? "four tebibytes are no error"
+grep -q '^Left out: private 4096G, alone: more than the memory' "$dir/huge"
+tap_ok $? "and are left out with the reason"
+
+# What the preload costs: every call, every program that is here, by every door.
+if [ -e "$RM_BUILD/.libs/libremap-preload.so" ]; then
+	"$bench" --costs --quick --rounds 2 --json "$dir/costs.json" >"$dir/costs" 2>"$dir/err"
+	tap_ok $? "two batches of every call, two runs of every program"
+	sed 's/^/# /' "$dir/err" | grep remap-bench:
+	tap_is "$(awk '/^(mremap|mmap|munmap|mprotect|madvise|mlock|ioctl|close|syscall).*\(.*\(/ { n++ }
+		END { print n + 0 }' "$dir/costs")" 13 "thirteen calls are in the table"
+	tap_is "$(grep -c '^/bin/true  *2 ' "$dir/costs")" 1 "/bin/true was run twice"
+	tap_is "$(awk 'length($0) > 100' "$dir/costs")" "" "that table fits into 100 columns"
+	"$bench" --read "$dir/costs.json" >"$dir/again" 2>&1
+	cmp -s "$dir/costs" "$dir/again"
+	tap_ok $? "the JSON gives the same table"
+else
+	tap_skip "the preload was not built" "what the preload costs"
+fi
+
+# The pictures, by the rule that makes them.
+if ! command -v gnuplot >/dev/null; then
+	tap_skip "gnuplot is not installed" "pictures of a run"
+elif [ ! -f "$RM_BUILD/Makefile" ]; then
+	tap_skip "not in a build tree" "pictures of a run"
+else
+	MAKEFLAGS='' MAKELEVEL='' make -s -C "$RM_BUILD" bench-plots BENCH_JSON="$dir/out" \
+		BENCH_DOC="$dir/doc" >"$dir/plots" 2>&1
+	tap_ok $? "make bench-plots"
+	grep -vE '^-|no valid points' "$dir/plots" | sed 's/^/# /'
+	cmp -s "$dir/out" "$dir/doc/bench.json" && cmp -s "$dir/table" "$dir/doc/bench.txt"
+	tap_ok $? "the JSON and the table lie beside the pictures"
+	for name in sizes threads mappings; do
+		tap_is "$(head -c 8 "$dir/doc/bench-$name.png" | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a \
+			"bench-$name.png is a PNG"
+		tail -3 "$dir/doc/bench-$name.svg" | grep -q '</svg>' &&
+			grep -q '>native<' "$dir/doc/bench-$name.svg" &&
+			grep -q 'emulated, again' "$dir/doc/bench-$name.svg"
+		tap_ok $? "bench-$name.svg is whole and names the ways"
+	done
+fi
+
 refuse() { # option value
 	"$bench" "$@" >"$dir/stdout" 2>"$dir/stderr"
 	[ $? -eq 2 ] && [ ! -s "$dir/stdout" ] && [ "$(wc -l <"$dir/stderr")" -eq 1 ]

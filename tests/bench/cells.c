@@ -2,6 +2,7 @@
 /*
  * Which cells are measured.
  *
+ * Memory up to 16 GiB, company up to 64 threads, up to 50,000 mappings: each beside the same cell with nothing of it.
  * The plan is a table: every row is a product of four lists and varies one thing. A list given as an option takes that
  * list's place in every row; cells that come up twice are measured once. So --threads 64 measures every size and kind
  * in that company, and --sizes 4K what the plan has, at that size.
@@ -23,12 +24,19 @@ struct row {
 };
 
 static const struct row full_plan[] = {
-	{"private,shared", "4K,64K,2M,64M,1G,4G", "0", "0"},
-	{"thp,sparse", "2M,64M,1G,4G", "0", "0"},
-	{"private", "4K,2M,64M", "4:blocked,4:yield,4:spin,16,64", "0"},
-	{"private", "1G", "4:blocked", "0"},
-	{"shared", "4K,64M", "4:blocked,4:spin,64", "0"},
-	{"private", "4K", "0,4:blocked", "10,100,1000,5000"},
+	{"private,shared", "4K,64K,2M,64M,1G", "0", "0"},
+	{"thp,sparse", "2M,64M,1G", "0", "0"},
+	{"shared-sparse", "64M,1G", "0", "0"},
+	{"private", "4K", "1,4,16,64,1:spin,4:spin,16:spin,64:spin,4:yield", "0"},
+	{"private", "2M,64M", "1,4,16,64,4:spin,16:spin", "0"},
+	{"private", "1G", "4", "0"},
+	{"shared", "4K,64M", "4,64,4:spin", "0"},
+	{"private", "4K", "0", "10,100,1000,10000,50000"},
+	{"private", "4K", "4", "1000,50000"},
+	{"shared", "4K", "0", "1000,50000"},
+	/* last what takes longest */
+	{"private,thp,sparse", "4G,16G", "0", "0"},
+	{"shared", "4G", "0", "0"},
 };
 
 static const struct row quick_plan[] = {
@@ -205,7 +213,8 @@ void cells_check_lists(const struct options *options)
 		while (way < WAY_COUNT && strcmp(list.items[i], way_names[way]))
 			way++;
 		if (way == WAY_COUNT)
-			die_usage("--ways: '%s' is none of native, emulated, first, copying, unmap+map",
+			die_usage("--ways: '%s' is none of native, emulated, first, copying, "
+				  "unmap+map",
 				list.items[i]);
 	}
 	free(list.copy);

@@ -115,9 +115,23 @@ void company_dismiss(void)
 	others.count = 0;
 }
 
+bool crowd_is_allowed(unsigned int mappings)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	unsigned int allowed = 0;
+
+	if (!file)
+		return true;
+	if (fscanf(file, "%u", &allowed) != 1)
+		allowed = 0;
+	fclose(file);
+	return !allowed || mappings + 1000 <= allowed;
+}
+
 void crowd_map(unsigned int mappings, const struct heap *heap)
 {
 	unsigned char *below = heap->home;
+
 	others.crowd_len = mappings * PAGE;
 	if (!mappings)
 		return;

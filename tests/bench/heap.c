@@ -288,6 +288,14 @@ void heap_return(const struct heap *heap, enum way way, unsigned char *at)
 		populate(heap, heap->home);
 }
 
+size_t heap_needs(const struct kind *kind, size_t len, bool copied)
+{
+	/* Page tables: both places have their own, a five-hundredth each. Reading the holes of a memfd fills them. */
+	const size_t tables = len / 256, heap = kind->shared && copied ? len : len / kind->step;
+
+	return heap + tables + (copied ? len : 0);
+}
+
 bool heap_has_native(const struct kind *kind)
 {
 	struct heap heap = {.kind = kind, .len = PAGE, .fd = -1};

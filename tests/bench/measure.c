@@ -15,6 +15,7 @@
 
 #include "libremap.h"
 
+#define MAX_COPIED   (4UL << 30)
 #define FIRST_ROUNDS 3 /* in which every way takes part, whatever it costs */
 
 struct series {
@@ -177,6 +178,42 @@ static json_t *ways_result(void)
 	return ways;
 }
 
+/* How long it took to populate a gibibyte of each kind, last time. */
+static uint64_t make_ns[KIND_COUNT];
+
+static const char *make_timed(struct heap *heap, const struct cell *cell, bool anywhere)
+{
+	const size_t gib = cell->size >> 30;
+	const uint64_t began = now_ns();
+	const char *why = heap_make(heap, cell->kind, cell->size, anywhere);
+
+	if (!why && gib)
+		make_ns[cell->kind - kinds] = (now_ns() - began) * cell->kind->step / gib;
+	return why;
+}
+
+/* NULL if the cell is copied as well. */
+static const char *why_not_copied(
+	const struct cell *cell, const struct options *options, const struct effort *effort)
+{
+	if (heap_needs(cell->kind, cell->size, true) > options->memory)
+		return "copying: more than the memory that may be used";
+	/* Minutes, where memory is slow to come; and nobody waits for it. */
+	if (effort->cells_ns && cell->size > MAX_COPIED)
+		return "copying: it takes too long; --sizes measures it";
+	return NULL;
+}
+
+uint64_t measure_expected_ns(
+	const struct cell *cell, const struct options *options, const struct effort *effort)
+{
+	const uint64_t gib = cell->size >> 30, each = make_ns[cell->kind - kinds];
+	const bool copied = !why_not_copied(cell, options, effort);
+
+	/* To make it and to look at it; to copy it and to bring it back. */
+	return each * 2 * (gib / cell->kind->step + (copied ? gib : 0));
+}
+
 json_t *measure_cell(const struct cell *cell, const struct options *options,
 	const struct effort *effort, const char **why)
 {
@@ -185,8 +222,15 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	unsigned int mappings;
 	struct heap heap;
 	json_t *result;
+	const char *not_copied = why_not_copied(cell, options, effort);
 
-	*why = heap_make(&heap, cell->kind, cell->size, options->anywhere);
+	*why = "more than the memory that may be used";
+	if (heap_needs(cell->kind, cell->size, false) > options->memory)
+		return NULL;
+	*why = "more mappings than vm.max_map_count allows";
+	if (!crowd_is_allowed(cell->mappings))
+		return NULL;
+	*why = make_timed(&heap, cell, options->anywhere);
 	if (*why)
 		return NULL;
 	for (int way = 0; way < WAY_COUNT; way++) {
@@ -194,6 +238,8 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 		moves[way].count = touches[way].count = 0;
 	}
 	stops.count = 0;
+	if (not_copied)
+		turns[WAY_COPYING].takes_part = false;
 	if (!heap_has_native(cell->kind))
 		turns[WAY_NATIVE].takes_part = false;
 	crowd_map(cell->mappings, &heap);
@@ -215,5 +261,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	json_object_set_new(result, "stopped", summarize(stops.values, stops.count));
 	json_object_set_new(result, "stop_retries",
 		json_integer((json_int_t)(after.stop_retries - before.stop_retries)));
+	if (way_is_wanted(options, WAY_COPYING))
+		*why = not_copied;
 	return result;
 }

@@ -12,7 +12,7 @@
 #include "config.h"
 #endif
 
-#include "tests/bench/bench.h"
+#include "tests/bench/costs.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -22,43 +22,46 @@
 #include <string.h>
 #include <unistd.h>
 
-static void usage(void)
-{
-	fputs("Usage: remap-bench [OPTION]...\n"
-	      "Measure moves that leave the old range mapped: by the kernel (MREMAP_DONTUNMAP), "
-	      "by\n"
-	      "libremap, by copying, and by unmapping and mapping again (wrong with threads).\n"
-	      "\n"
-	      "  -q, --quick          less than 20 seconds; default: less than 6 minutes\n"
-	      "  -s, --sizes LIST     such as 4K,64M,4G\n"
-	      "  -k, --kinds LIST     of private, shared (memfd), thp (private, huge pages),\n"
-	      "                         sparse (private, 1 page in 16), shared-sparse\n"
-	      "  -t, --threads LIST   other threads: 0, 4 (or 4:blocked: in read(2)), 4:spin\n"
-	      "                         (running), 4:yield (running, sched_yield)\n"
-	      "  -m, --mappings LIST  further mappings in the process, such as 0,5000\n"
-	      "  -w, --ways LIST      of native, emulated, first, copying, unmap+map; default: "
-	      "all\n"
-	      "  -r, --rounds N       exactly so many rounds of every way in every cell;\n"
-	      "                         default: for about a second, 15 at least\n"
-	      "  -a, --anywhere       let the kernel choose the destination (no MREMAP_FIXED)\n"
-	      "  -l, --long           a line for each way: min, median, p99, max, rounds\n"
-	      "  -j, --json FILE      write all that was measured\n"
-	      "      --tsv FILE       write it for gnuplot (plot.gp)\n"
-	      "      --read FILE      measure nothing; show what --json wrote\n"
-	      "  -b, --breakdown      only list the system calls of an emulated move; with no "
-	      "lists\n"
-	      "                         at 4K, private, alone and with 4 blocked threads\n"
-	      "      --preload FILE   libremap-preload.so; default: the build tree's\n"
-	      "  -h, --help           this text\n"
-	      "  -V, --version        the version\n"
-	      "\n"
-	      "A list takes that list's place in the plan: --sizes 4K measures what the plan has "
-	      "at\n"
-	      "4K; with --sizes, --kinds, --threads and --mappings the product is measured.\n"
-	      "LIBREMAP_CONF counts for the emulation; native:no is always added.\n"
-	      "Exit status: 0, 1 something went wrong, 2 usage.\n",
-		stdout);
-}
+/* clang-format off */
+static const char help[] =
+	"Usage: remap-bench [OPTION]...\n"
+	"Measure moves that leave the old range mapped: by the kernel (MREMAP_DONTUNMAP), by\n"
+	"libremap, by copying, and by unmapping and mapping again (wrong with threads). Then\n"
+	"what the preload costs calls and programs that do not need it.\n"
+	"\n"
+	"  -q, --quick          less than 20 seconds; default: less than 6 minutes\n"
+	"  -s, --sizes LIST     such as 4K,64M,4G\n"
+	"  -k, --kinds LIST     of private, shared (memfd), thp (private, huge pages),\n"
+	"                         sparse (private, 1 page in 16), shared-sparse\n"
+	"  -t, --threads LIST   other threads: 0, 4 (or 4:blocked: in read(2)), 4:spin\n"
+	"                         (running), 4:yield (running, sched_yield)\n"
+	"  -m, --mappings LIST  further mappings in the process, such as 0,5000\n"
+	"  -w, --ways LIST      of native, emulated, first, copying, unmap+map; default: all,\n"
+	"                         and what the preload costs\n"
+	"  -r, --rounds N       exactly so many rounds of every way in every cell, batches of\n"
+	"                         every call, runs of every program; default: for about a\n"
+	"                         second, 15 at least\n"
+	"  -a, --anywhere       let the kernel choose the destination (no MREMAP_FIXED)\n"
+	"  -l, --long           a line for each way: min, median, p99, max, rounds\n"
+	"  -j, --json FILE      write all that was measured\n"
+	"      --tsv FILE       write it for gnuplot (plot.gp, make bench-plots)\n"
+	"      --read FILE      measure nothing; show what --json wrote\n"
+	"  -b, --breakdown      only list the system calls of an emulated move; with no lists\n"
+	"                         at 4K, private, alone and with 4 blocked threads\n"
+	"  -c, --costs          only what the preload costs\n"
+	"      --preload FILE   libremap-preload.so; default: the build tree's\n"
+	"  -h, --help           this text\n"
+	"  -V, --version        the version\n"
+	"\n"
+	"A list takes that list's place in the plan: --sizes 4K measures what the plan has at\n"
+	"4K; with --sizes, --kinds, --threads and --mappings the product is measured.\n"
+	"Left out are cells that need more than four fifths of the memory that is free, copying\n"
+	"where only the copy does, more mappings than vm.max_map_count allows, and, with no list\n"
+	"and no --rounds, copying of more than 4 GiB and that for which there is no time left.\n"
+	"The table's last lines say so.\n"
+	"LIBREMAP_CONF counts for the emulation; native:no is always added.\n"
+	"Exit status: 0, 1 something went wrong, 2 usage.\n";
+/* clang-format on */
 
 void die(const char *format, ...)
 {
@@ -98,7 +101,7 @@ static unsigned long number_in(const char *path, const char *key)
 	return value;
 }
 
-/* What this process may use: half of what is free, on the machine and in the control group. */
+/* What this process may use: four fifths of what is free, on the machine and in the control group. */
 static size_t memory_limit(void)
 {
 	size_t limit = number_in("/proc/meminfo", "MemAvailable:") << 10;
@@ -107,73 +110,86 @@ static size_t memory_limit(void)
 
 	if (group && group > used && group - used < limit)
 		limit = group - used;
-	return limit / 2;
+	return limit / 5 * 4;
 }
 
-/* Copying has the memory twice, with a sparse heap too: the copy is full. */
-static size_t memory_needed(const struct cell *cell)
+void progress(const char *format, ...)
 {
-	return cell->size + cell->size / cell->kind->step;
-}
+	char line[160];
+	va_list args;
 
-static void progress(const struct cell *cell, unsigned int i, unsigned int count)
-{
-	char what[96], line[128];
-
-	describe_cell(what, sizeof(what), cell);
-	snprintf(line, sizeof(line), "[%u/%u] %s", i + 1, count, what);
-	/* On a terminal the line is erased before the table's next one comes. */
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
 	fprintf(stderr, isatty(2) ? "%-79.79s\r" : "%s\n", line);
+}
+
+void progress_end(void)
+{
+	if (isatty(2))
+		fprintf(stderr, "%79s\r", "");
 }
 
 static void leave_out(json_t *left_out, const struct cell *cell, const char *why)
 {
-	char size[24], text[200];
+	char what[128], text[256];
 
-	format_size(size, sizeof(size), cell->size);
-	snprintf(text, sizeof(text), "%s %s: %s", cell->kind->name, size, why);
+	describe_cell(what, sizeof(what), cell);
+	snprintf(text, sizeof(text), "%s: %s", what, why);
 	for (size_t i = 0; i < json_array_size(left_out); i++)
 		if (!strcmp(json_string_value(json_array_get(left_out, i)), text))
 			return;
 	json_array_append_new(left_out, json_string(text));
 }
 
+static void measure_costs(json_t *report, const struct effort *effort, json_t *left_out)
+{
+	const char *why;
+	json_t *overhead;
+
+	progress("single calls with and without the preload");
+	overhead = overhead_measure(effort, &why);
+	progress_end();
+	if (!overhead) {
+		json_array_append_new(left_out, json_sprintf("the preload: %s", why));
+		return;
+	}
+	json_object_set_new(report, "overhead", overhead);
+	json_object_set_new(report, "programs", whole_measure(effort, left_out));
+}
+
 static void measure_all(json_t *report, const struct options *options, const struct effort *effort,
 	const struct cell *cells, unsigned int count)
 {
 	json_t *results = json_array(), *left_out = json_array();
-	const size_t limit = memory_limit();
 	const uint64_t began = now_ns();
+	char what[128];
 	const char *why;
 
-	json_object_set_new(report, "memory_limit", json_integer((json_int_t)limit));
+	json_object_set_new(report, "memory_limit", json_integer((json_int_t)options->memory));
 	json_object_set_new(report, "cells", results);
 	json_object_set_new(report, "left_out", left_out);
 	report_print_head(report);
 	for (unsigned int i = 0; i < count; i++) {
 		json_t *result = NULL;
 
-		progress(&cells[i], i, count);
-		why = "more than half of the memory that is available";
-		if (memory_needed(&cells[i]) <= limit)
+		describe_cell(what, sizeof(what), &cells[i]);
+		progress("[%u/%u] %s", i + 1, count, what);
+		why = "there was no time left for it";
+		if (!effort->cells_ns ||
+			now_ns() - began + measure_expected_ns(&cells[i], options, effort) <
+				effort->cells_ns)
 			result = measure_cell(&cells[i], options, effort, &why);
-		if (isatty(2))
-			fprintf(stderr, "%79s\r", "");
-		if (!result) {
+		progress_end();
+		if (why)
 			leave_out(left_out, &cells[i], why);
+		if (!result)
 			continue;
-		}
 		json_array_append_new(results, result);
 		report_print_cell(result, options->full_lines);
 	}
-	if (!options->ways) {
-		json_t *overhead = overhead_measure(effort, &why);
-
-		if (overhead)
-			json_object_set_new(report, "overhead", overhead);
-		else
-			json_array_append_new(left_out, json_sprintf("the preload: %s", why));
-	}
+	if (!options->ways || options->costs)
+		measure_costs(report, effort, left_out);
 	json_object_set_new(report, "seconds", json_real((double)(now_ns() - began) / 1e9));
 }
 
@@ -225,6 +241,7 @@ int main(int argc, char **argv)
 		{"anywhere", no_argument, NULL, 'a'},
 		{"long", no_argument, NULL, 'l'},
 		{"breakdown", no_argument, NULL, 'b'},
+		{"costs", no_argument, NULL, 'c'},
 		{"json", required_argument, NULL, 'j'},
 		{"tsv", required_argument, NULL, OPT_TSV},
 		{"read", required_argument, NULL, OPT_READ},
@@ -235,18 +252,20 @@ int main(int argc, char **argv)
 	};
 	static struct cell cells[MAX_CELLS];
 	struct options options = {0};
-	struct effort effort = {1000000000, 15, 6000000000, false, 300};
+	struct effort effort = {
+		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 240000000000};
 	const char *json = NULL, *tsv = NULL, *read = NULL;
 	unsigned int rounds = 0, count;
 	FILE *out = NULL;
 	json_t *report;
 	int c;
 
-		while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:albj:hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:albcj:hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'q':
 			options.quick = true;
-			effort = (struct effort){300000000, 15, 1000000000, false, 100};
+			effort = (struct effort){300000000, 15, 1000000000, false, 60, true, 50,
+				1500000000, 11000000000};
 			break;
 		case 's':
 			options.sizes = optarg;
@@ -275,6 +294,9 @@ int main(int argc, char **argv)
 		case 'b':
 			options.breakdown = true;
 			break;
+		case 'c':
+			options.costs = true;
+			break;
 		case 'j':
 			json = optarg;
 			break;
@@ -288,7 +310,7 @@ int main(int argc, char **argv)
 			options.preload = optarg;
 			break;
 		case 'h':
-			usage();
+			fputs(help, stdout);
 			return 0;
 		case 'V':
 			puts("remap-bench (libremap) " PACKAGE_VERSION);
@@ -301,8 +323,13 @@ int main(int argc, char **argv)
 		die_usage("unexpected argument '%s'", argv[optind]);
 	if (rounds) {
 		effort.rounds = rounds;
+		effort.runs = rounds;
+		effort.batches = rounds < 1000 ? rounds : 1000;
 		effort.exact = true;
 	}
+	/* The promised time is that of the plan as it is. */
+	if (rounds || options.kinds || options.sizes || options.threads || options.mappings)
+		effort.cells_ns = 0;
 	if (options.breakdown) {
 		options.kinds = options.kinds ? options.kinds : "private";
 		options.sizes = options.sizes ? options.sizes : "4K";
@@ -313,8 +340,9 @@ int main(int argc, char **argv)
 		die("pages of %ld bytes: only machines with 4 KiB pages are measured",
 			sysconf(_SC_PAGESIZE));
 	cells_check_lists(&options);
-	count = cells_plan(&options, cells);
+	count = options.costs ? 0 : cells_plan(&options, cells);
 	if (options.breakdown) {
+		options.memory = memory_limit();
 		overhead_load(options.preload);
 		for (unsigned int i = 0; i < count; i++)
 			breakdown(&cells[i], &options, rounds ? rounds : 300);
@@ -326,12 +354,13 @@ int main(int argc, char **argv)
 	} else {
 		if (json && !(out = fopen(json, "we")))
 			die_usage("--json: %s: %s", json, strerror(errno));
+		options.memory = memory_limit();
 		overhead_load(options.preload);
 		report = report_head(&options);
 		measure_all(report, &options, &effort, cells, count);
 	}
 	report_print_rest(report);
-	if (out && (json_dumpf(report, out, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) ||
+	if (out && (json_dumpf(report, out, JSON_INDENT(1) | JSON_REAL_PRECISION(15)) ||
 			   fputc('\n', out) == EOF || fclose(out)))
 		die("%s: write error", json);
 	if (tsv && report_write_tsv(report, tsv))

@@ -10,7 +10,7 @@
 #include "config.h"
 #endif
 
-#include "tests/bench/bench.h"
+#include "tests/bench/costs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,10 +19,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define TIME_LEN 16
-#define ROW	 "%-17s%7s%7s%9s%7s%5s%7s%6s%8s%6s%10s%5s%8s%7s\n" /* 108 columns */
+#define ROW "%-19s%7s%7s%9s%7s%5s%7s%8s%6s%10s%8s%7s\n" /* 100 columns */
 
-static json_int_t integer(json_t *object, const char *key)
+json_int_t report_integer(json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
 }
@@ -34,8 +33,7 @@ static const char *string(json_t *object, const char *key)
 	return s ? s : "?";
 }
 
-/* Three digits and a unit; "-" if it was not measured. */
-static const char *format_time(char buf[TIME_LEN], json_t *object, const char *key)
+const char *report_time(char buf[REPORT_TIME_LEN], json_t *object, const char *key)
 {
 	static const char *const units[] = {"ns", "us", "ms", "s"};
 	json_t *field = json_object_get(object, key);
@@ -48,7 +46,7 @@ static const char *format_time(char buf[TIME_LEN], json_t *object, const char *k
 		value /= 1000;
 		unit++;
 	}
-	snprintf(buf, TIME_LEN, "%.*f%s",
+	snprintf(buf, REPORT_TIME_LEN, "%.*f%s",
 		!unit || value >= 99.95 ? 0
 		: value >= 9.995	? 1
 					: 2,
@@ -56,19 +54,19 @@ static const char *format_time(char buf[TIME_LEN], json_t *object, const char *k
 	return buf;
 }
 
-static const char *format_ratio(char buf[TIME_LEN], json_t *way)
+static const char *format_ratio(char buf[REPORT_TIME_LEN], json_t *way)
 {
 	json_t *field = json_object_get(way, "ratio_to_native");
 	double value = json_real_value(field);
 
 	if (!field)
 		return "-";
-	if (value < 99999.5)
-		snprintf(buf, TIME_LEN, "%.*f", value < 9.95 ? 1 : 0, value);
+	if (value < 9999.5)
+		snprintf(buf, REPORT_TIME_LEN, "%.*f", value < 9.95 ? 1 : 0, value);
 	else if (value < 999999.5)
-		snprintf(buf, TIME_LEN, "%.0fk", value / 1e3);
+		snprintf(buf, REPORT_TIME_LEN, "%.0fk", value / 1e3);
 	else
-		snprintf(buf, TIME_LEN, "%.1fM", value / 1e6);
+		snprintf(buf, REPORT_TIME_LEN, "%.1fM", value / 1e6);
 	return buf;
 }
 
@@ -102,12 +100,12 @@ json_t *report_head(const struct options *options)
 		die("uname or getloadavg failed");
 	cpu_model(cpu, sizeof(cpu));
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:b, s:b, s:{s:b, s:b}, s:s}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:b, s:b, s:b, s:{s:b, s:b}, s:s}",
 		"version", PACKAGE_VERSION, "date", date, "kernel", host.release, "machine",
 		host.machine, "cpu", cpu, "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
 		"load_before", load, "quick", options->quick, "anywhere", options->anywhere,
-		"native", "private", heap_has_native(&kinds[0]), "shared",
-		heap_has_native(&kinds[1]), "conf", getenv("LIBREMAP_CONF"));
+		"costs_only", options->costs, "native", "private", heap_has_native(&kinds[0]),
+		"shared", heap_has_native(&kinds[1]), "conf", getenv("LIBREMAP_CONF"));
 }
 
 void report_print_head(json_t *report)
@@ -117,7 +115,7 @@ void report_print_head(json_t *report)
 	printf("libremap %s, %s, Linux %s %s\n", string(report, "version"), string(report, "date"),
 		string(report, "kernel"), string(report, "machine"));
 	printf("%s, %" JSON_INTEGER_FORMAT " CPUs, load %.1f at the start; LIBREMAP_CONF=%s\n",
-		string(report, "cpu"), integer(report, "cpus"),
+		string(report, "cpu"), report_integer(report, "cpus"),
 		json_number_value(json_object_get(report, "load_before")), string(report, "conf"));
 	if (!json_is_true(json_object_get(native, "private")))
 		puts("This kernel has no MREMAP_DONTUNMAP for private memory: no native, no "
@@ -125,12 +123,14 @@ void report_print_head(json_t *report)
 	if (!json_is_true(json_object_get(native, "shared")))
 		puts("This kernel has no MREMAP_DONTUNMAP for shared memory: no native, no "
 		     "ratios.");
+	if (json_is_true(json_object_get(report, "costs_only")))
+		return;
 	printf("\nMoving a heap away%s and leaving its range mapped and empty; x: times native.\n",
 		json_is_true(json_object_get(report, "anywhere")) ? " to anywhere" : "");
-	puts("stopped: how long the emulation kept the other threads standing. p99 is the largest "
-	     "where there\nwere fewer than 100 rounds, and what takes seconds is done once; "
-	     "--long tells how often. first: the emulation of a range's first move, nothing known "
-	     "of it.");
+	puts("first: the emulation of a range's first move, nothing known of it. stopped: how long "
+	     "the\nemulation kept the other threads standing. p99 is the largest where there were "
+	     "fewer than 100\nrounds, and what takes seconds is done once; --long tells how "
+	     "often.");
 }
 
 static void print_heading(json_t *cell, bool full_lines)
@@ -145,30 +145,32 @@ static void print_heading(json_t *cell, bool full_lines)
 		printf("%-19s %-10s %6s %8s %8s %8s %8s %7s %9s\n", "", "way", "n", "min", "median",
 			"p99", "max", "x", "touch all");
 	else
-		printf(ROW, "", "native", "p99", "emulated", "p99", "x", "first", "x", "copying",
-			"x", "unmap+map", "x", "stopped", "p99");
+		printf(ROW, "", "native", "p99", "emulated", "p99", "x", "first", "copying", "x",
+			"unmap+map", "stopped", "p99");
 }
 
 static void cell_label(json_t *cell, char *buf, size_t size)
 {
-	const json_int_t threads = integer(cell, "other_threads");
-	const json_int_t mappings = integer(cell, "more_mappings");
+	const json_int_t threads = report_integer(cell, "other_threads");
+	const json_int_t mappings = report_integer(cell, "more_mappings");
+	const bool thousands = mappings && mappings % 1000 == 0;
 	char bytes[24], who[32] = "", maps[32] = "";
 
-	format_size(bytes, sizeof(bytes), (size_t)integer(cell, "size"));
+	format_size(bytes, sizeof(bytes), (size_t)report_integer(cell, "size"));
 	if (threads)
 		snprintf(who, sizeof(who), " %" JSON_INTEGER_FORMAT " %s", threads,
 			string(cell, "threads_are"));
 	if (mappings)
-		snprintf(maps, sizeof(maps), " +%" JSON_INTEGER_FORMAT "%s", mappings,
-			threads ? "m" : " maps");
+		snprintf(maps, sizeof(maps), " +%" JSON_INTEGER_FORMAT "%s%s",
+			thousands ? mappings / 1000 : mappings, thousands ? "k" : "",
+			threads ? "" : " maps");
 	snprintf(buf, size, "%s%s%s", bytes, who, maps);
 }
 
 static void print_full_lines(json_t *cell, const char *label)
 {
 	json_t *ways = json_object_get(cell, "ways"), *stopped = json_object_get(cell, "stopped");
-	char t[5][TIME_LEN], x[TIME_LEN];
+	char t[5][REPORT_TIME_LEN], x[REPORT_TIME_LEN];
 
 	for (int i = 0; i < WAY_COUNT; i++) {
 		json_t *way = json_object_get(ways, way_names[i]);
@@ -176,17 +178,17 @@ static void print_full_lines(json_t *cell, const char *label)
 		if (!way)
 			continue;
 		printf("%-19s %-10s %6" JSON_INTEGER_FORMAT " %8s %8s %8s %8s %7s %9s\n", label,
-			way_names[i], integer(way, "n"), format_time(t[0], way, "min_ns"),
-			format_time(t[1], way, "median_ns"), format_time(t[2], way, "p99_ns"),
-			format_time(t[3], way, "max_ns"), format_ratio(x, way),
-			format_time(t[4], json_object_get(way, "touch_all_pages"), "median_ns"));
+			way_names[i], report_integer(way, "n"), report_time(t[0], way, "min_ns"),
+			report_time(t[1], way, "median_ns"), report_time(t[2], way, "p99_ns"),
+			report_time(t[3], way, "max_ns"), format_ratio(x, way),
+			report_time(t[4], json_object_get(way, "touch_all_pages"), "median_ns"));
 		label = "";
 	}
 	if (json_is_object(stopped))
 		printf("%-19s %-10s %6" JSON_INTEGER_FORMAT " %8s %8s %8s %8s\n", "", " stopped",
-			integer(stopped, "n"), format_time(t[0], stopped, "min_ns"),
-			format_time(t[1], stopped, "median_ns"),
-			format_time(t[2], stopped, "p99_ns"), format_time(t[3], stopped, "max_ns"));
+			report_integer(stopped, "n"), report_time(t[0], stopped, "min_ns"),
+			report_time(t[1], stopped, "median_ns"),
+			report_time(t[2], stopped, "p99_ns"), report_time(t[3], stopped, "max_ns"));
 }
 
 void report_print_cell(json_t *cell, bool full_lines)
@@ -199,7 +201,7 @@ void report_print_cell(json_t *cell, bool full_lines)
 	json_t *naive = json_object_get(ways, "unmap+map");
 	json_t *stopped = json_object_get(cell, "stopped");
 	json_t *first = json_object_get(ways, "first");
-	char label[64], t[9][TIME_LEN], x[4][TIME_LEN];
+	char label[80], t[9][REPORT_TIME_LEN], x[2][REPORT_TIME_LEN];
 
 	if (strcmp(last, string(cell, "kind"))) {
 		snprintf(last, sizeof(last), "%s", string(cell, "kind"));
@@ -209,15 +211,15 @@ void report_print_cell(json_t *cell, bool full_lines)
 	if (full_lines)
 		print_full_lines(cell, label);
 	else
-		printf(ROW, label, format_time(t[0], native, "median_ns"),
-			format_time(t[1], native, "p99_ns"),
-			format_time(t[2], emulated, "median_ns"),
-			format_time(t[3], emulated, "p99_ns"), format_ratio(x[0], emulated),
-			format_time(t[8], first, "median_ns"), format_ratio(x[3], first),
-			format_time(t[4], copying, "median_ns"), format_ratio(x[1], copying),
-			format_time(t[5], naive, "median_ns"), format_ratio(x[2], naive),
-			format_time(t[6], stopped, "median_ns"),
-			format_time(t[7], stopped, "p99_ns"));
+		printf(ROW, label, report_time(t[0], native, "median_ns"),
+			report_time(t[1], native, "p99_ns"),
+			report_time(t[2], emulated, "median_ns"),
+			report_time(t[3], emulated, "p99_ns"), format_ratio(x[0], emulated),
+			report_time(t[8], first, "median_ns"),
+			report_time(t[4], copying, "median_ns"), format_ratio(x[1], copying),
+			report_time(t[5], naive, "median_ns"),
+			report_time(t[6], stopped, "median_ns"),
+			report_time(t[7], stopped, "p99_ns"));
 	fflush(stdout);
 }
 
@@ -231,11 +233,12 @@ static void print_touches(json_t *cells)
 	json_array_foreach(cells, i, cell)
 	{
 		json_t *ways = json_object_get(cell, "ways");
-		char t[WAY_COUNT][TIME_LEN], bytes[24];
+		char t[WAY_COUNT][REPORT_TIME_LEN], bytes[24];
 		const char *shown[WAY_COUNT];
 
-		if (integer(cell, "other_threads") || integer(cell, "more_mappings") ||
-			integer(cell, "size") < 1 << 20)
+		if (report_integer(cell, "other_threads") ||
+			report_integer(cell, "more_mappings") ||
+			report_integer(cell, "size") < 1 << 20)
 			continue;
 		if (!headed)
 			printf("\n%-37s %9s %9s %9s %9s %9s\n",
@@ -245,39 +248,12 @@ static void print_touches(json_t *cells)
 		for (int w = 0; w < WAY_COUNT; w++) {
 			json_t *way = json_object_get(ways, way_names[w]);
 
-			shown[w] = format_time(
+			shown[w] = report_time(
 				t[w], json_object_get(way, "touch_all_pages"), "median_ns");
 		}
-		format_size(bytes, sizeof(bytes), (size_t)integer(cell, "size"));
+		format_size(bytes, sizeof(bytes), (size_t)report_integer(cell, "size"));
 		printf("%-4s %-32s %9s %9s %9s %9s %9s\n", bytes, string(cell, "kind"), shown[0],
 			shown[1], shown[2], shown[3], shown[4]);
-	}
-}
-
-static void print_overhead(json_t *rows)
-{
-	static const char *const doors[] = {"libc", "preload", "preload-emulating"};
-	json_t *row;
-	size_t i;
-
-	printf("\nNot in the way: calls that need no emulation, ns each\n%-38s", "");
-	for (int d = 0; d < 3; d++)
-		printf("%20s", doors[d]);
-	puts("");
-	json_array_foreach(rows, i, row)
-	{
-		const json_int_t libc = integer(json_object_get(row, doors[0]), "median_ns");
-
-		printf("%-38s", string(row, "call"));
-		for (int d = 0; d < 3; d++) {
-			json_int_t ns = integer(json_object_get(row, doors[d]), "median_ns");
-			char text[48];
-
-			snprintf(text, sizeof(text), d && libc ? "%d (%+d)" : "%d", (int)ns,
-				(int)(ns - libc));
-			printf("%20s", text);
-		}
-		puts("");
 	}
 }
 
@@ -289,13 +265,26 @@ void report_print_rest(json_t *report)
 
 	print_touches(json_object_get(report, "cells"));
 	if (json_is_array(overhead))
-		print_overhead(overhead);
+		report_print_calls(overhead);
+	report_print_programs(json_object_get(report, "programs"));
 	if (json_array_size(left_out))
 		puts("");
 	json_array_foreach(left_out, i, item)
 	{
 		printf("Left out: %s\n", json_string_value(item));
 	}
+}
+
+static void write_tsv_row(FILE *file, json_t *cell, const char *name, json_t *samples)
+{
+	fprintf(file, "%s\t%lld\t%lld\t%s\t%lld\t%s\t%lld\t%lld\t%lld\t%lld\n",
+		string(cell, "kind"), (long long)report_integer(cell, "size"),
+		(long long)report_integer(cell, "other_threads"), string(cell, "threads_are"),
+		(long long)report_integer(cell, "more_mappings"), name,
+		(long long)report_integer(samples, "n"),
+		(long long)report_integer(samples, "min_ns"),
+		(long long)report_integer(samples, "median_ns"),
+		(long long)report_integer(samples, "p99_ns"));
 }
 
 int report_write_tsv(json_t *report, const char *path)
@@ -311,18 +300,14 @@ int report_write_tsv(json_t *report, const char *path)
 	json_array_foreach(cells, i, cell)
 	{
 		json_t *all = json_object_get(cell, "ways");
+		json_t *stopped = json_object_get(cell, "stopped");
 
 		json_object_foreach(all, name, way)
 		{
-			fprintf(file, "%s\t%lld\t%lld\t%s\t%lld\t%s\t%lld\t%lld\t%lld\t%lld\n",
-				string(cell, "kind"), (long long)integer(cell, "size"),
-				(long long)integer(cell, "other_threads"),
-				string(cell, "threads_are"),
-				(long long)integer(cell, "more_mappings"), name,
-				(long long)integer(way, "n"), (long long)integer(way, "min_ns"),
-				(long long)integer(way, "median_ns"),
-				(long long)integer(way, "p99_ns"));
+			write_tsv_row(file, cell, name, way);
 		}
+		if (json_is_object(stopped))
+			write_tsv_row(file, cell, "stopped", stopped);
 	}
 	return fclose(file);
 }
