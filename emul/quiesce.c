@@ -484,3 +484,20 @@ void rm_quiesce_resume(struct rm_world *world)
 	rm_stat_add(RM_STAT_STOP_NS_TOTAL, ns);
 	rm_stat_max(RM_STAT_STOP_NS_MAX, ns);
 }
+
+bool rm_quiesce_hold(struct rm_entry *entry)
+{
+	siginfo_t stop;
+
+	if (rm_quiesce_is_alone() || rm_world_enter(entry))
+		return false;
+	rm_sys_rt_sigprocmask(SIG_SETMASK, &entry->saved_mask, NULL);
+	while (next_stop(&stop)) /* of a stop that was given up */
+		;
+	return true;
+}
+
+void rm_quiesce_let_go(struct rm_entry *entry)
+{
+	rm_world_leave(entry);
+}

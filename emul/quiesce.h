@@ -36,6 +36,13 @@ int rm_quiesce_count_threads(void);
 /* Whether there is only the caller; false if that can not be told cheaply. One system call. */
 bool rm_quiesce_is_alone(void);
 
+/*
+ * Keeps the calling thread from being stopped, with its own signal mask in force, as long as that is undone by
+ * rm_quiesce_let_go(): for execve. False: not needed, or not possible, and nothing to be undone.
+ */
+bool rm_quiesce_hold(struct rm_entry *entry);
+void rm_quiesce_let_go(struct rm_entry *entry);
+
 /* Installs the handler now, so that the first stop need not. 0 or -errno. */
 int rm_quiesce_prepare(void);
 

@@ -1,7 +1,7 @@
 # The preload: libc's names, over the engine. It exports remap_ too, so that a program linked with libremap.so and
 # run under the preload has one engine, not two.
 lib_LTLIBRARIES += libremap-preload.la
-libremap_preload_la_SOURCES = shim/init.c shim/mremap.c shim/next.c shim/next.h shim/poison.h shim/shim.h \
+libremap_preload_la_SOURCES = shim/exec.c shim/init.c shim/mremap.c shim/next.c shim/next.h shim/poison.h shim/shim.h \
 	shim/next-signals.c shim/next-signals.h shim/signals.c shim/syscall.S shim/watch.c
 libremap_preload_la_LIBADD = libemul.la
 libremap_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,now \

@@ -19,6 +19,7 @@ RM_NEXT_LIST(DEFINE)
 
 static int (*next_posix_madvise)(void *, size_t, int);
 static void (*next_closefrom)(int);
+static int (*next_execvpe)(const char *, char *const *, char *const *);
 
 void rm_next_find(void)
 {
@@ -28,6 +29,7 @@ void rm_next_find(void)
 #undef FIND
 	*(void **)&next_posix_madvise = dlsym(RTLD_NEXT, "posix_madvise");
 	*(void **)&next_closefrom = dlsym(RTLD_NEXT, "closefrom");
+	*(void **)&next_execvpe = dlsym(RTLD_NEXT, "execvpe");
 }
 
 #define RAW(type, name, parameters, ...)                                                           \
@@ -66,6 +68,12 @@ void rm_next_find(void)
 #define raw_dup3(a, b, c)	 rm_syscall(SYS_dup3, a, b, c, 0, 0, 0)
 #define raw_close_range(a, b, c) rm_syscall(436, a, b, c, 0, 0, 0) /* 5.9; else ENOSYS, as libc's */
 
+#define raw_execve(a, b, c) rm_syscall(SYS_execve, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define raw_fexecve(a, b, c)                                                                       \
+	rm_syscall(SYS_execveat, a, (long)"", (long)(b), (long)(c), AT_EMPTY_PATH, 0)
+#define raw_execveat(a, b, c, d, e)                                                                \
+	rm_syscall(SYS_execveat, a, (long)(b), (long)(c), (long)(d), e, 0)
+
 RM_NEXT_LIST(RAW)
 
 /* It returns the error and leaves errno alone; DONTNEED is nothing, as in libc. */
@@ -88,4 +96,10 @@ void rm_next_closefrom(int first)
 		return;
 	for (int fd = first; fd < 1 << 16; fd++)
 		rm_sys_close(fd);
+}
+
+/* Without libc's nothing is searched for. */
+int rm_next_execvpe(const char *file, char *const argv[], char *const envp[])
+{
+	return next_execvpe ? next_execvpe(file, argv, envp) : rm_next_execve(file, argv, envp);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The next definition of each name that watch.c takes over. next.c finds them.
+ * The next definition of each name that watch.c and exec.c take over. next.c finds them.
  */
 #ifndef RM_NEXT_H
 #define RM_NEXT_H
@@ -29,7 +29,11 @@
 	X(int, close, (int a), (a))                                                                \
 	X(int, dup2, (int a, int b), (a, b))                                                       \
 	X(int, dup3, (int a, int b, int c), (a, b, c))                                             \
-	X(int, close_range, (unsigned int a, unsigned int b, int c), (a, b, c))
+	X(int, close_range, (unsigned int a, unsigned int b, int c), (a, b, c))                    \
+	X(int, execve, (const char *a, char *const *b, char *const *c), (a, b, c))                 \
+	X(int, fexecve, (int a, char *const *b, char *const *c), (a, b, c))                        \
+	X(int, execveat, (int a, const char *b, char *const *c, char *const *d, int e),            \
+		(a, b, c, d, e))
 
 #define RM_NEXT_DECLARE(type, name, parameters, arguments) type rm_next_##name parameters;
 RM_NEXT_LIST(RM_NEXT_DECLARE)
@@ -37,6 +41,7 @@ RM_NEXT_LIST(RM_NEXT_DECLARE)
 
 int rm_next_posix_madvise(void *addr, size_t len, int advice);
 void rm_next_closefrom(int first);
+int rm_next_execvpe(const char *file, char *const argv[], char *const envp[]);
 
 /* Looks all of them up, once; by the constructor. Before, the bare system calls do. */
 void rm_next_find(void);

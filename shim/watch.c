@@ -19,6 +19,7 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "emul/converted.h"
 #include "emul/dontneed.h"
@@ -393,6 +394,8 @@ const uint8_t rm_shim_watched[RM_SHIM_NUMBERS] __attribute__((visibility("hidden
 	[SYS_dup2] = 1,
 #endif
 	[436] = 1,
+	[SYS_execve] = 1,
+	[SYS_execveat] = 1,
 };
 
 long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)
@@ -405,6 +408,11 @@ long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	struct rm_range range;
 	long r;
 
+	if (nr == SYS_execve)
+		return execve((const char *)a, (char *const *)b, (char *const *)c);
+	if (nr == SYS_execveat)
+		return execveat(
+			(int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e);
 	if (nr == SYS_madvise && rm_converted_any())
 		return madvise((void *)a, (size_t)b, (int)c);
 	if (!watched() || !changes(nr, a, b, c, d, &range))
