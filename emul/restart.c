@@ -40,7 +40,8 @@
 #if defined(__x86_64__)
 
 #ifndef SYS_io_uring_enter
-#define SYS_io_uring_enter 426
+#define SYS_io_uring_enter    426
+#define SYS_io_uring_register 427
 #endif
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
@@ -83,6 +84,7 @@ static const struct {
 	{SYS_io_pgetevents, TIMEOUT_POINTER, 5},
 	{SYS_epoll_pwait2, TIMEOUT_POINTER, 4},
 	{SYS_io_uring_enter, TIMEOUT_RING, 0},
+	{SYS_io_uring_register, TIMEOUT_NONE, 0}, /* waits before it changes anything */
 };
 
 static uint64_t argument(const greg_t *regs, int arg)

@@ -157,6 +157,7 @@ static const struct wait {
 	{"semtimedop, for ever", SYS_semtimedop, {1, P, 1, 0}, AGAIN},
 	{"semtimedop", SYS_semtimedop, {1, P, 1, Q}, NO},
 	{"msgrcv", SYS_msgrcv, {1, P, 8, 0, 0}, AGAIN},
+	{"io_uring_register", 427, {3, 1, P, 1}, AGAIN},
 	{"msgsnd", SYS_msgsnd, {1, P, 8, 0}, AGAIN},
 	{"io_getevents, for ever", SYS_io_getevents, {P, 1, 1, Q, 0}, AGAIN},
 	{"io_getevents", SYS_io_getevents, {P, 1, 1, Q, Q}, NO},

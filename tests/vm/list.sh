@@ -14,8 +14,8 @@ line()
 line probe 60 './remap-run -- ./remap-probe --require emulated'
 line oracle 900 'sh tests/oracle/oracle.t'
 line oracle-emulate 900 'RM_CONFIGS=real-emulate sh tests/oracle/oracle.t'
-line stress-emulate 1500 'RM_CONFIGS=emulate STRESS_MOVES=60 sh tests/stress/stress.t'
-line stress 900 'STRESS_MOVES=100 sh tests/stress/stress.t'
+line stress-emulate 1500 'RM_CONFIGS=emulate STRESS_MOVES=40 sh tests/stress/stress.t'
+line stress 900 'STRESS_MOVES=60 sh tests/stress/stress.t'
 line collector 600 './remap-run -- examples/collector --memfd && ./remap-run -- examples/collector --private && ./remap-run --emulate -- examples/collector --private'
 # The rest assumes 6.18's own behaviour or this machine's address space in places, and is for looking into things:
 # RM_VM_LIST_ALL=yes make check-vm.
