@@ -20,6 +20,7 @@
 #include "emul/exec.h"
 #include "emul/facts.h"
 #include "emul/features.h"
+#include "emul/fill.h"
 #include "emul/log.h"
 #include "emul/mirror.h"
 #include "emul/plan.h"
@@ -201,8 +202,10 @@ static int in_one_mapping(uintptr_t start, size_t len, uintptr_t task_size)
 static long emulate(struct rm_request *request)
 {
 	struct rm_entry entry;
-	long r = rm_world_enter(&entry);
+	long r;
 
+	rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
+	r = rm_world_enter(&entry);
 	if (r)
 		return r;
 	if (rm_world_is_own(request->source) ||

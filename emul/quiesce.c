@@ -29,6 +29,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "emul/fill.h"
 #include "emul/freeze.h"
 #include "emul/log.h"
 #include "emul/numbers.h"
@@ -267,7 +268,7 @@ static int signal_new_threads(
 	if (r)
 		return r;
 	while ((r = rm_numbers_next(tasks, &tid)) > 0) {
-		if (tid == self || find_slot(world, &hint, tid))
+		if (tid == self || find_slot(world, &hint, tid) || rm_fill_is_ours(tid))
 			continue;
 		if (world->nslots == RM_SLOTS)
 			return -EAGAIN;

@@ -158,6 +158,8 @@ struct remap_stats {
 		interrupted_restarted; /* waits of other threads, cut short by a stop, that were continued */
 	uint64_t mirrors; /* second views that MREMAP_MIRROR has made */
 	uint64_t bytes_converted; /* private memory that was made shared for them, in bytes of its ranges */
+	uint64_t bytes_filling; /* of these, content that has not been copied yet: 0 when all is there */
+	uint64_t fills; /* conversions whose content was copied while the threads ran, not while they stood */
 };
 
 /*

@@ -4,6 +4,7 @@ if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/conf-settings \
 	tests/unit/facts-collect \
+	tests/unit/fill-thread \
 	tests/unit/log-format \
 	tests/unit/mirror-check \
 	tests/unit/mirror-prepare \
@@ -30,6 +31,9 @@ tests_unit_conf_settings_LDADD = $(unit_ldadd)
 tests_unit_facts_collect_SOURCES = tests/unit/facts-collect.c tests/unit/unit.h
 tests_unit_facts_collect_CFLAGS = $(unit_cflags)
 tests_unit_facts_collect_LDADD = $(unit_ldadd)
+tests_unit_fill_thread_SOURCES = tests/unit/fill-thread.c tests/unit/unit.h
+tests_unit_fill_thread_CFLAGS = $(unit_cflags)
+tests_unit_fill_thread_LDADD = $(unit_ldadd)
 tests_unit_log_format_SOURCES = tests/unit/log-format.c tests/unit/unit.h
 tests_unit_log_format_CFLAGS = $(unit_cflags)
 tests_unit_log_format_LDADD = $(unit_ldadd)
