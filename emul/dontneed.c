@@ -105,7 +105,7 @@ long rm_madvise(uintptr_t addr, size_t len, int advice)
 	if (!rm_converted_any() || !lets_go(advice) || (addr & (rm_page_size() - 1)) || end <= addr ||
 		rm_world_enter(&entry))
 		return rm_sys_madvise(addr, len, advice);
-	while (atomic_load(&rm_fills_active)) { /* what is let go of must not come back */
+	while (rm_fill_running()) { /* what is let go of must not come back */
 		rm_world_leave(&entry);
 		rm_fill_wait();
 		if (rm_world_enter(&entry))

@@ -80,6 +80,19 @@ bool rm_fill_is_ours(int tid)
 	return false;
 }
 
+bool rm_fill_running(void)
+{
+	const int pid = rm_sys_getpid();
+
+	for (unsigned int i = 0; i < FILLS && atomic_load(&rm_fills_active); i++) {
+		struct rm_fill *fill = atomic_load(&fills[i]);
+
+		if (fill && fill->pid == pid && atomic_load(&fill->busy))
+			return true;
+	}
+	return false;
+}
+
 void rm_fill_wait(void)
 {
 	const int pid = rm_sys_getpid();

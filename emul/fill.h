@@ -39,6 +39,9 @@ void rm_fill_cancel(struct rm_fill *fill);
 /* After rm_fill_go, outside of the window: the caller's part in it ends. */
 void rm_fill_leave(struct rm_fill *fill);
 
+/* Whether this process has any under way: after a fork the count above may be its parent's. */
+bool rm_fill_running(void);
+
 /* Waits until every fill that is under way is finished. Not inside the window, not by a filling thread. */
 void rm_fill_wait(void);
 

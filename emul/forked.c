@@ -223,7 +223,7 @@ static void before_fork(void)
 	if (!rm_converted_any() || rm_conf()->mirror_fork != RM_FORK_SNAPSHOT ||
 		rm_world_enter(&entry))
 		return;
-	while (atomic_load(&rm_fills_active)) {
+	while (rm_fill_running()) {
 		rm_world_leave(&entry);
 		rm_fill_wait();
 		if (rm_world_enter(&entry))
