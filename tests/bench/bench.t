@@ -22,6 +22,9 @@ tap_ok $? "and gives the same table"
 tap_is "$(awk -F'\t' 'NF != 10' "$dir/tsv")" "" "every row of the TSV has ten fields"
 tap_is "$(awk -F'\t' '$6 == "emulated" && $7 != 3' "$dir/tsv")" "" "three rounds are three rounds"
 
+out=$("$(tap_program tests/bench/mirror-bench)" 8 1)
+tap_is "$? $(echo "$out" | grep -c -E '^ +[18] MiB (empty|sparse|full) +([0-9.]+ *){6}$')" "0 6" "mirrors: a row for each size and memory"
+
 refuse() { # option value
 	"$bench" "$@" >"$dir/stdout" 2>"$dir/stderr"
 	[ $? -eq 2 ] && [ ! -s "$dir/stdout" ] && [ "$(wc -l <"$dir/stderr")" -eq 1 ]
