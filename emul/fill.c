@@ -42,6 +42,12 @@
 #define SYS_CLOSE_ALL 436	   /* close_range, 5.9 */
 #define NEW_UFFD      _IO(0xAA, 0) /* USERFAULTFD_IOC_NEW of /dev/userfaultfd, 6.1 */
 
+#if defined(__SANITIZE_ADDRESS__) /* wants to know every thread */
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 enum { WAITING, GOING, CANCELLED };
 
 struct rm_fill {
@@ -382,10 +388,8 @@ struct rm_fill *rm_fill_prepare(struct rm_range back)
 	unsigned int slot = 0;
 	long tid;
 
-#if !defined(__SANITIZE_ADDRESS__) /* which wants to know every thread */
-	if (rm_page_size() == sizeof(fill->zero))
+	if (!SANITIZED && rm_page_size() == sizeof(fill->zero))
 		fill = get_slot(&slot);
-#endif
 	if (!fill)
 		return NULL;
 	memset(fill, 0, offsetof(struct rm_fill, maps));
