@@ -18,6 +18,7 @@
 #include "emul/converted.h"
 #include "emul/facts.h"
 #include "emul/features.h"
+#include "emul/fill.h"
 #include "emul/guard.h"
 #include "emul/known.h"
 #include "emul/log.h"
@@ -109,8 +110,10 @@ static long emulate(const struct rm_request *request, size_t old_len)
 {
 	struct rm_mover mover;
 	struct rm_entry entry;
-	long r = rm_world_enter(&entry);
+	long r;
 
+	rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
+	r = rm_world_enter(&entry);
 	if (r)
 		return r;
 	r = in_the_world(entry.world, request, old_len);

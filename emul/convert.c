@@ -14,6 +14,10 @@
  *   still             those: holes stay holes); the object moves into the source's place
  *   afterwards        what was put aside is unmapped; the lock is put on
  *
+ * From 4 MiB of content on the copying is left for later (fill.c): then the stop is page-table work whatever the size.
+ * Not if userfaultfd is refused, the source is locked (it has to be all there at once), or part of it is in swap or can not
+ * be read: that must be known before it is too late to say so.
+ *
  * Nothing is irreversible before the last move, and what can fail by want of memory has been done before the stop; if a move
  * fails all the same, the pages go back. The source is never absent for anybody who runs: a thread that waits in a system
  * call with a buffer there is brought out of it by the stop and goes in again.
@@ -35,6 +39,7 @@
 #include "emul/converted.h"
 #include "emul/copy.h"
 #include "emul/facts.h"
+#include "emul/fill.h"
 #include "emul/forked.h"
 #include "emul/log.h"
 #include "emul/pagemap.h"
@@ -53,6 +58,7 @@
 
 #define MAX_TRIES 100
 #define CONGRUENT ((size_t)2 << 20)
+#define LAZY_FROM ((size_t)4 << 20) /* bytes of content */
 
 struct conversion {
 	struct rm_world *world;
@@ -62,6 +68,9 @@ struct conversion {
 	uintptr_t object; /* where its first view is until it takes the source's place; 0: nowhere */
 	uintptr_t view;	  /* the second one */
 	uintptr_t aside;  /* reserved for the source's pages, or where they are */
+	uintptr_t back;	  /* a third view, for the fill */
+	struct rm_fill *fill; /* NULL: everything is copied during the stop */
+	size_t content;	      /* bytes that the source has */
 	struct rm_pagemap pagemap;
 };
 
@@ -120,8 +129,11 @@ static long reserve(const struct conversion *c)
 
 static void drop(struct conversion *c)
 {
-	uintptr_t *const places[] = {&c->object, &c->view, &c->aside};
+	uintptr_t *const places[] = {&c->object, &c->view, &c->aside, &c->back};
 
+	if (c->fill)
+		rm_fill_cancel(c->fill);
+	c->fill = NULL;
 	for (size_t i = 0; i < RM_ARRAY_LEN(places); i++) {
 		if (*places[i])
 			rm_sys_munmap(*places[i], c->source.len);
@@ -207,6 +219,40 @@ static int build(struct conversion *c)
 	return r ? r : (int)rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE);
 }
 
+/* Whether the content can follow later: then a fill is ready for it. */
+static bool prepare_fill(struct conversion *c)
+{
+	const size_t len = c->source.len;
+	struct rm_range run;
+	long back;
+
+	c->content = 0;
+	if (c->facts.vma.vmflags & RM_VF_LOCKED)
+		return false;
+	rm_pagemap_begin(&c->pagemap, c->source);
+	while (rm_pagemap_next(&c->pagemap, &run))
+		c->content += run.len;
+	if (c->content < LAZY_FROM || c->pagemap.absent || c->pagemap.fd < 0)
+		return false;
+	back = rm_sys_mremap(c->object, 0, len, RM_MAYMOVE, 0);
+	if (rm_is_err(back))
+		return false;
+	c->back = (uintptr_t)back;
+	if (rm_sys_mprotect(c->back, len, PROT_READ | PROT_WRITE))
+		return false;
+	(void)rm_sys_madvise(c->back, len, MADV_DONTDUMP);
+	(void)rm_sys_madvise(c->back, len, MADV_DONTFORK);
+	c->fill = rm_fill_prepare((struct rm_range){c->back, len});
+	if (c->fill && rm_fill_watch(c->fill, (struct rm_range){c->view, len})) {
+		rm_fill_cancel(c->fill);
+		c->fill = NULL;
+	}
+	if (!c->fill)
+		rm_log(RM_LOG_INFO, "no userfaultfd: %lu bytes are copied with every thread stopped",
+			c->content);
+	return c->fill;
+}
+
 /* Pages for those that the source has. Before 5.14 they come as they are copied. 0 or -ENOMEM. */
 static int provide_pages(struct conversion *c)
 {
@@ -249,6 +295,8 @@ static int copy_content(struct conversion *c)
 
 	if (!(c->facts.vma.prot & PROT_READ))
 		r = (int)rm_sys_mprotect(aside.start, aside.len, PROT_READ);
+	if (c->fill)
+		return r;
 	rm_pagemap_begin(&c->pagemap, aside);
 	while (!r && rm_pagemap_next(&c->pagemap, &run))
 		r = rm_copy(run.start - aside.start + c->object, run.start, run.len);
@@ -276,8 +324,17 @@ static int exchange(struct conversion *c)
 		r = rm_protect_like((struct rm_range){c->object, len}, vma, vma->prot);
 	if (!r)
 		r = move(c->object, len, c->source.start);
+	if (!r && c->fill) {
+		r = rm_fill_watch(c->fill, c->source);
+		if (r && move(c->source.start, len, c->object))
+			return -EIO;
+	}
 	if (!r) {
 		c->object = 0;
+		if (c->fill) {
+			rm_fill_go(c->fill, c->aside, c->content);
+			c->aside = c->back = 0; /* the fill's */
+		}
 		return 0;
 	}
 	if (!(vma->prot & PROT_READ) &&
@@ -296,7 +353,7 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 
 	if (!r)
 		r = build(c);
-	if (!r)
+	if (!r && !prepare_fill(c))
 		r = provide_pages(c);
 	if (!r)
 		r = rm_quiesce_stop(c->world, c->source);
@@ -306,6 +363,10 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 	if (!r)
 		r = exchange(c);
 	rm_quiesce_resume(c->world);
+	if (!r && c->fill) {
+		rm_fill_leave(c->fill);
+		c->fill = NULL;
+	}
 	if (r == -EIO) {
 		rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
 		rm_log(RM_LOG_ERROR, "the pages of %lx are at %lx and can not be put back",

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "emul/converted.h"
+#include "emul/fill.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -104,6 +105,12 @@ long rm_madvise(uintptr_t addr, size_t len, int advice)
 	if (!rm_converted_any() || !lets_go(advice) || (addr & (rm_page_size() - 1)) || end <= addr ||
 		rm_world_enter(&entry))
 		return rm_sys_madvise(addr, len, advice);
+	while (rm_fill_running()) { /* what is let go of must not come back */
+		rm_world_leave(&entry);
+		rm_fill_wait();
+		if (rm_world_enter(&entry))
+			return -EINVAL;
+	}
 	r = range_has_converted(entry.world, addr, end)
 		    ? take_apart(entry.world, addr, end, advice)
 		    : rm_sys_madvise(addr, len, advice);

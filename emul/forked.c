@@ -28,6 +28,7 @@
 #include "emul/conf.h"
 #include "emul/converted.h"
 #include "emul/copy.h"
+#include "emul/fill.h"
 #include "emul/log.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
@@ -218,9 +219,16 @@ static void before_fork(void)
 
 	lock();
 	forking.failed = false;
+	rm_fill_wait(); /* whatever mirror_fork says: nobody would fill the child's */
 	if (!rm_converted_any() || rm_conf()->mirror_fork != RM_FORK_SNAPSHOT ||
 		rm_world_enter(&entry))
 		return;
+	while (rm_fill_running()) {
+		rm_world_leave(&entry);
+		rm_fill_wait();
+		if (rm_world_enter(&entry))
+			return;
+	}
 	r = rm_quiesce_stop(entry.world, (struct rm_range){0, 0});
 	if (!r) {
 		r = take_snapshot(entry.world);

@@ -14,6 +14,7 @@ libemul_la_SOURCES = \
 	emul/facts.c emul/facts.h \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
+	emul/fill.c emul/fill.h \
 	emul/forked.c emul/forked.h \
 	emul/freeze.c emul/freeze.h \
 	emul/guard.c emul/guard.h \

@@ -34,6 +34,7 @@ void rm_pagemap_begin(struct rm_pagemap *pagemap, struct rm_range range)
 {
 	pagemap->left = range;
 	pagemap->have = pagemap->at = 0;
+	pagemap->absent = false;
 }
 
 /* Entries for the beginning of what is left; those that can not be read say that all is there. */
@@ -69,6 +70,7 @@ bool rm_pagemap_next(struct rm_pagemap *pagemap, struct rm_range *run)
 			read_more(pagemap);
 		}
 		content = pagemap->entries[pagemap->at] & (PRESENT | SWAPPED);
+		pagemap->absent |= (pagemap->entries[pagemap->at] & SWAPPED) != 0;
 		if (!content && found)
 			break;
 		if (content && !found++)

@@ -12,6 +12,7 @@ struct rm_pagemap {
 	struct rm_range left; /* not looked at yet */
 	uint64_t *entries;
 	size_t room, have, at; /* of entries */
+	bool absent; /* some were neither in memory nor holes: in swap, guard regions, poison */
 };
 
 /* buf is scratch for entries. Never fails. Raw system calls only. */

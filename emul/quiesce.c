@@ -30,6 +30,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "emul/fill.h"
 #include "emul/freeze.h"
 #include "emul/ignored.h"
 #include "emul/log.h"
@@ -290,7 +291,7 @@ static int signal_new_threads(
 	while ((r = rm_numbers_next(tasks, &tid)) > 0) {
 		slot = tid == self ? NULL : find_slot(world, &hint, tid);
 		/* The id of a thread that has gone may be another one's by now. */
-		if (tid == self ||
+		if (tid == self || rm_fill_is_ours(tid) ||
 			(slot && (slot->state != RM_SLOT_PASSED || never_answers(world, tid))))
 			continue;
 		if (!slot && world->nslots == RM_SLOTS)

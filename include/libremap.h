@@ -168,6 +168,8 @@ struct remap_stats {
 	uint64_t guarded;     /* windows in which the other threads ran on (REMAP_QUIESCE_GUARD) */
 	uint64_t guard_waits; /* faults of other threads that waited for such a window to close */
 	uint64_t guard_stops; /* windows of that mode that could not be guarded: threads were stopped */
+	uint64_t bytes_filling; /* of these, content that has not been copied yet: 0 when all is there */
+	uint64_t fills; /* conversions whose content was copied while the threads ran, not while they stood */
 };
 
 /*

@@ -21,6 +21,7 @@ behave_programs = \
 	tests/behave/mirror-private.behave \
 	tests/behave/monitor-moves.behave \
 	tests/behave/mirror-life.behave \
+	tests/behave/mirror-lazy.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/private-file.behave \
@@ -39,6 +40,7 @@ behave_linked = \
 	tests/behave/mirror-private-linked \
 	tests/behave/monitor-moves-linked \
 	tests/behave/mirror-life-linked \
+	tests/behave/mirror-lazy-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/private-file-linked \
@@ -135,6 +137,14 @@ tests_behave_mirror_life_linked_SOURCES = tests/behave/mirror-life.c $(mirror_co
 tests_behave_mirror_life_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_life_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_life_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_lazy_behave_SOURCES = tests/behave/mirror-lazy.c $(mirror_common)
+tests_behave_mirror_lazy_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_lazy_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_lazy_linked_SOURCES = tests/behave/mirror-lazy.c $(mirror_common)
+tests_behave_mirror_lazy_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_lazy_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_lazy_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)

@@ -19,6 +19,11 @@ tests_bench_remap_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) -pthread
 # breakdown.c times the engine's system calls.
 tests_bench_remap_bench_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rm_syscall
 tests_bench_remap_bench_LDADD = libemul.la $(JANSSON_LIBS) -ldl
+check_PROGRAMS += tests/bench/mirror-bench
+tests_bench_mirror_bench_SOURCES = tests/bench/mirror-bench.c
+tests_bench_mirror_bench_CFLAGS = $(AM_CFLAGS) -pthread
+tests_bench_mirror_bench_LDFLAGS = $(AM_LDFLAGS) -static
+tests_bench_mirror_bench_LDADD = libremap.la
 TESTS += tests/bench/bench.t
 
 # Instructions of the pure parts, by callgrind.
@@ -38,12 +43,13 @@ counts: tests/bench/counted$(EXEEXT)
 EXTRA_DIST += tests/bench/bench.t tests/bench/plot.gp tests/bench/Garbage.java
 CLEANFILES += bench.json bench.tsv counts.new
 
-# BENCH_FLAGS: options for remap-bench, for instance BENCH_FLAGS=--quick
+# BENCH_FLAGS: options for remap-bench, for instance BENCH_FLAGS=--quick; MIRROR_BENCH_FLAGS: largest size in MiB, rounds
 # The program is not made beside "all", which is a make of its own: the two would make libemul.la at once.
 bench: all
-	@$(MAKE) $(AM_MAKEFLAGS) tests/bench/remap-bench$(EXEEXT)
+	@$(MAKE) $(AM_MAKEFLAGS) tests/bench/remap-bench$(EXEEXT) tests/bench/mirror-bench$(EXEEXT)
 	tests/bench/remap-bench$(EXEEXT) --preload .libs/libremap-preload.so \
 		--json bench.json $(BENCH_FLAGS)
+	tests/bench/mirror-bench$(EXEEXT) $(MIRROR_BENCH_FLAGS)
 
 # The last run's table, its JSON and pictures of it, into the source tree. doc/README.md explains.
 BENCH_JSON = bench.json

@@ -7,6 +7,7 @@ unit_tests = \
 	tests/unit/facts-collect \
 	tests/unit/known-ranges \
 	tests/unit/guard-window \
+	tests/unit/fill-thread \
 	tests/unit/log-format \
 	tests/unit/mirror-check \
 	tests/unit/mirror-prepare \
@@ -48,6 +49,10 @@ tests_unit_known_ranges_LDADD = $(unit_ldadd)
 tests_unit_guard_window_SOURCES = tests/unit/guard-window.c tests/unit/unit.h
 tests_unit_guard_window_CFLAGS = $(unit_cflags)
 tests_unit_guard_window_LDADD = $(unit_ldadd)
+
+tests_unit_fill_thread_SOURCES = tests/unit/fill-thread.c tests/unit/unit.h
+tests_unit_fill_thread_CFLAGS = $(unit_cflags)
+tests_unit_fill_thread_LDADD = $(unit_ldadd)
 tests_unit_log_format_SOURCES = tests/unit/log-format.c tests/unit/unit.h
 tests_unit_log_format_CFLAGS = $(unit_cflags)
 tests_unit_log_format_LDADD = $(unit_ldadd)

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mirrors of much private memory: the call returns before the content has been copied, and nobody can tell (emul/fill.c).
+ * Whatever is done to the views meanwhile, each page has what it had. Every case leaves it to chance how much is filled by then,
+ * and is right in any case. Needs userfaultfd(2) for that; where it is refused everything is copied at once.
+ */
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "tests/behave/mirror.h"
+
+#define LEN ((size_t)24 << 20)
+
+static char *source;
+
+/* Every page has its number. */
+static void number(char *at, size_t len)
+{
+	for (size_t i = 0; i < len; i += PAGE)
+		*(size_t *)(at + i + 8) = i + 1;
+}
+
+static bool numbered(const char *at, size_t len)
+{
+	for (size_t i = 0; i < len; i += PAGE)
+		if (*(const size_t *)(at + i + 8) != i + 1)
+			return false;
+	return true;
+}
+
+static bool numbered_backwards(const char *at, size_t len)
+{
+	for (size_t i = len; i; i -= PAGE)
+		if (*(const size_t *)(at + i - PAGE + 8) != i - PAGE + 1)
+			return false;
+	return true;
+}
+
+static void make(void)
+{
+	source = mmap(NULL, LEN, RW, ANON, -1, 0);
+	check(source != MAP_FAILED);
+	number(source, LEN);
+}
+
+static char *mirror(char *at, size_t len)
+{
+	char *view = mremap(at, len, len, MIRROR, NULL);
+
+	check(view != MAP_FAILED);
+	return view;
+}
+
+static bool watched_by_us(const void *at)
+{
+	struct vma vma;
+
+	return vma_at(at, &vma) && vma_has(&vma, "um");
+}
+
+/* Nothing of the machinery is left: nothing is watched, the thread has gone. */
+static void settle(const void *view)
+{
+	const unsigned long threads = 1; /* no case leaves one of its own */
+
+	for (int i = 0; i < 10000 && (watched_by_us(view) || process_status("Threads:") != threads);
+		i++)
+		usleep(1000);
+	check(!watched_by_us(view));
+	check_is(process_status("Threads:"), threads);
+}
+
+static void content(void **state)
+{
+	char *view;
+	struct vma vma;
+
+	(void)state;
+	for (int backwards = 0; backwards < 2; backwards++) {
+		make();
+		view = mirror(source, LEN);
+		check(backwards ? numbered_backwards(source, LEN) : numbered(source, LEN));
+		check(numbered(view, LEN));
+		settle(view);
+		check(numbered(source, LEN));
+		check(vma_at(source, &vma) && !strcmp(vma.perms, "rw-s"));
+		check_is(vma.end - vma.start, LEN);
+		check_one_memory(source, view, LEN);
+		check(!munmap(source, LEN) && !munmap(view, LEN));
+	}
+}
+
+/* No descriptor is left over, and none of the program's matters. */
+static void descriptors_child(void *arg)
+{
+	int fd = dup(0), later;
+	char *view;
+
+	(void)arg;
+	check(fd >= 0);
+	close(fd);
+	make();
+	view = mirror(source, LEN);
+	for (int i = 3; i < 256; i++)
+		close(i); /* what a careful daemon does */
+	check(numbered_backwards(view, LEN) && numbered(source, LEN));
+	later = dup(0);
+	check(later >= 0 && later <= fd);
+}
+
+static void descriptors(void **state)
+{
+	(void)state;
+	in_child(descriptors_child, NULL);
+}
+
+/* A pipe of the program's ends when the program closes it. */
+static void pipes(void **state)
+{
+	int end[2];
+	char byte, *view;
+
+	(void)state;
+	make();
+	check(!pipe(end));
+	view = mirror(source, LEN);
+	check(numbered(view, PAGE));
+	close(end[1]);
+	check_is(read(end[0], &byte, 1), 0);
+	close(end[0]);
+	check(numbered(view, LEN));
+	check(!munmap(source, LEN) && !munmap(view, LEN));
+}
+
+static void holes(void **state)
+{
+	struct vma vma;
+	char *view;
+
+	(void)state;
+	source = mmap(NULL, 2 * LEN, RW, ANON, -1, 0);
+	check(source != MAP_FAILED);
+	check(!madvise(source, 2 * LEN, MADV_NOHUGEPAGE));
+	for (size_t i = 0; i < 2 * LEN; i += 2 * PAGE)
+		*(size_t *)(source + i) = i + 1;
+	view = mirror(source, 2 * LEN);
+	for (size_t i = 100 * PAGE; i < 200 * PAGE; i += PAGE)
+		check_is(*(size_t *)(view + i), i / PAGE % 2 ? 0 : i + 1);
+	settle(view);
+	for (size_t i = 0; i < 2 * LEN; i += 2 * PAGE)
+		check_is(*(size_t *)(source + i), i + 1);
+	check(vma_at(source, &vma));
+	check(vma.rss <= (LEN + 400 * PAGE + LEN / 2) / 1024); /* faults bring neighbours */
+	for (size_t i = PAGE; i < 2 * LEN; i += 2 * PAGE)
+		check_is(*(size_t *)(source + i), 0);
+	check(!munmap(source, 2 * LEN) && !munmap(view, 2 * LEN));
+}
+
+static void no_access(void **state)
+{
+	struct vma vma;
+	char *view;
+
+	(void)state;
+	make();
+	check(!mprotect(source, LEN, PROT_NONE));
+	view = mirror(source, LEN);
+	check(vma_at(source, &vma) && !strcmp(vma.perms, "---s"));
+	check(!mprotect(view, LEN, PROT_READ));
+	check(numbered_backwards(view, LEN));
+	check(!munmap(source, LEN) && !munmap(view, LEN));
+}
+
+/* Onto a place; then either is unmapped at once, moved, and mirrored again. */
+static void moves(void **state)
+{
+	char *place = mmap(NULL, LEN, RW, ANON, -1, 0), *other = mmap(NULL, LEN, RW, ANON, -1, 0), *view;
+
+	(void)state;
+	make();
+	check(mremap(source, LEN, LEN, MIRROR_ONTO, place) == place);
+	check(!munmap(source, LEN));
+	check(mremap(place, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
+	view = mirror(other + LEN / 2, LEN / 2);
+	check(*(size_t *)(view + LEN / 2 - PAGE + 8) == LEN - PAGE + 1);
+	check(numbered_backwards(other, LEN));
+	for (size_t i = 0; i < LEN / 2; i += PAGE)
+		check_is(*(size_t *)(view + i + 8), LEN / 2 + i + 1);
+	check(!munmap(other, LEN) && !munmap(view, LEN / 2));
+}
+
+static void dontunmap(void **state)
+{
+	char *view, *third;
+
+	(void)state;
+	make();
+	view = mirror(source, LEN);
+	third = mremap(view, LEN, LEN, ANYWHERE, NULL);
+	check(third != MAP_FAILED);
+	check(numbered_backwards(third, LEN) && numbered(view, LEN) && numbered(source, LEN));
+	check(!munmap(source, LEN) && !munmap(view, LEN) && !munmap(third, LEN));
+}
+
+static void forked(void **state)
+{
+	char *view;
+	pid_t pid;
+
+	(void)state;
+	make();
+	view = mirror(source, LEN);
+	pid = behave_fork();
+	if (!pid) {
+		check(numbered_backwards(view, LEN));
+		check(numbered(source, LEN));
+		memset(source, 0, LEN);
+		_exit(0);
+	}
+	check(numbered(view, LEN));
+	behave_join(pid);
+	check(numbered(source, LEN));
+	check(!munmap(source, LEN) && !munmap(view, LEN));
+}
+
+/* What is let go of does not come back with the rest. */
+static void dontneed(void **state)
+{
+	char *view;
+
+	(void)state;
+#ifdef BEHAVE_LINKED
+	behave_skip("madvise is taken over by the preload only");
+#endif
+	make();
+	view = mirror(source, LEN);
+	check(!madvise(view + LEN / 2, LEN / 2, MADV_DONTNEED));
+	check(zeroed(source + LEN / 2, LEN / 2));
+	settle(view);
+	check(zeroed(view + LEN / 2, LEN / 2));
+	check(numbered(view, LEN / 2));
+	check(!munmap(source, LEN) && !munmap(view, LEN));
+}
+
+static void *mirror_and_go(void *arg)
+{
+	*(char **)arg = mirror(source, LEN);
+	return NULL;
+}
+
+/* Who asked for it is gone, with stack and thread-local storage. */
+static void thread_gone(void **state)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	char *view, *stack;
+	const size_t stack_size = (size_t)1 << 20;
+
+	(void)state;
+	make();
+	stack = mmap(NULL, stack_size, RW, ANON, -1, 0);
+	check(!pthread_attr_init(&attributes));
+	check(!pthread_attr_setstack(&attributes, stack, stack_size));
+	check(!pthread_create(&thread, &attributes, mirror_and_go, &view));
+	check(!pthread_join(thread, NULL));
+	check(!munmap(stack, stack_size));
+	check(numbered_backwards(view, LEN) && numbered(source, LEN));
+	check(!munmap(source, LEN) && !munmap(view, LEN));
+}
+
+/* The kernel reads it for us. */
+static void by_system_calls(void **state)
+{
+	static char bytes[65536];
+	char *view;
+	int end[2];
+
+	(void)state;
+	make();
+	check(!pipe(end));
+	view = mirror(source, LEN);
+	for (size_t i = LEN - PAGE; i > LEN / 2; i -= 37 * PAGE) {
+		check(write(end[1], view + i, PAGE) == (ssize_t)PAGE);
+		check(read(end[0], bytes, PAGE) == (ssize_t)PAGE);
+		check_is(*(size_t *)(bytes + 8), i + 1);
+	}
+	close(end[0]);
+	close(end[1]);
+	check(numbered(source, LEN));
+	check(!munmap(source, LEN) && !munmap(view, LEN));
+}
+
+/* More at a time than there are threads for. */
+static void many(void **state)
+{
+	enum { MANY = 11 };
+	const size_t len = (size_t)6 << 20;
+	char *sources[MANY], *views[MANY];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		sources[i] = mmap(NULL, len, RW, ANON, -1, 0);
+		check(sources[i] != MAP_FAILED);
+		number(sources[i], len);
+	}
+	for (int i = 0; i < MANY; i++)
+		views[i] = mirror(sources[i], len);
+	for (int i = MANY; i--;) {
+		check(numbered_backwards(views[i], len) && numbered(sources[i], len));
+		check(!munmap(sources[i], len) && !munmap(views[i], len));
+	}
+}
+
+/* Another mirror while threads wait for pages: they can be stopped, and go on. */
+static void *read_backwards(void *arg)
+{
+	return (void *)(uintptr_t)numbered_backwards(arg, LEN);
+}
+
+static void stops_meanwhile(void **state)
+{
+	pthread_t threads[4];
+	char *view, *small;
+	void *right;
+
+	(void)state;
+	make();
+	view = mirror(source, LEN);
+	for (int i = 0; i < 4; i++)
+		check(!pthread_create(&threads[i], NULL, read_backwards, i & 1 ? view : source));
+	for (int i = 0; i < 10; i++) {
+		small = mmap(NULL, 4 * PAGE, RW, ANON, -1, 0);
+		number(small, 4 * PAGE);
+		check(numbered(mirror(small, 4 * PAGE), 4 * PAGE));
+	}
+	for (int i = 0; i < 4; i++) {
+		check(!pthread_join(threads[i], &right));
+		check(right);
+	}
+	check(numbered(view, LEN));
+	check(!munmap(source, LEN) && !munmap(view, LEN));
+}
+
+/* The process ends, or becomes another one. */
+static void endings(void **state)
+{
+	char *arguments[] = {"true", NULL};
+
+	(void)state;
+	for (int how = 0; how < 3; how++) {
+		pid_t pid = behave_fork();
+
+		if (!pid) {
+			make();
+			mirror(source, LEN);
+			if (how == 0)
+				_exit(0);
+			if (how == 1)
+				execvp("true", arguments);
+			check(numbered(source, PAGE));
+			exit(0);
+		}
+		behave_join(pid);
+	}
+}
+
+/* userfaultfd is forbidden: all is copied before the call returns. */
+static void refused_child(void *arg)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+	char *view;
+
+	(void)arg;
+	make();
+	check(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		behave_skip("no seccomp filters");
+	view = mirror(source, LEN);
+	check(!watched_by_us(view));
+	check_is(process_status("Threads:"), 1);
+	check(numbered(view, LEN) && numbered(source, LEN));
+	check_one_memory(source, view, LEN);
+}
+
+static void refused_userfaultfd(void **state)
+{
+	(void)state;
+	in_child(refused_child, NULL);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest cases[] = {
+		CASE(content, "mirror-of-much-memory"),
+		CASE(descriptors, "mirror-of-much-memory-when-all-descriptors-are-closed"),
+		CASE(pipes, "mirror-of-much-memory-keeps-no-pipe-open"),
+		CASE(holes, "mirror-of-much-sparse-memory"),
+		CASE(no_access, "mirror-of-much-memory-prot-none"),
+		CASE(moves, "mirror-of-much-memory-that-moves-at-once"),
+		CASE(dontunmap, "mirror-of-much-memory-and-dontunmap-at-once"),
+		CASE(forked, "mirror-of-much-memory-and-fork-at-once"),
+		CASE(dontneed, "mirror-of-much-memory-and-dontneed-at-once"),
+		CASE(thread_gone, "mirror-of-much-memory-outlives-its-thread"),
+		CASE(by_system_calls, "mirror-of-much-memory-read-by-the-kernel"),
+		CASE(many, "mirrors-of-much-memory-many-at-once"),
+		CASE(stops_meanwhile, "mirror-while-another-is-being-filled"),
+		CASE(endings, "mirror-of-much-memory-and-the-process-ends"),
+		CASE(refused_userfaultfd, "mirror-of-much-memory-without-userfaultfd"),
+	};
+
+	mirror_warm_up();
+	return BEHAVE_RUN(cases);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mirror-bench: what a mirror of private memory costs, beside memcpy into a shared mapping and beside having used a memfd by
+ * hand from the start. Milliseconds, the best of the rounds. Nothing here is a test, but a wrong content ends it with 1.
+ *
+ *   pause    while the other thread stood still
+ *   call     until mremap(MREMAP_MIRROR) was back
+ *   all      until the last page had been filled
+ *   again    a second mirror of the same memory, shared by then
+ *   memcpy   of what is there, into fresh MAP_SHARED | MAP_ANONYMOUS memory
+ *   by hand  mapping a memfd that has the content for a second time
+ *
+ * Usage: mirror-bench [MIB-MAX [ROUNDS]]: from 1 MiB in steps of eight, 1024 and 3 by default. Needs thrice that memory.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libremap.h"
+
+#define PAGE   4096UL
+#define RW     (PROT_READ | PROT_WRITE)
+#define MIRROR (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_MIRROR)
+
+enum { PAUSE, CALL, ALL, AGAIN, MEMCPY, BY_HAND, FIGURES };
+
+static const struct {
+	const char *name;
+	size_t step; /* one page in so many; 0: none */
+} kinds[] = {{"empty", 0}, {"sparse", 16}, {"full", 1}};
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "mirror-bench: %s: %s (%s)\n", what, strerror(errno), remap_strerror_last());
+	exit(1);
+}
+
+static char *map(size_t len, int flags, int fd)
+{
+	char *p = mmap(NULL, len, RW, flags, fd, 0);
+
+	if (p == MAP_FAILED)
+		die("mmap");
+	return p;
+}
+
+static void populate(char *p, size_t len, size_t step)
+{
+	for (size_t i = 0; step && i < len; i += step * PAGE)
+		memset(p + i, (int)(i / PAGE % 255) + 1, PAGE);
+}
+
+static void check(const char *p, size_t len, size_t step)
+{
+	for (size_t i = 0; step && i < len; i += step * PAGE)
+		if ((unsigned char)p[i + 77] != i / PAGE % 255 + 1) {
+			fprintf(stderr, "mirror-bench: the content is wrong\n");
+			exit(1);
+		}
+}
+
+static void measure(size_t len, size_t step, uint64_t *ns)
+{
+	struct remap_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
+	char *p = map(len, MAP_PRIVATE | MAP_ANONYMOUS, -1), *view, *other;
+	uint64_t began;
+	int fd;
+
+	if (step != 1)
+		madvise(p, len, MADV_NOHUGEPAGE);
+	populate(p, len, step);
+	remap_stats(&before);
+	began = now();
+	view = remap_mremap(p, len, len, MIRROR, NULL);
+	ns[CALL] = now() - began;
+	if (view == MAP_FAILED)
+		die("mremap(MREMAP_MIRROR)");
+	for (remap_stats(&after); after.bytes_filling; remap_stats(&after))
+		usleep(200);
+	ns[ALL] = now() - began;
+	ns[PAUSE] = after.stop_ns_total - before.stop_ns_total;
+	check(view, len, step);
+	began = now();
+	other = remap_mremap(p, len, len, MIRROR, NULL);
+	ns[AGAIN] = now() - began;
+	if (other == MAP_FAILED)
+		die("mremap(MREMAP_MIRROR)");
+	munmap(other, len);
+	munmap(view, len);
+
+	other = map(len, MAP_SHARED | MAP_ANONYMOUS, -1);
+	began = now();
+	for (size_t i = 0; step && i < len; i += step * PAGE)
+		memcpy(other + i, p + i, PAGE);
+	ns[MEMCPY] = now() - began;
+	munmap(other, len);
+	munmap(p, len);
+
+	fd = memfd_create("mirror-bench", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)len))
+		die("memfd");
+	p = map(len, MAP_SHARED, fd);
+	populate(p, len, step);
+	began = now();
+	other = map(len, MAP_SHARED, fd);
+	ns[BY_HAND] = now() - began;
+	munmap(other, len);
+	munmap(p, len);
+	close(fd);
+}
+
+static void *wait_for_ever(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+int main(int argc, char **argv)
+{
+	const size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : 1024;
+	const unsigned long rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 3;
+	pthread_t thread;
+
+	if (!most || !rounds || argc > 3) {
+		fprintf(stderr, "Usage: mirror-bench [MIB-MAX [ROUNDS]]\n");
+		return 2;
+	}
+	errno = pthread_create(&thread, NULL, wait_for_ever, NULL);
+	if (errno)
+		die("pthread_create");
+	printf("%8s %-7s %10s %10s %10s %10s %10s %10s\n", "size", "memory", "pause", "call", "all",
+		"again", "memcpy", "by hand");
+	for (size_t mib = 1; mib <= most; mib = mib < 512 || mib >= most ? mib * 8 : most)
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+			uint64_t best[FIGURES], ns[FIGURES];
+
+			for (unsigned long r = 0; r < rounds; r++) {
+				measure(mib << 20, kinds[k].step, ns);
+				for (int f = 0; f < FIGURES; f++)
+					best[f] = r && best[f] < ns[f] ? best[f] : ns[f];
+			}
+			printf("%5zu MiB %-7s", mib, kinds[k].name);
+			for (int f = 0; f < FIGURES; f++)
+				printf(" %10.3f", (double)best[f] / 1e6);
+			printf("\n");
+			fflush(stdout);
+		}
+	return 0;
+}
