@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The steps of a plan.
+ *
+ * A place is "owned" while what lies there is ours to unmap: a reservation, a twin. Moving something onto a reserved
+ * place or out of the twin's place ends that, and undoing the move restores it; so undoing never unmaps a
+ * range that another thread may have been given in the meantime. What can not be undone is ordered last in
+ * every plan or is what 6.18 loses too (a FIXED destination, semantics.md 1.4).
+ *
+ * Between STOP and RESUME: raw system calls and no log.
+ */
+#include "emul/steps.h"
+
+#include <errno.h>
+#include <linux/prctl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+
+#include "emul/file.h"
+#include "emul/guard.h"
+#include "emul/quiesce.h"
+#include "emul/sys.h"
+#include "emul/world.h"
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA	     0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
+#define PMD_SIZE (2UL << 20) /* with base pages of 4 KiB; elsewhere it is not worse than any other place */
+#define PUD_SIZE (1UL << 30)
+
+static size_t length(const struct rm_steps *x)
+{
+	return x->piece->source.len;
+}
+
+static struct rm_range range_at(const struct rm_steps *x, enum rm_place place)
+{
+	return (struct rm_range){x->at[place], length(x)};
+}
+
+static size_t length_at(const struct rm_steps *x, enum rm_place place)
+{
+	return place == RM_SCRATCH ? rm_page_size() : length(x);
+}
+
+/* Where the destination will be, if that is fixed: nothing of ours may come to lie there. */
+static struct rm_range fixed_target(const struct rm_steps *x)
+{
+	return x->piece->flags & RM_FIXED ? (struct rm_range){x->piece->target, length(x)}
+					  : (struct rm_range){0, 0};
+}
+
+/*
+ * Anywhere, but so that the kernel can move whole page tables: at the same offset in 2 MiB, or 1 GiB, as the source (kernels
+ * from 5.0 on; for huge pages all). Where there is no room for the detour, at the kernel's choice.
+ */
+static long reserve_congruent(uintptr_t source, size_t len)
+{
+	enum { PROT = PROT_NONE, FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
+	const size_t align = len >= PUD_SIZE ? PUD_SIZE : PMD_SIZE;
+	long at = len >= PMD_SIZE ? rm_sys_mmap(0, len + align, PROT, FLAGS, -1, 0) : -ENOMEM;
+	size_t before;
+
+	if (rm_is_err(at))
+		return rm_sys_mmap(0, len, PROT, FLAGS, -1, 0);
+	before = (source - (uintptr_t)at) & (align - 1);
+	if (before)
+		rm_sys_munmap((uintptr_t)at, before);
+	rm_sys_munmap((uintptr_t)at + before + len, align - before);
+	return at + (long)before;
+}
+
+static int do_reserve(struct rm_steps *x, const struct rm_step *step)
+{
+	const int fixed = x->piece->flags & RM_FIXED ? MAP_FIXED : 0;
+	long addr;
+
+	if (step->place == RM_TARGET && !x->piece->target)
+		addr = reserve_congruent(x->at[RM_SOURCE], length(x));
+	else if (step->place == RM_TARGET)
+		addr = rm_sys_mmap(x->piece->target, length(x), PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+	else
+		addr = rm_map_away(length_at(x, step->place), PROT_NONE, fixed_target(x));
+	if (rm_is_err(addr))
+		return (int)addr;
+	x->at[step->place] = (uintptr_t)addr;
+	x->owned[step->place] =
+		true; /* what FIXED has replaced is gone, as in 6.18 when a call fails late */
+	return 0;
+}
+
+/*
+ * Room for the twin, with a page of our own on either side until it has moved. Without them it could merge with a mapping
+ * of the program's that has been touched, and what has once been part of one keeps its page offset and does not
+ * merge at the source any more.
+ */
+static int make_room(struct rm_steps *x, uintptr_t *where)
+{
+	const size_t page = rm_page_size();
+	long addr = rm_map_away(length(x) + 2 * page, PROT_NONE, fixed_target(x));
+
+	if (rm_is_err(addr))
+		return (int)addr;
+	x->room = (uintptr_t)addr;
+	*where = x->room + page;
+	x->at[RM_TWIN] = *where;
+	x->owned[RM_TWIN] = true;
+	return 0;
+}
+
+/* The pages beside the twin, which is not there any more. */
+int rm_steps_leave_room(struct rm_steps *x)
+{
+	const size_t page = rm_page_size();
+	long low, high;
+
+	if (!x->room)
+		return 0;
+	low = rm_sys_munmap(x->room, page);
+	high = rm_sys_munmap(x->room + page + length(x), page);
+	x->room = 0;
+	return (int)(low ? low : high);
+}
+
+/*
+ * The flags of mmap that the source must have been made with. MAP_FIXED_NOREPLACE is only a hint before 4.17, hence
+ * the look at the address.
+ */
+static int do_map(struct rm_steps *x, const struct rm_step *step)
+{
+	const struct rm_vma *vma = &x->facts->vma;
+	const bool in_hole = step->place == RM_SOURCE;
+	const int prot = step->arg == RM_MAP_PROT ? vma->prot : PROT_NONE;
+	uintptr_t where = in_hole ? x->at[RM_SOURCE] : 0;
+	int r = in_hole ? 0 : make_room(x, &where);
+	int flags = vma->vmflags & RM_VF_DROPPABLE ? MAP_DROPPABLE : MAP_PRIVATE, fd = -1;
+	long offset = 0, addr;
+
+	if (r)
+		return r;
+	if (vma->vmflags & RM_VF_NORESERVE)
+		flags |= MAP_NORESERVE;
+	if (vma->vmflags & RM_VF_GROWSDOWN)
+		flags |= MAP_GROWSDOWN;
+	flags |= in_hole ? MAP_FIXED_NOREPLACE : MAP_FIXED;
+	if (x->facts->kind == RM_KIND_FILE) {
+		fd = rm_file_open(vma, false, x->world->dirents, sizeof(x->world->dirents));
+		if (fd < 0)
+			return fd;
+		offset = (long)(vma->offset + (x->at[RM_SOURCE] - vma->start));
+	} else {
+		flags |= MAP_ANONYMOUS;
+	}
+	addr = rm_sys_mmap(where, length(x), prot, flags, fd, offset);
+	if (fd >= 0)
+		rm_sys_close(fd);
+	if (rm_is_err(addr))
+		return (int)addr;
+	if ((uintptr_t)addr != where) {
+		rm_sys_munmap((uintptr_t)addr, length(x));
+		return -ENOMEM;
+	}
+	x->at[step->place] = (uintptr_t)addr;
+	x->owned[step->place] = true;
+	return 0;
+}
+
+static int do_protect(struct rm_steps *x, const struct rm_step *step)
+{
+	const struct rm_range r = range_at(x, step->place);
+
+	if (x->facts->vma.pkey)
+		return (int)rm_sys_pkey_mprotect(r.start, r.len, step->arg, x->facts->vma.pkey);
+	return (int)rm_sys_mprotect(r.start, r.len, step->arg);
+}
+
+static int do_name(struct rm_steps *x, const struct rm_step *step)
+{
+	char name[RM_VMA_NAME_MAX];
+	const char *from = x->facts->vma.name + strlen("[anon:");
+	size_t len = strlen(from);
+
+	if (len && from[len - 1] == ']')
+		len--;
+	memcpy(name, from, len);
+	name[len] = '\0';
+	return (int)rm_sys_prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (long)x->at[step->place],
+		(long)length(x), (long)name);
+}
+
+static int do_disarm(const struct rm_steps *x, enum rm_place place)
+{
+	struct uffdio_range r = {x->at[place], length(x)};
+
+	return (int)rm_sys_ioctl(x->facts->uffd.fd, UFFDIO_UNREGISTER, &r);
+}
+
+/* mremap onto a hole in the source, which another thread may have been given if they are not stopped (A2). */
+static long fill_hole(const struct rm_steps *x, uintptr_t from, struct rm_range hole)
+{
+	if (x->guarded)
+		return rm_guard_fill(from, hole);
+	return rm_sys_mremap(from, hole.len, hole.len, RM_MAYMOVE | RM_FIXED, hole.start);
+}
+
+static int do_move(struct rm_steps *x, enum rm_place from, enum rm_place to)
+{
+	long r = to == RM_SOURCE ? fill_hole(x, x->at[from], range_at(x, to))
+				 : rm_sys_mremap(x->at[from], length(x), length(x),
+					   RM_MAYMOVE | RM_FIXED, x->at[to]);
+
+	if (rm_is_err(r))
+		return (int)r;
+	x->owned[from] = false;
+	x->owned[to] = false;
+	return 0;
+}
+
+static int do_move_told(struct rm_steps *x, enum rm_place from, enum rm_place to)
+{
+	int r = rm_mover_start(&x->mover, range_at(x, from), x->at[to]);
+
+	if (r)
+		return r;
+	x->owned[from] = false;
+	x->owned[to] = false;
+	return 0;
+}
+
+static int do_duplicate(struct rm_steps *x, const struct rm_step *step)
+{
+	uintptr_t where;
+	int made = step->other == RM_TWIN ? make_room(x, &where) : 0;
+	/* The hole, what was reserved, or what the caller has FIXED: the address is known. Else anywhere. */
+	const bool known = step->other == RM_SOURCE || x->owned[step->other] ||
+			   (step->other == RM_TARGET && (x->piece->flags & RM_FIXED));
+	long r;
+
+	if (made)
+		return made;
+	r = rm_sys_mremap(x->at[step->place], 0, length(x), RM_MAYMOVE | (known ? RM_FIXED : 0),
+		known ? x->at[step->other] : 0);
+	/* The source is not there any more, or is another mapping: who says so is the look at the facts that follows. */
+	if (step->place == RM_SOURCE && (r == -EFAULT || r == -EINVAL))
+		return -ESTALE;
+	if (rm_is_err(r))
+		return (int)r;
+	x->at[step->other] = (uintptr_t)r;
+	x->owned[step->other] = true;
+	return 0;
+}
+
+int rm_steps_unmap(struct rm_steps *x, enum rm_place place)
+{
+	int r = x->owned[place] ? (int)rm_sys_munmap(x->at[place], length_at(x, place)) : 0;
+
+	if (!r)
+		x->owned[place] = false;
+	return r;
+}
+
+/* In place: what ends where the source begins takes the source's addresses in, empty. */
+static int do_grow(struct rm_steps *x, const struct rm_step *step)
+{
+	const size_t page = rm_page_size();
+	long r = rm_sys_mremap(x->at[step->place] - page, page, page + length(x), 0, 0);
+
+	if (rm_is_err(r))
+		return (int)r;
+	x->owned[step->place] = true;
+	return 0;
+}
+
+/* Not to go is no harm: the mapping stays in two. Not to come back would be a hole, and undoes the plan. */
+static int do_heal(struct rm_steps *x, const struct rm_step *step)
+{
+	const size_t page = rm_page_size();
+	const uintptr_t last = x->at[step->place] + length(x) - page;
+	long r = rm_sys_mremap(last, page, page, RM_MAYMOVE | RM_FIXED, x->at[step->other]);
+
+	if (rm_is_err(r))
+		return rm_steps_unmap(x, step->other);
+	r = fill_hole(x, x->at[step->other], (struct rm_range){last, page});
+	if (rm_is_err(r))
+		return (int)r;
+	x->owned[step->other] = false;
+	return 0;
+}
+
+/*
+ * By the kernel's hand, so that a page that can not be had is no signal: it writes a word of ours there; where that is not allowed,
+ * by /proc/self/mem, which like a debugger writes to private memory whatever its protection.
+ */
+static int do_apart(const struct rm_steps *x, enum rm_place place)
+{
+	const uintptr_t at = x->at[place];
+
+	if (rm_syscall(SYS_rt_sigpending, (long)at, sizeof(uint64_t), 0, 0, 0, 0)) {
+		long mem = rm_sys_open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC, 0);
+
+		if (mem >= 0) {
+			(void)rm_syscall(SYS_pwrite64, mem, (long)"", 1, (long)at, 0, 0);
+			rm_sys_close((int)mem);
+		}
+	}
+	return (int)rm_sys_madvise(at, rm_page_size(), MADV_DONTNEED);
+}
+
+static int do_lock(const struct rm_steps *x, enum rm_place place, bool on_fault)
+{
+	const struct rm_range r = range_at(x, place);
+
+	return (int)(on_fault ? rm_sys_mlock2(r.start, r.len, MLOCK_ONFAULT)
+			      : rm_sys_mlock(r.start, r.len));
+}
+
+static int open_window(struct rm_steps *x)
+{
+	const struct rm_range hole = range_at(x, RM_SOURCE);
+	int r;
+
+	x->guarded = rm_guard_open(x->world, x->plan, hole);
+	r = x->guarded ? 0 : rm_quiesce_stop(x->world, hole);
+	x->stopped = !r;
+	return r;
+}
+
+static void close_window(struct rm_steps *x)
+{
+	if (x->guarded)
+		rm_guard_close();
+	else
+		rm_quiesce_resume(x->world);
+	x->guarded = x->stopped = false;
+}
+
+int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
+{
+	const struct rm_range r = range_at(x, step->place);
+
+	switch (step->op) {
+	case RM_OP_NATIVE:
+		x->native = rm_sys_mremap(x->piece->source.start, length(x), length(x),
+			x->piece->flags, x->piece->target);
+		if (rm_is_err(x->native))
+			return (int)x->native;
+		x->at[RM_TARGET] = (uintptr_t)x->native;
+		return 0;
+	case RM_OP_RESERVE:
+		return do_reserve(x, step);
+	case RM_OP_MAP:
+		return do_map(x, step);
+	case RM_OP_UNLOCK:
+		return (int)rm_sys_munlock(r.start, r.len);
+	case RM_OP_LOCK:
+		return do_lock(x, step->place, step->arg);
+	case RM_OP_PROTECT:
+		return do_protect(x, step);
+	case RM_OP_CHARGE:
+		/* RLIMIT_DATA does not count what is not writable, and the source need not be */
+		(void)rm_sys_mprotect(r.start, r.len, step->arg);
+		return 0;
+	case RM_OP_ADVISE:
+		return (int)rm_sys_madvise(r.start, r.len, step->arg);
+	case RM_OP_BIND:
+		return (int)rm_sys_mbind(r.start, r.len, x->facts->policy.mode,
+			x->facts->policy.nodes, RM_POLICY_NODES + 1);
+	case RM_OP_NAME:
+		return do_name(x, step);
+	case RM_OP_APART:
+		return do_apart(x, step->place);
+	case RM_OP_STOP:
+		return open_window(x);
+	case RM_OP_VERIFY:
+		/* nobody else runs: what was just read is true, what is known from earlier has to be asked for */
+		return x->world->began || x->guarded || x->facts->known
+			       ? rm_facts_verify(x->world, x->facts, x->piece->source)
+			       : 0;
+	case RM_OP_DISARM:
+		return do_disarm(x, step->place);
+	case RM_OP_MOVE:
+		return do_move(x, step->place, step->other);
+	case RM_OP_GROW:
+		return do_grow(x, step);
+	case RM_OP_HEAL:
+		return do_heal(x, step);
+	case RM_OP_MOVE_TOLD:
+		return do_move_told(x, step->place, step->other);
+	case RM_OP_AWAIT:
+		/* Not here: until then the monitor may have moves of its own to make. */
+		x->world->mover = x->mover;
+		x->mover.shared = NULL;
+		return 0;
+	case RM_OP_ARM:
+		return rm_uffd_arm(&x->facts->uffd, r);
+	case RM_OP_RESUME:
+		close_window(x);
+		return 0;
+	case RM_OP_DUPLICATE:
+		return do_duplicate(x, step);
+	case RM_OP_EMPTY:
+		return (int)rm_sys_madvise(r.start, r.len, MADV_DONTNEED);
+	}
+	return -EINVAL;
+}
+
+/*
+ * The destination is empty and nobody else runs: it is reserved, again or, if it is FIXED and was the program's until
+ * now, for the first time. Nobody's mmap may come to lie where the next attempt moves something.
+ */
+void rm_steps_reserve_again(struct rm_steps *x)
+{
+	long again = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (rm_is_err(again))
+		return;
+	x->owned[RM_TARGET] = (uintptr_t)again == x->at[RM_TARGET];
+	if (!x->owned[RM_TARGET])
+		rm_sys_munmap((uintptr_t)again, length(x)); /* a kernel before 4.17 */
+}
+
+/* A move is undone by moving back; a reservation that it consumed is made again, while nobody else runs. */
+static int undo_move(struct rm_steps *x, const struct rm_step *step)
+{
+	const bool from_twin = step->place == RM_TWIN;
+	int r = do_move(x, step->other, step->place);
+
+	if (r)
+		return r;
+	if (from_twin)
+		x->owned[RM_TWIN] = true;
+	if (step->other == RM_TARGET)
+		rm_steps_reserve_again(x);
+	return 0;
+}
+
+/* The pages come back and the source is armed again; the event of the move can not be taken back. */
+static int undo_move_told(struct rm_steps *x, const struct rm_step *step)
+{
+	int r = do_disarm(x, step->other);
+
+	if (!r)
+		r = undo_move(x, step);
+	if (!r)
+		r = rm_uffd_arm(&x->facts->uffd, range_at(x, step->place));
+	return r ? r : -EINPROGRESS;
+}
+
+int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
+{
+	switch (step->op) {
+	case RM_OP_RESERVE:
+		if (step->place == RM_TARGET && (x->piece->flags & RM_FIXED))
+			return 0; /* kept, see rm_exec() */
+		return rm_steps_unmap(x, step->place);
+	case RM_OP_MAP:
+	case RM_OP_GROW:
+		return rm_steps_unmap(x, step->place);
+	case RM_OP_UNLOCK:
+		/* Only the lock of a shared source was the program's own; a twin's goes with it. */
+		return step->place == RM_SOURCE && x->facts->kind == RM_KIND_SHARED
+			       ? do_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
+			       : 0;
+	case RM_OP_STOP:
+		if (x->stopped)
+			close_window(x);
+		return 0;
+	case RM_OP_DISARM:
+		return rm_uffd_arm(&x->facts->uffd, range_at(x, step->place));
+	case RM_OP_MOVE:
+		return undo_move(x, step);
+	case RM_OP_MOVE_TOLD:
+		return undo_move_told(x, step);
+	case RM_OP_DUPLICATE:
+		return rm_steps_unmap(x, step->other);
+	default:
+		return 0; /* changes only the twin, which goes as a whole, or nothing */
+	}
+}
