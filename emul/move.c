@@ -88,6 +88,8 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	world->kept.len = 0; /* taken */
 	if (plan.steps[0].op != RM_OP_NATIVE) {
 		rm_scars_look(&facts->vma, piece->source);
+		/* What has come to lie beside the source, perhaps in the same mapping before, is another one everywhere. */
+		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
 		rm_stat_add(RM_STAT_EMULATED, 1);
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);
 	}

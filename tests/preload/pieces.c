@@ -152,6 +152,11 @@ static void c_middle(void)
 	report(mremap(heap + 4 * PAGE, 2 * PAGE, 2 * PAGE, LEAVE, NULL), 2);
 	report(mremap(heap, LEN, LEN, LEAVE, NULL), PAGES);
 }
+static void c_beside(void) /* onto the next page of the same mapping */
+{
+	report(mremap(heap + 4 * PAGE, PAGE, PAGE, LEAVE | MREMAP_FIXED, heap + 5 * PAGE), 1);
+	report(mremap(heap + 4 * PAGE, 2 * PAGE, 2 * PAGE, LEAVE, NULL), 2);
+}
 static void c_child(void)
 {
 	int status;
@@ -231,6 +236,7 @@ static const struct {
 	{"unmapped", c_unmapped, 3},
 	{"again", c_again, 3},
 	{"middle", c_middle, 3},
+	{"beside", c_beside, 3},
 	{"child", c_child, 3},
 	{"inherited", c_inherited, 0},
 	{"locked", c_locked, 0},
