@@ -193,8 +193,10 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	r = check_params(&request, old_len, features->task_size);
 	if (r)
 		return r;
-	if (rm_seams_span((struct rm_range){old, old_len}) && (request.source.len > old_len || (flags & RM_DONTUNMAP)) &&
-		!((flags & RM_FIXED) && request.source.len == old_len))
+	/* Of two mappings that are one here only a move of all, mapping by mapping, and shrinking in place are possible. */
+	if (rm_seams_span((struct rm_range){old, request.source.len < old_len ? request.source.len : old_len}) &&
+		((flags & RM_FIXED) ? request.source.len != old_len
+				    : (request.source.len > old_len || (flags & RM_DONTUNMAP))))
 		return -EFAULT;
 	if (!(flags & RM_DONTUNMAP) || rm_features_dontunmap(features)) {
 		r = beside_the_kernel(&request, old_len, features);
