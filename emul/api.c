@@ -82,11 +82,6 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 	return r;
 }
 
-static bool is_own(struct rm_range range)
-{
-	return rm_world_is_own(range) || rm_guard_is_own(range);
-}
-
 /* What the kernel does not do at once: MREMAP_DONTUNMAP, several mappings, one that was left in pieces. */
 static long in_the_world(struct rm_world *world, const struct rm_request *request, size_t old_len)
 {
@@ -95,7 +90,7 @@ static long in_the_world(struct rm_world *world, const struct rm_request *reques
 	const bool fixed = request->flags & RM_FIXED;
 	long r;
 
-	if (is_own(source) || (fixed && is_own(target)))
+	if (rm_world_is_own(source) || (fixed && rm_world_is_own(target)))
 		return rm_refuse("the range holds libremap's own memory or the caller's stack");
 	if (rm_scars_span(source)) {
 		r = rm_scars_mremap(world, request, old_len);

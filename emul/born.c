@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/personality.h>
 
-#include "emul/features.h"
 #include "emul/known.h"
 #include "emul/sys.h"
 #include "emul/world.h"
@@ -135,13 +134,9 @@ void rm_born_protected(struct rm_born *born, struct rm_range range, int prot)
 /* The bounds of the mapping that holds the range, or false. */
 static bool find_bounds(struct rm_world *world, struct rm_range seen, struct rm_vma *vma)
 {
-	const uintptr_t task_size = rm_features()->task_size;
-	const size_t page = rm_page_size();
 	struct rm_vma now;
 
-	if (rm_sys_in_one_mapping(seen.start, seen.len, task_size) && seen.start >= page &&
-		!rm_sys_in_one_mapping(seen.start - page, 2 * page, task_size) &&
-		!rm_sys_in_one_mapping(rm_range_end(seen) - page, 2 * page, task_size)) {
+	if (rm_is_one_mapping(seen)) {
 		vma->start = seen.start;
 		vma->end = rm_range_end(seen);
 		return true;

@@ -114,17 +114,7 @@ static int look(struct conversion *c, const struct rm_request *request)
 /* Room for len bytes, congruent to the source modulo 2 MiB: PROT_NONE. The address or -errno. */
 static long reserve(const struct conversion *c)
 {
-	const size_t len = c->source.len;
-	long room = rm_map_away(len + CONGRUENT, PROT_NONE, c->avoid);
-	size_t before;
-
-	if (rm_is_err(room))
-		return room;
-	before = (c->source.start - (uintptr_t)room) & (CONGRUENT - 1);
-	if (before)
-		rm_sys_munmap((uintptr_t)room, before);
-	rm_sys_munmap((uintptr_t)room + before + len, CONGRUENT - before);
-	return room + (long)before;
+	return rm_map_congruent(c->source.len, c->source.start, CONGRUENT, c->avoid);
 }
 
 static void drop(struct conversion *c)

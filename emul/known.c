@@ -27,7 +27,6 @@
 #include "emul/known.h"
 
 #include "emul/conf.h"
-#include "emul/features.h"
 #include "emul/scars.h"
 #include "emul/sys.h"
 #include "emul/world.h"
@@ -293,15 +292,10 @@ static bool entry_holds(const struct rm_world *world, const struct rm_facts *fac
 
 bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts)
 {
-	const uintptr_t task_size = rm_features()->task_size;
-	const size_t page = rm_page_size();
 	const struct rm_vma *vma = &facts->vma;
 
 	return entry_holds(world, facts) &&
-	       rm_sys_in_one_mapping(vma->start, vma->end - vma->start, task_size) &&
-	       (vma->start < page ||
-		       !rm_sys_in_one_mapping(vma->start - page, 2 * page, task_size)) &&
-	       !rm_sys_in_one_mapping(vma->end - page, 2 * page, task_size);
+	       rm_is_one_mapping((struct rm_range){vma->start, vma->end - vma->start});
 }
 
 void rm_known_drop(struct rm_world *world, const struct rm_facts *facts)

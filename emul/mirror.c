@@ -133,6 +133,16 @@ long rm_mirror_place(uintptr_t view, const struct rm_request *request)
 	return rm_sys_mremap(view, len, len, RM_MAYMOVE | RM_FIXED, request->target);
 }
 
+/* What a view that the kernel has made still needs: its page tables if they were asked for, or no more than the lock. */
+static int finish(const struct rm_request *request, long view, const struct rm_vma *vma)
+{
+	const struct rm_range range = {(uintptr_t)view, request->source.len};
+
+	if (request->flags & RM_POPULATE)
+		return rm_populate(range, vma->prot);
+	return is_locked(range.start) ? lock_on_fault(range) : 0;
+}
+
 /* One call, by which an armed source's monitor is told of one thing. */
 static long mirror_armed(const struct rm_request *request, const struct rm_vma *vma)
 {
@@ -140,14 +150,11 @@ static long mirror_armed(const struct rm_request *request, const struct rm_vma *
 	const bool fixed = request->flags & RM_FIXED;
 	long view = rm_sys_mremap(request->source.start, 0, len,
 		request->flags & (RM_MAYMOVE | RM_FIXED), fixed ? request->target : 0);
-	int r = 0;
+	int r;
 
 	if (rm_is_err(view))
 		return view;
-	if (request->flags & RM_POPULATE)
-		r = rm_populate((struct rm_range){(uintptr_t)view, len}, vma->prot);
-	else if (is_locked((uintptr_t)view))
-		r = lock_on_fault((struct rm_range){(uintptr_t)view, len});
+	r = finish(request, view, vma);
 	if (r)
 		rm_sys_munmap((uintptr_t)view, len);
 	return r ? r : view;
@@ -157,19 +164,15 @@ static long mirror(const struct rm_request *request);
 
 static long mirror_shared(const struct rm_request *request, const struct rm_vma *vma)
 {
-	const size_t len = request->source.len;
 	long view = view_beside(request), placed;
-	int r = 0;
+	int r;
 
 	if (rm_is_err(view))
 		return view;
-	if (request->flags & RM_POPULATE)
-		r = rm_populate((struct rm_range){(uintptr_t)view, len}, vma->prot);
-	else if (is_locked((uintptr_t)view))
-		r = lock_on_fault((struct rm_range){(uintptr_t)view, len});
+	r = finish(request, view, vma);
 	placed = r ? r : rm_mirror_place((uintptr_t)view, request);
 	if (rm_is_err(placed))
-		rm_sys_munmap((uintptr_t)view, len);
+		rm_sys_munmap((uintptr_t)view, request->source.len);
 	return placed;
 }
 

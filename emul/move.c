@@ -99,24 +99,18 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	return r;
 }
 
-/* How often a request has been looked at anew: what is known from earlier is used once only. */
-struct looks {
-	int tries;
-};
-
 /* After -ESTALE: whether to look again, 0 or -EINVAL. */
-static int look_again(struct rm_world *world, const struct rm_facts *facts, struct looks *looks)
+static int look_again(struct rm_world *world, const struct rm_facts *facts, int *tries)
 {
 	rm_known_drop(world, facts);
-	return ++looks->tries < MAX_TRIES ? 0
-					  : rm_refuse("another thread keeps changing the range");
+	return ++*tries < MAX_TRIES ? 0 : rm_refuse("another thread keeps changing the range");
 }
 
-static int collect(struct rm_world *world, const struct rm_request *piece,
-	const struct looks *looks, struct rm_facts *facts)
+/* What is known from earlier is used once only. */
+static int collect(
+	struct rm_world *world, const struct rm_request *piece, int tries, struct rm_facts *facts)
 {
-	int r = looks->tries ? rm_facts_read(world, piece, facts)
-			     : rm_facts_collect(world, piece, facts);
+	int r = tries ? rm_facts_read(world, piece, facts) : rm_facts_collect(world, piece, facts);
 
 	/* -ENOENT and the like: no /proc, or no smaps in it */
 	if (r && r != -EFAULT && r != -ENOMEM)
@@ -129,7 +123,7 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 	const uintptr_t end = rm_range_end(request->source);
 	uintptr_t at = request->source.start;
 	bool first = true, stopped = false;
-	struct looks looks = {0};
+	int tries = 0;
 	struct rm_facts facts;
 	long result = -EFAULT, r;
 
@@ -140,7 +134,7 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 		piece.source.start = at;
 		piece.source.len = end - at;
 		piece.target = request->target + (at - request->source.start);
-		r = collect(world, &piece, &looks, &facts);
+		r = collect(world, &piece, tries, &facts);
 		if (r == -EFAULT && !first) /* a gap at the end */
 			break;
 		if (r || (first && facts.vma.start > at)) {
@@ -176,7 +170,7 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 		}
 		r = rm_move_piece(world, &piece, &facts, first && piece_end == end);
 		if (r == -ESTALE) {
-			r = look_again(world, &facts, &looks);
+			r = look_again(world, &facts, &tries);
 			if (!r)
 				continue;
 		}
@@ -197,16 +191,16 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 
 long rm_move_anywhere(struct rm_world *world, const struct rm_request *request)
 {
-	struct looks looks = {0};
+	int tries = 0;
 	struct rm_facts facts;
 	long r;
 
 	do {
-		r = collect(world, request, &looks, &facts);
+		r = collect(world, request, tries, &facts);
 		if (r)
 			return r;
 		r = rm_move_piece(world, request, &facts, true);
-	} while (r == -ESTALE && !(r = look_again(world, &facts, &looks)));
+	} while (r == -ESTALE && !(r = look_again(world, &facts, &tries)));
 	rm_move_give_back(world);
 	return r;
 }

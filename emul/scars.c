@@ -23,7 +23,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "emul/features.h"
 #include "emul/known.h"
 #include "emul/move.h"
 #include "emul/quiesce.h"
@@ -31,76 +30,67 @@
 #include "emul/sys.h"
 #include "emul/world.h"
 
-#define MAX_SCARS  64
+#define MAX_PLACES 64
 #define MAX_PIECES 16
-#define MAX_SEAMS  16
 
-static struct {
-	_Atomic uintptr_t at[MAX_SCARS]; /* 0: none */
-	_Atomic unsigned int count;	 /* at most so many are set */
-	_Atomic unsigned int next;	 /* given up next */
-} scars;
+struct places {
+	_Atomic uintptr_t at[MAX_PLACES]; /* 0: none */
+	_Atomic unsigned int count;	  /* at most so many are set */
+	_Atomic unsigned int next;	  /* given up next */
+};
 
-static struct {
-	_Atomic uintptr_t at[MAX_SEAMS]; /* 0: none */
-	_Atomic unsigned int next;
-	_Atomic bool any; /* has there ever been one */
-} seams;
+static struct places scars, seams;
 
-static bool is_scar(uintptr_t at)
+static bool is_in(const struct places *places, uintptr_t at)
 {
-	for (size_t i = 0; i < MAX_SCARS; i++)
-		if (atomic_load(&scars.at[i]) == at)
+	for (size_t i = 0; i < MAX_PLACES; i++)
+		if (atomic_load(&places->at[i]) == at)
 			return true;
 	return false;
 }
 
-static void strike_off(size_t i, uintptr_t at)
+static void strike_off(struct places *places, size_t i, uintptr_t at)
 {
-	if (atomic_compare_exchange_strong(&scars.at[i], &at, 0))
-		atomic_fetch_sub(&scars.count, 1);
+	if (atomic_compare_exchange_strong(&places->at[i], &at, 0))
+		atomic_fetch_sub(&places->count, 1);
 }
 
 /* By the world's holder only. */
-static void add(uintptr_t at)
+static void add(struct places *places, uintptr_t at)
 {
 	size_t i;
 
-	if (is_scar(at))
+	if (is_in(places, at))
 		return;
-	for (i = 0; i < MAX_SCARS && atomic_load(&scars.at[i]); i++)
+	for (i = 0; i < MAX_PLACES && atomic_load(&places->at[i]); i++)
 		;
-	if (i == MAX_SCARS) {
-		i = atomic_fetch_add(&scars.next, 1) % MAX_SCARS;
-		strike_off(i, atomic_load(&scars.at[i]));
+	if (i == MAX_PLACES) {
+		i = atomic_fetch_add(&places->next, 1) % MAX_PLACES;
+		strike_off(places, i, atomic_load(&places->at[i]));
 	}
-	atomic_fetch_add(&scars.count, 1);
-	atomic_store(&scars.at[i], at);
+	atomic_fetch_add(&places->count, 1);
+	atomic_store(&places->at[i], at);
 }
 
-static void forget_inside(uintptr_t first, uintptr_t last)
+/* Also at both ends of the range. */
+static void forget(struct places *places, struct rm_range range)
 {
-	if (!atomic_load(&scars.count))
+	if (!atomic_load_explicit(&places->count, memory_order_relaxed))
 		return;
-	for (size_t i = 0; i < MAX_SCARS; i++) {
-		const uintptr_t at = atomic_load(&scars.at[i]);
+	for (size_t i = 0; i < MAX_PLACES; i++) {
+		const uintptr_t at = atomic_load(&places->at[i]);
 
-		if (at && at >= first && at <= last)
-			strike_off(i, at);
+		if (at && at >= range.start && at <= rm_range_end(range))
+			strike_off(places, i, at);
 	}
 }
 
-void rm_scars_forget(struct rm_range range)
+static bool span(const struct places *places, struct rm_range range)
 {
-	forget_inside(range.start, range.start + range.len);
-}
-
-bool rm_scars_span(struct rm_range range)
-{
-	if (!atomic_load_explicit(&scars.count, memory_order_relaxed))
+	if (!atomic_load_explicit(&places->count, memory_order_relaxed))
 		return false;
-	for (size_t i = 0; i < MAX_SCARS; i++) {
-		const uintptr_t at = atomic_load(&scars.at[i]);
+	for (size_t i = 0; i < MAX_PLACES; i++) {
+		const uintptr_t at = atomic_load(&places->at[i]);
 
 		if (at > range.start && at < rm_range_end(range))
 			return true;
@@ -108,47 +98,40 @@ bool rm_scars_span(struct rm_range range)
 	return false;
 }
 
-/* Whether what is on either side of at is one mapping is asked of the kernel. */
-static void look(uintptr_t at)
+void rm_scars_forget(struct rm_range range)
 {
-	const size_t page = rm_page_size();
+	forget(&scars, range);
+}
 
-	if (rm_sys_in_one_mapping(at - page, 2 * page, rm_features()->task_size))
-		forget_inside(at, at);
-	else
-		add(at);
+bool rm_scars_span(struct rm_range range)
+{
+	return span(&scars, range);
 }
 
 void rm_seams_forget(struct rm_range range)
 {
-	if (!atomic_load_explicit(&seams.any, memory_order_relaxed))
-		return;
-	for (size_t i = 0; i < MAX_SEAMS; i++)
-		if (atomic_load(&seams.at[i]) >= range.start &&
-			atomic_load(&seams.at[i]) <= range.start + range.len)
-			atomic_store(&seams.at[i], 0);
+	forget(&seams, range);
 }
 
 bool rm_seams_span(struct rm_range range)
 {
-	if (!atomic_load_explicit(&seams.any, memory_order_relaxed))
-		return false;
-	for (size_t i = 0; i < MAX_SEAMS; i++)
-		if (atomic_load(&seams.at[i]) > range.start &&
-			atomic_load(&seams.at[i]) < rm_range_end(range))
-			return true;
-	return false;
+	return span(&seams, range);
+}
+
+/* Whether what is on either side of at is one mapping is asked of the kernel. */
+static void look(uintptr_t at)
+{
+	if (rm_is_joined(at))
+		forget(&scars, (struct rm_range){at, 0});
+	else
+		add(&scars, at);
 }
 
 /* Where a mapping ended before it lost its lock: whether it goes on there now. */
 static void look_for_seam(uintptr_t at)
 {
-	const size_t page = rm_page_size();
-
-	if (at < page || !rm_sys_in_one_mapping(at - page, 2 * page, rm_features()->task_size))
-		return;
-	atomic_store(&seams.any, true);
-	atomic_store(&seams.at[atomic_fetch_add(&seams.next, 1) % MAX_SEAMS], at);
+	if (rm_is_joined(at))
+		add(&seams, at);
 }
 
 void rm_scars_look(const struct rm_vma *vma, struct rm_range piece)
@@ -192,7 +175,8 @@ static int find_pieces(struct rm_world *world, struct rm_range source, struct rm
 	while ((r = rm_maps_next(&world->maps, &vma)) > 0 && vma.start < rm_range_end(source)) {
 		if (vma.end <= source.start)
 			continue;
-		if (n ? !are_alike(&last, &vma) || !is_scar(vma.start) : vma.start > source.start)
+		if (n ? !are_alike(&last, &vma) || !is_in(&scars, vma.start)
+		      : vma.start > source.start)
 			break;
 		if (n == MAX_PIECES || (vma.vmflags & (RM_VF_UFFD | RM_VF_LOCKED | RM_VF_SEALED)))
 			break;

@@ -16,6 +16,7 @@
 #include <linux/userfaultfd.h>
 #include <string.h>
 
+#include "emul/attributes.h"
 #include "emul/file.h"
 #include "emul/guard.h"
 #include "emul/quiesce.h"
@@ -61,18 +62,11 @@ static struct rm_range fixed_target(const struct rm_steps *x)
  */
 static long reserve_congruent(uintptr_t source, size_t len)
 {
-	enum { PROT = PROT_NONE, FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
 	const size_t align = len >= PUD_SIZE ? PUD_SIZE : PMD_SIZE;
-	long at = len >= PMD_SIZE ? rm_sys_mmap(0, len + align, PROT, FLAGS, -1, 0) : -ENOMEM;
-	size_t before;
+	const struct rm_range nowhere = {0, 0};
+	long at = len >= PMD_SIZE ? rm_map_congruent(len, source, align, nowhere) : -ENOMEM;
 
-	if (rm_is_err(at))
-		return rm_sys_mmap(0, len, PROT, FLAGS, -1, 0);
-	before = (source - (uintptr_t)at) & (align - 1);
-	if (before)
-		rm_sys_munmap((uintptr_t)at, before);
-	rm_sys_munmap((uintptr_t)at + before + len, align - before);
-	return at + (long)before;
+	return rm_is_err(at) ? rm_map_away(len, PROT_NONE, nowhere) : at;
 }
 
 static int do_reserve(struct rm_steps *x, const struct rm_step *step)
@@ -169,15 +163,6 @@ static int do_map(struct rm_steps *x, const struct rm_step *step)
 	x->at[step->place] = (uintptr_t)addr;
 	x->owned[step->place] = true;
 	return 0;
-}
-
-static int do_protect(struct rm_steps *x, const struct rm_step *step)
-{
-	const struct rm_range r = range_at(x, step->place);
-
-	if (x->facts->vma.pkey)
-		return (int)rm_sys_pkey_mprotect(r.start, r.len, step->arg, x->facts->vma.pkey);
-	return (int)rm_sys_mprotect(r.start, r.len, step->arg);
 }
 
 static int do_name(struct rm_steps *x, const struct rm_step *step)
@@ -361,7 +346,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_LOCK:
 		return do_lock(x, step->place, step->arg);
 	case RM_OP_PROTECT:
-		return do_protect(x, step);
+		return rm_protect_like(r, &x->facts->vma, step->arg);
 	case RM_OP_CHARGE:
 		/* RLIMIT_DATA does not count what is not writable, and the source need not be */
 		(void)rm_sys_mprotect(r.start, r.len, step->arg);

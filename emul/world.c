@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <sys/auxv.h>
 
+#include "emul/features.h"
+#include "emul/guard.h"
 #include "emul/ignored.h"
 #include "emul/log.h"
 #include "emul/quiesce.h"
@@ -83,6 +85,33 @@ long rm_map_away(size_t len, int prot, struct rm_range avoid)
 	while (n)
 		rm_sys_munmap(blockers[--n], len);
 	return addr;
+}
+
+long rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid)
+{
+	long room = rm_map_away(len + align, PROT_NONE, avoid);
+	size_t before;
+
+	if (rm_is_err(room))
+		return room;
+	before = (like - (uintptr_t)room) & (align - 1);
+	if (before)
+		rm_sys_munmap((uintptr_t)room, before);
+	rm_sys_munmap((uintptr_t)room + before + len, align - before);
+	return room + (long)before;
+}
+
+bool rm_is_joined(uintptr_t at)
+{
+	const size_t page = rm_page_size();
+
+	return at >= page && rm_sys_in_one_mapping(at - page, 2 * page, rm_features()->task_size);
+}
+
+bool rm_is_one_mapping(struct rm_range range)
+{
+	return rm_sys_in_one_mapping(range.start, range.len, rm_features()->task_size) &&
+	       !rm_is_joined(range.start) && !rm_is_joined(rm_range_end(range));
 }
 
 struct rm_world *rm_world_peek(void)
@@ -191,5 +220,6 @@ bool rm_world_is_own(struct rm_range range)
 	       rm_range_holds(range, (uintptr_t)&the_world) ||
 	       rm_range_holds(range, (uintptr_t)&rm_world_is_own) ||
 	       (world && rm_range_overlaps(range, (struct rm_range){(uintptr_t)world,
-							  rm_page_round(sizeof(*world))}));
+							  rm_page_round(sizeof(*world))})) ||
+	       rm_guard_is_own(range);
 }

@@ -106,6 +106,13 @@ bool rm_world_is_own(struct rm_range range);
  */
 long __must_check rm_map_away(size_t len, int prot, struct rm_range avoid);
 
+/* Where rm_map_away() finds room, at the offset in align (a power of two) that like has; two or three calls. */
+long __must_check rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid);
+
+/* Whether the pages before and behind at are of one mapping, and whether range is one mapping, no more and no less. Asked of the kernel. */
+bool rm_is_joined(uintptr_t at);
+bool rm_is_one_mapping(struct rm_range range);
+
 size_t rm_page_size(void);
 
 static inline size_t rm_page_round(size_t len)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* return type, name, parameters, arguments, and what to do as long as there is no next one */
+/* return type, name, parameters, arguments; next.c has the bare system call of each */
 #define RM_NEXT_LIST(X)                                                                            \
 	X(void *, mmap, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f))     \
 	X(int, munmap, (void *a, size_t b), (a, b))                                                \

@@ -23,6 +23,10 @@ extern int rm_shim_state;
 /* As libc does: -errno becomes -1 and errno. */
 long rm_shim_errno(long r) __attribute__((visibility("hidden")));
 
+/* execve or execveat by syscall(2), exec.c: as libc's names, but straight to the kernel. */
+long rm_shim_exec(long nr, long a, long b, long c, long d, long e)
+	__attribute__((visibility("hidden")));
+
 #define RM_SHIM_NUMBERS 512 /* system calls that syscall.S looks up */
 
 #endif

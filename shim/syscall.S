@@ -4,7 +4,8 @@
  *
  * In assembly because it is variadic with up to six arguments of which we know nothing, and because it must be as
  * transparent as libc's own: no frame, so that a system call that returns twice or on another stack (vfork, clone) meets the
- * same state as after libc's function. (What is left in the red zone is nobody's once the call has returned.) Everything but mremap is the bare system call here.
+ * same state as after libc's function. (What is left in the red zone is nobody's once the call has returned.) Everything
+ * but mremap and the numbers of watch.c is the bare system call here.
  */
 	.text
 	.globl syscall

@@ -19,7 +19,6 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "emul/converted.h"
 #include "emul/dontneed.h"
@@ -408,11 +407,8 @@ long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	struct rm_range range;
 	long r;
 
-	if (nr == SYS_execve)
-		return execve((const char *)a, (char *const *)b, (char *const *)c);
-	if (nr == SYS_execveat)
-		return execveat(
-			(int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e);
+	if (nr == SYS_execve || nr == SYS_execveat)
+		return rm_shim_exec(nr, a, b, c, d, e);
 	if (nr == SYS_madvise && rm_converted_any())
 		return madvise((void *)a, (size_t)b, (int)c);
 	if (!watched() || !changes(nr, a, b, c, d, &range))
