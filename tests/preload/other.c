@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Another library that takes over mremap, as UCX does: it counts, and hands the call on, by dlsym(RTLD_NEXT) or, with
- * OTHER_HOW=syscall, by syscall(2). It says what it has seen when the program ends.
+ * OTHER_HOW=syscall, by syscall(2). It says what it has seen when the program ends. And execve, which it always does by
+ * syscall(2), as sandboxes and build tracers may.
  */
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -33,6 +34,14 @@ __attribute__((visibility("default"))) void *mremap(
 		return (void *)syscall(SYS_mremap, old, old_size, new_size, (long)flags, new);
 	*(void **)&next = dlsym(RTLD_NEXT, "mremap");
 	return next(old, old_size, new_size, flags, new);
+}
+
+int execve(const char *path, char *const argv[], char *const envp[]);
+
+__attribute__((visibility("default"))) int execve(
+	const char *path, char *const argv[], char *const envp[])
+{
+	return (int)syscall(SYS_execve, path, argv, envp);
 }
 
 __attribute__((destructor)) static void report(void)

@@ -119,6 +119,11 @@ other saw 1" "two-interposers-the-other-first-by-$how"
 	out=$(on_5_4 LD_PRELOAD="$lib $other" "$workout" move)
 	tap_is "$out" "move: ok
 other saw 0" "two-interposers-ours-first"
+	for order in "$other $lib" "$lib $other"; do
+		# shellcheck disable=SC2016 # for the inner shell
+		out=$(on_5_4 LD_PRELOAD="$order" sh -c 'exec "$0" move' "$workout" | head -n 1)
+		tap_is "$out" "move: ok" "two-interposers-of-execve,-$(basename "${order%% *}" .so)-first"
+	done
 	out=$(on_5_4 LD_PRELOAD="$lib $early" "$workout" move)
 	tap_is "$out" "early: ok
 move: ok" "a-constructor-calls-before-ours-has-run"
