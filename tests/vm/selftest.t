@@ -153,6 +153,9 @@ check "plans add up" verdict 'PASS\t3 ok' 0 0 '1..2\nok 1\nok 2\n1..1\nok 1\n'
 check "no TAP and status 0 passes, and says so" verdict 'PASS\tno TAP' 0 0 'hello\n'
 check "not ok fails though the status is 0" \
 	verdict 'FAIL\tnot ok 2 - b, 1 ok, 1 not ok' 0 0 '1..2\nok 1\nnot ok 2 - b\n'
+check "of what is not ok the first and the last words are quoted" \
+	verdict 'FAIL\tnot ok 2 - b (c: 1 ... e), 1 ok, 1 not ok' 0 0 '1..2\n# a\nok 1\n# c: 1\n# d\n# e\nnot ok 2 - b\n'
+check "a single word once" verdict 'FAIL\tnot ok 1 (c), 0 ok, 1 not ok' 0 0 '1..1\n# c\nnot ok 1\n'
 check "not ok fails though the status is 77" verdict 'FAIL\tnot ok 1, 0 ok, 1 not ok' 77 0 '1..1\nnot ok 1\n'
 check "not ok TODO does not fail" verdict 'PASS\t1 ok, 1 todo' 0 0 '1..2\nok 1\nnot ok 2 # TODO x\n'
 check "a status of 1 fails though all is ok" verdict 'FAIL\texit status 1, 1 ok' 1 0 '1..1\nok 1\n'

@@ -11,7 +11,8 @@
 #	other       | any                                   | FAIL
 #
 # "not ok # TODO" is expected and no failure. Several plans add up (cmocka prints one per group).
-# Indented lines are subtests, whose sum is a line of its own. What is no TAP is ignored.
+# Indented lines are subtests, whose sum is a line of its own. What is no TAP is ignored, but for the first and the last
+# words since the point before, which are quoted of the first that is not ok: a log of CI may be cut.
 { sub(/\r$/, "") }
 /^1\.\.[0-9]+/ {
 	plans++
@@ -27,14 +28,18 @@
 		todo++
 	else if (/^not/) {
 		bad++
-		if (bad == 1)
+		if (bad == 1) {
 			first = $0
+			if (words != "")
+				first = first " (" words (last == words ? "" : " ... " last) ")"
+		}
 	} else if (directive ~ /#[ \t]*SKIP/) {
 		skipped++
 		if (reason == "")
 			reason = comment($0)
 	} else
 		good++
+	words = ""
 	next
 }
 /^Bail out!/ {
@@ -44,6 +49,8 @@
 NF {
 	last = $0
 	sub(/^#[ \t]*/, "", last)
+	if (words == "")
+		words = last
 }
 function comment(line) {
 	if (!match(line, /#/))
