@@ -4,7 +4,7 @@
  * (CLONE_VM, not a thread: a thread can not trace its own process) and seizes them by ptrace.
  *
  * PTRACE_SEIZE and PTRACE_INTERRUPT stop a thread whatever it blocks, and system calls that it is in are restarted by
- * the kernel as after SIGSTOP. A stop for a signal of the program's own is passed on when the thread is let go.
+ * the kernel as after SIGSTOP; those that are not (epoll_wait for one, signal(7)) the helper turns back: restart.c. A stop for a signal of the program's own is passed on when the thread is let go.
  * The helper has no exit signal, so the program gets no SIGCHLD; it dies with us (PR_SET_PDEATHSIG), and when it
  * dies the kernel lets its tracees go. It runs on a stack in the world and makes raw system calls only.
  *
@@ -20,11 +20,13 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "emul/clone.h"
 #include "emul/log.h"
 #include "emul/quiesce.h"
+#include "emul/restart.h"
 #include "emul/sys.h"
 
 enum { FIRST_LOOK_NS = 10000, LAST_LOOK_NS = 1000000 };
@@ -57,6 +59,18 @@ bool rm_freeze_needed(int tid)
 	return mask & (1ULL << (RM_STOP_SIGNAL - 1));
 }
 
+/* A wait that the stop has cut short begins anew when the thread is let go. */
+static void let_wait(int tid)
+{
+	enum { GENERAL_REGISTERS = 1 }; /* NT_PRSTATUS */
+	struct user_regs_struct regs;
+	struct iovec io = {&regs, sizeof(regs)};
+
+	if (!sys_ptrace(PTRACE_GETREGSET, tid, GENERAL_REGISTERS, (long)&io) &&
+		io.iov_len == sizeof(regs) && rm_restart_traced(&regs))
+		(void)sys_ptrace(PTRACE_SETREGSET, tid, GENERAL_REGISTERS, (long)&io);
+}
+
 /* The thread stands still when this returns true; *signal is what it was about to be given. */
 static bool seize(struct rm_world *world, uint32_t generation, int tid, int *signal)
 {
@@ -73,7 +87,8 @@ static bool seize(struct rm_world *world, uint32_t generation, int tid, int *sig
 	 * In vfork or posix_spawn it does not stop before its child execs, and the child may be waiting for the mover. So
 	 * no wait without an end: when the stop is given up we exit, and that lets go of the thread.
 	 */
-	while ((r = rm_syscall(SYS_wait4, tid, (long)&status, __WALL | WNOHANG, 0, 0, 0)) == 0 || r == -EINTR) {
+	while ((r = rm_syscall(SYS_wait4, tid, (long)&status, __WALL | WNOHANG, 0, 0, 0)) == 0 ||
+		r == -EINTR) {
 		if (atomic_load(&world->generation) != generation)
 			return false;
 		rm_sys_sleep_ns(pause_ns);
@@ -81,6 +96,7 @@ static bool seize(struct rm_world *world, uint32_t generation, int tid, int *sig
 	}
 	if (r != tid || !WIFSTOPPED(status))
 		return false; /* it has died */
+	let_wait(tid);
 	*signal = status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
 	return true;
 }

@@ -19,6 +19,9 @@
  * EINTR, documented in remap(7). Likewise when a signal of the program is waiting to be delivered: then EINTR is what
  * the program is due.
  *
+ * A thread that was stopped by ptrace (freeze.c) has neither frame nor handler: there the tracer turns EINTR back into
+ * what the kernel says to itself of waits that go on when no handler runs, ERESTARTNOHAND. It knows the number.
+ *
  * x86-64: the number is known if the instruction before the system call loads it (mov $nr, %eax), as in every wait
  * of glibc and musl, or saves it (syscall(2) of the preload, shim/syscall.S). arm64 has overwritten the first argument by then: nothing is restarted there.
  *
@@ -104,6 +107,8 @@ static bool read_memory(uintptr_t from, void *to, size_t len)
 
 enum way { WAY_NONE, WAY_AGAIN, WAY_BLOCK };
 
+#define ERESTARTNOHAND 514 /* the kernel's own, include/linux/errno.h: only tracers see it */
+
 /* io_uring_enter says EINTR only if it has submitted nothing (io_uring_enter(), io_cqring_wait()). */
 static enum way way_on_ring(const greg_t *regs)
 {
@@ -152,8 +157,16 @@ static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
 	return WAY_NONE;
 }
 
+static enum way find_way(const greg_t *regs, long nr)
+{
+	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++)
+		if (waits[i].nr == nr)
+			return way_on(regs, waits[i].kind, waits[i].arg);
+	return WAY_NONE;
+}
+
 /* The longest code that number_before() looks at: 41, b8 imm32, 8b 7c 24 imm8, 0f 05. */
-#define CODE_LEN 12
+#define CODE_LEN    12
 #define SYSCALL_LEN 2
 
 /* The bytes before the return address. Where they begin on a page of their own, that page may not be readable. */
@@ -169,7 +182,8 @@ static bool read_code(uintptr_t after, uint8_t code[CODE_LEN])
 /* The number of the system call that the context has returned from, as the code before it tells; or -1. */
 static int number_before(const greg_t *regs)
 {
-	static const uint8_t save_number[] = {0x48, 0x89, 0x44, 0x24, 0xf8}; /* mov %rax, -8(%rsp) */
+	static const uint8_t save_number[] = {
+		0x48, 0x89, 0x44, 0x24, 0xf8}; /* mov %rax, -8(%rsp) */
 	uint8_t code[CODE_LEN];
 	const uint8_t *after = code + CODE_LEN, *mov = after - 7;
 	int64_t saved;
@@ -292,7 +306,7 @@ bool rm_restart_wait(void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
-	enum way way = WAY_NONE;
+	enum way way;
 	int nr;
 
 	if (is_restarting(regs))
@@ -301,9 +315,7 @@ bool rm_restart_wait(void *context)
 	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
 		return false;
 	nr = number_before(regs);
-	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++)
-		if (waits[i].nr == nr)
-			way = way_on(regs, waits[i].kind, waits[i].arg);
+	way = find_way(regs, nr);
 	if (way == WAY_NONE || is_due(uc))
 		return false;
 	if (way == WAY_BLOCK)
@@ -312,6 +324,21 @@ bool rm_restart_wait(void *context)
 	regs[REG_RIP] -= SYSCALL_LEN;
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	return false;
+}
+
+bool rm_restart_traced(struct user_regs_struct *regs)
+{
+	const greg_t arguments[NGREG] = {[REG_RDI] = (greg_t)regs->rdi,
+		[REG_RSI] = (greg_t)regs->rsi,
+		[REG_RDX] = (greg_t)regs->rdx,
+		[REG_R10] = (greg_t)regs->r10,
+		[REG_R8] = (greg_t)regs->r8,
+		[REG_R9] = (greg_t)regs->r9};
+
+	if ((long)regs->rax != -EINTR || find_way(arguments, (long)regs->orig_rax) != WAY_AGAIN)
+		return false;
+	regs->rax = (unsigned long)-ERESTARTNOHAND;
+	return true;
 }
 
 RM_LEFT_EARLY void rm_restart_leave(void *context)
@@ -356,6 +383,12 @@ void *rm_restart_was_leaving(void *context)
 bool rm_restart_wait(void *context)
 {
 	(void)context;
+	return false;
+}
+
+bool rm_restart_traced(struct user_regs_struct *regs)
+{
+	(void)regs;
 	return false;
 }
 

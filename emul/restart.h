@@ -3,6 +3,7 @@
 #define RM_RESTART_H
 
 #include <stdbool.h>
+#include <sys/user.h>
 
 /*
  * Called at the end of the stop handler with the interrupted context: if the stop has cut short a wait that the
@@ -19,5 +20,11 @@ void rm_restart_leave(void *context) __attribute__((noreturn));
  * rm_restart_leave(), the one that is being left for. The wait can then still go on, by leaving for it anew.
  */
 void *rm_restart_was_leaving(void *context);
+
+/*
+ * The same for a thread that a tracer has stopped: whether its registers were changed so that the kernel begins the wait
+ * anew when it is let go (or says EINTR after all, if a handler of the program runs then).
+ */
+bool rm_restart_traced(struct user_regs_struct *regs);
 
 #endif

@@ -107,7 +107,7 @@ static bool move_to(unsigned char *from, unsigned char *to)
 {
 	if (mremap(from, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to)
 		return true;
-	fail("mremap with requests in flight", errno);
+	fail_move("mremap with requests in flight");
 	return false;
 }
 

@@ -246,7 +246,7 @@ static bool move_heap(unsigned long nth)
 
 	(void)nth;
 	if (new == MAP_FAILED) {
-		fail("mremap", errno);
+		fail_move("mremap");
 		return false;
 	}
 	for (unsigned int a = 0; opt.kind != KIND_SHARED && a < nadders; a++) {

@@ -149,7 +149,7 @@ static struct {
 static void carry(unsigned char *from, unsigned char *to)
 {
 	if (mremap(from, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != to)
-		fail("mremap of a swapper", errno);
+		fail_move("mremap of a swapper");
 }
 
 static void *run_second_swapper(void *arg)

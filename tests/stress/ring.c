@@ -133,7 +133,7 @@ static bool read_round(
 	if (!submit(ring, fixed ? IORING_OP_READ_FIXED : IORING_OP_READ, fds[0], at + offset, 0))
 		return false;
 	if (mremap(at, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != to) {
-		fail("mremap with a read in flight", errno);
+		fail_move("mremap with a read in flight");
 		return false;
 	}
 	if (write(fds[1], data, BYTES) != BYTES) {

@@ -153,7 +153,7 @@ bool shuttle_move(struct shuttle *shuttle)
 	const enum page_state left = shuttle->kind == KIND_SHARED ? PAGE_FULL : PAGE_EMPTY;
 
 	if (!to_and_fro(shuttle)) {
-		fail("mremap", errno);
+		fail_move("mremap");
 		return false;
 	}
 	if (count(shuttle, shuttle->full, PAGE_FULL) != shuttle->pages) {

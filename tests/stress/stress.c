@@ -35,6 +35,19 @@ int event_end;
 static pthread_t threads[MAX_THREADS];
 static unsigned int nthreads;
 
+/* What libremap has to say about it, if it is there. */
+extern const char *remap_strerror_last(void) __attribute__((weak));
+extern int remap_stats(struct remap_stats *stats) __attribute__((weak));
+
+void fail_move(const char *what)
+{
+	const int error = errno;
+
+	fail(what, error);
+	if (remap_strerror_last && *remap_strerror_last())
+		fprintf(stderr, "# libremap: %s\n", remap_strerror_last());
+}
+
 void fail(const char *what, long detail)
 {
 	if (atomic_fetch_add(&failures, 1) < 20)
@@ -81,9 +94,6 @@ static uint64_t now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
-
-/* What libremap has to say about it, if it is there. */
-extern int remap_stats(struct remap_stats *stats) __attribute__((weak));
 
 static void print_stats(void)
 {

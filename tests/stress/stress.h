@@ -40,6 +40,8 @@ extern int event_end;	     /* becomes readable then */
 extern atomic_ulong failures;
 
 /* Something that must not be: counted, the first few said. Async-signal-safe enough for a test: it uses stdio. */
+/* A failure of mremap: with errno, and with libremap's reason if it has one. */
+void fail_move(const char *what);
 void fail(const char *what, long detail);
 
 /* A thread of the scene; ends when stop_all is set and is joined by main. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Threads blocked in every kind of wait while the world is stopped and let go a hundred times
- * (emul/quiesce.c, restart.c): none of the waits may end because of it. Waits with a relative time
+ * (emul/quiesce.c, restart.c): none of the waits may end because of it; also if the threads block
+ * every signal by the raw call and are stopped by ptrace. Waits with a relative time
  * that the kernel does not update are not among them; they may end with EINTR (restart.c says why).
  * In a process of its own. Needs /proc/self/task; x86-64, elsewhere nothing is restarted.
  */
@@ -22,6 +23,7 @@
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "emul/quiesce.h"
@@ -213,11 +215,15 @@ static const struct wait {
 
 static const char *_Atomic returned;
 static _Atomic int returned_errno, waiting;
+static bool deaf;
 
 static void *wait_for_ever(void *arg)
 {
 	const struct wait *w = arg;
+	const uint64_t all = ~0ULL;
 
+	if (deaf)
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	waiting++;
 	errno = 0;
 	w->run();
@@ -256,7 +262,7 @@ static int in_every_wait(void *arg)
 {
 	int r = 0;
 
-	(void)arg;
+	deaf = arg;
 	if (prepare_waits())
 		return 10;
 	for (size_t i = 0; i < RM_ARRAY_LEN(waits); i++) {
@@ -270,7 +276,7 @@ static int in_every_wait(void *arg)
 	usleep(20000);
 	if (returned)
 		r = 12;
-	for (int i = 0; i < 100 && !r; i++) {
+	for (int i = 0; i < (deaf ? 10 : 100) && !r; i++) {
 		r = one_stop();
 		usleep(i % 5 * 300);
 	}
@@ -292,10 +298,17 @@ static void no_wait_ends(void **state)
 	assert_child_ok(unit_in_child(in_every_wait, NULL));
 }
 
+static void no_wait_of_the_deaf_ends(void **state)
+{
+	(void)state;
+	assert_child_ok(unit_in_child(in_every_wait, "deaf"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_wait_ends),
+		cmocka_unit_test(no_wait_of_the_deaf_ends),
 	};
 
 	return unit_run(tests);
