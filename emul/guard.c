@@ -201,15 +201,16 @@ static bool all_fit(struct rm_world *world)
 {
 	const int self = rm_sys_gettid();
 	struct rm_numbers tasks;
-	int tid, r;
+	int all, listed = 0, tid, r;
 
 	if (rm_numbers_open(&tasks, "/proc/self/task", world->dirents, sizeof(world->dirents)))
 		return false;
-	while ((r = rm_numbers_next(&tasks, &tid)) > 0)
+	all = rm_task_count(tasks.dir, "");
+	for (; (r = rm_task_next(&tasks, &tid)) > 0; listed++)
 		if (tid != self && !fits(tid))
 			break;
 	rm_numbers_close(&tasks);
-	return r == 0;
+	return r == 0 && listed == all;
 }
 
 /* --- windows --- */

@@ -194,12 +194,7 @@ static bool handlers_rest(void)
 
 int rm_quiesce_count_threads(void)
 {
-	struct stat st;
-	long r;
-
-	r = rm_syscall(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/task", (long)&st, 0, 0, 0);
-	/* proc_task_getattr() adds the number of threads to the directory's own two links. */
-	return r ? (int)r : (int)st.st_nlink - 2;
+	return rm_task_count(AT_FDCWD, "/proc/self/task");
 }
 
 /* The list of threads keeps its order from look to look, so the slot is nearly always the next one. */
@@ -277,18 +272,23 @@ static int send_stop(struct rm_world *world, unsigned int index, uint32_t genera
 
 static bool never_answers(struct rm_world *world, int tid);
 
-/* One look at the list of threads, signalling who is new. The number of new ones, or -errno. */
+/*
+ * One look at the list of threads, signalling who is new. How many have still to be waited for or looked for, or -errno.
+ * Nobody only if the list had all the threads there were: one that ends early would hide a running one.
+ */
 static int signal_new_threads(
 	struct rm_world *world, struct rm_numbers *tasks, uint32_t generation, int self)
 {
+	const int all = rm_task_count(tasks->dir, "");
 	unsigned int hint = 0;
 	struct rm_slot *slot;
-	int found = 0, tid, r;
+	int found = 0, listed = 0, tid, r;
 
-	r = rm_numbers_rewind(tasks);
+	r = all < 0 ? all : rm_numbers_rewind(tasks);
 	if (r)
 		return r;
-	while ((r = rm_numbers_next(tasks, &tid)) > 0) {
+	while ((r = rm_task_next(tasks, &tid)) > 0) {
+		listed++;
 		slot = tid == self ? NULL : find_slot(world, &hint, tid);
 		/* The id of a thread that has gone may be another one's by now. */
 		if (tid == self || rm_fill_is_ours(tid) ||
@@ -310,7 +310,7 @@ static int signal_new_threads(
 			break;
 		found++;
 	}
-	return r < 0 ? r : found;
+	return r < 0 ? r : found ? found : listed != all;
 }
 
 /*
@@ -445,6 +445,7 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 		if (!r)
 			break;
 		if (r != -ETIME) {
+			rm_log(RM_LOG_WARN, "/proc/self/task: error %d", -r);
 			world->depth--;
 			return rm_refuse(
 				"/proc/self/task can not be read, so threads can not be stopped");

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "emul/log.h"
 #include "emul/sys.h"
@@ -57,4 +58,29 @@ int rm_task_read(int tid, struct rm_task *task)
 			      (!strncmp(name, "(iou-", 5) || !strncmp(name, "(vhost-", 7));
 	task->blocked = (uint32_t)field(p, FIELD_BLOCKED);
 	return 0;
+}
+
+/*
+ * The kernel walks its list from thread to thread without holding it (proc_task_readdir(), next_tid()). A thread that exits
+ * while it is being listed loses its number, and kernels before 5.19 list it as "0". All of them end the list there, so who is
+ * behind it is left out: a list is whole only if it has as many threads as there were before it was read.
+ */
+int rm_task_next(struct rm_numbers *tasks, int *tid)
+{
+	int r;
+
+	do
+		r = rm_numbers_next(tasks, tid);
+	while (r > 0 && !*tid);
+	return r;
+}
+
+int rm_task_count(int dir, const char *path)
+{
+	struct stat st;
+	long r = rm_syscall(
+		SYS_newfstatat, dir, (long)path, (long)&st, *path ? 0 : AT_EMPTY_PATH, 0, 0);
+
+	/* proc_task_getattr() adds the number of threads to the directory's own two links. */
+	return r ? (int)r : (int)st.st_nlink - 2;
 }

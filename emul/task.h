@@ -5,6 +5,7 @@
 #ifndef RM_TASK_H
 #define RM_TASK_H
 
+#include "emul/numbers.h"
 #include "emul/types.h"
 
 struct rm_task {
@@ -20,5 +21,11 @@ static inline bool rm_task_is_dead(const struct rm_task *task)
 {
 	return task->state == 'Z' || task->state == 'X';
 }
+
+/* The next thread in /proc/self/task, as rm_numbers_next(). The list may end early if a thread exits (task.c). */
+int __must_check rm_task_next(struct rm_numbers *tasks, int *tid);
+
+/* How many threads /proc/self/task has, at the path or, with an empty path, at the descriptor; or -errno. */
+int __must_check rm_task_count(int dir, const char *path);
 
 #endif

@@ -4,9 +4,9 @@
  *
  * a main thread that has called pthread_exit and stays as a zombie, moves by another thread
  * included; a thread that runs on the range that is to move, on its stack or its alternate stack;
- * threads born all the time; a signal 33 that is not ours, before and after ours was installed; and
+ * threads born all the time; a list of threads that is not whole; a signal 33 that is not ours, before and after ours was installed; and
  * filters that forbid what stopping needs, where "refused" is right and "nobody was stopped, but go
- * on" is lost data. Needs /proc and seccomp filters.
+ * on" is lost data. Needs /proc and seccomp filters; the list needs root and mounts.
  */
 #include "tests/unit/unit.h"
 
@@ -16,7 +16,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -438,9 +440,105 @@ static void what_stopping_needs_is_forbidden(void **state)
 	}
 }
 
+/* --- a list of threads that changes while it is read --- */
+
+static char fake[64], real[64]; /* our list, and a /proc that has the threads' own folders */
+
+static int enter_thread(pid_t pid, pid_t tid)
+{
+	char path[128], target[128];
+
+	snprintf(path, sizeof(path), "%s/%d", fake, tid);
+	snprintf(target, sizeof(target), "%s/%d/task/%d", real, pid, tid);
+	return symlink(target, path);
+}
+
+static pid_t spinner;
+
+static void *say_and_spin(void *arg)
+{
+	spinner = gettid();
+	return spin(arg);
+}
+
+/*
+ * One thread that runs, and a list of ours, with the main thread in it. Threads are counted by the links that folders make:
+ * these are two. 0; 9: that can not be done here.
+ */
+static int list_threads(void)
+{
+	pthread_t thread;
+	char path[128];
+
+	if (pthread_create(&thread, NULL, say_and_spin, NULL) || !runs())
+		return 10;
+	strcpy(fake, "/tmp/quiesce-odd.XXXXXX");
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || !mkdtemp(fake) ||
+		mount("tasks", fake, "tmpfs", 0, NULL))
+		return 9;
+	snprintf(real, sizeof(real), "%s/real", fake);
+	snprintf(path, sizeof(path), "%s/second-link", fake);
+	if (mkdir(path, 0755) || mkdir(real, 0755) || mount("proc", real, "proc", 0, NULL) ||
+		enter_thread(getpid(), getpid()))
+		return 9;
+	return mount(fake, "/proc/self/task", NULL, MS_BIND, NULL) ? 9 : 0;
+}
+
+/* Kernels before 5.19 may list it so. */
+static int exited_as_zero(void *arg)
+{
+	char zero[128];
+	int r = list_threads();
+
+	(void)arg;
+	if (r)
+		return r;
+	snprintf(zero, sizeof(zero), "%s/0", fake);
+	if (enter_thread(getpid(), spinner) || mknod(zero, S_IFREG | 0644, 0))
+		return 10;
+	r = one_stop(nowhere);
+	return r == 1 ? 11 : r ? 12 : 0;
+}
+
+/* Two threads are counted, and one is listed for the first 50 ms. */
+static int list_cut_short(void *arg)
+{
+	int r = list_threads();
+	pid_t child;
+
+	(void)arg;
+	if (r)
+		return r;
+	child = fork();
+	if (!child) {
+		usleep(50000);
+		_exit(enter_thread(getppid(), spinner) != 0);
+	}
+	r = one_stop(nowhere);
+	waitpid(child, NULL, 0);
+	return r == 1 ? 11 : r ? 12 : runs() ? 0 : 13;
+}
+
+static void lists_of_threads_that_change(void **state)
+{
+	static int (*const cases[])(void *) = {exited_as_zero, list_cut_short};
+
+	(void)state;
+	for (size_t i = 0; i < RM_ARRAY_LEN(cases); i++) {
+		const int status = unit_in_child(cases[i], NULL);
+
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 9) {
+			print_message("# mounting is not allowed here\n");
+			continue;
+		}
+		assert_child_ok(status);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lists_of_threads_that_change),
 		cmocka_unit_test(zombie_main_thread),
 		cmocka_unit_test(stacks_in_the_range_are_refused),
 		cmocka_unit_test(threads_born_all_the_time),
