@@ -59,7 +59,8 @@ struct rm_fill {
 	struct rm_range back, aside;
 	struct rm_range views[2];
 	unsigned int nviews;
-	bool moved; /* views are not where they were */
+	bool moved;	 /* views are not where they were */
+	bool unreadable; /* what was put aside is */
 	uint64_t inode;
 	size_t left; /* bytes of content that are not filled */
 	struct rm_pagemap pagemap;
@@ -284,6 +285,8 @@ static void fill_all(struct rm_fill *fill)
 	struct rm_range run;
 	size_t gone = 0;
 
+	if (fill->unreadable)
+		(void)rm_sys_mprotect(fill->aside.start, fill->aside.len, PROT_READ);
 	rm_pagemap_open(&fill->pagemap, fill->entries, sizeof(fill->entries));
 	rm_pagemap_begin(&fill->pagemap, fill->aside);
 	while (rm_pagemap_next(&fill->pagemap, &run))
@@ -437,9 +440,10 @@ static void give_order(struct rm_fill *fill, uint32_t order)
 	rm_sys_futex_wake(&fill->order, 1);
 }
 
-void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content)
+void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content, bool unreadable)
 {
 	fill->aside = (struct rm_range){aside, fill->back.len};
+	fill->unreadable = unreadable;
 	fill->left = content;
 	rm_stat_add(RM_STAT_FILLING, content);
 	rm_stat_add(RM_STAT_FILLS, 1);
