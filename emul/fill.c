@@ -269,21 +269,24 @@ static void serve_faults(struct rm_fill *fill)
 	}
 }
 
-/* What lies below the offset is in the object: the source's pages can go, in whole pieces. */
-static size_t let_go(const struct rm_fill *fill, size_t gone, size_t offset)
+/*
+ * What lies below end is in the object: the source's pages can go, in whole pieces, from gone on. By address: of a transparent
+ * huge page nothing is free before all of it is.
+ */
+static uintptr_t let_go(const struct rm_fill *fill, uintptr_t gone, uintptr_t end)
 {
-	offset = offset == fill->back.len ? offset : offset & ~(LET_GO - 1);
-	if (offset > gone) {
-		(void)rm_sys_madvise(fill->aside.start + gone, offset - gone, MADV_DONTNEED);
-		gone = offset;
+	end = end == rm_range_end(fill->aside) ? end : end & ~(LET_GO - 1);
+	if (end > gone) {
+		(void)rm_sys_madvise(gone, end - gone, MADV_DONTNEED);
+		gone = end;
 	}
 	return gone;
 }
 
 static void fill_all(struct rm_fill *fill)
 {
+	uintptr_t gone = fill->aside.start;
 	struct rm_range run;
-	size_t gone = 0;
 
 	if (fill->unreadable)
 		(void)rm_sys_mprotect(fill->aside.start, fill->aside.len, PROT_READ);
@@ -297,9 +300,9 @@ static void fill_all(struct rm_fill *fill)
 			serve_faults(fill);
 			put_all(fill, offset, run.start, piece, false);
 			done(fill, piece);
-			gone = let_go(fill, gone, offset + piece);
 			run.start += piece;
 			run.len -= piece;
+			gone = let_go(fill, gone, run.start);
 		}
 	serve_faults(fill);
 	rm_pagemap_close(&fill->pagemap);

@@ -18,9 +18,9 @@ line stress-emulate 1500 'RM_CONFIGS=emulate STRESS_MOVES=40 sh tests/stress/str
 line stress 900 'STRESS_MOVES=60 sh tests/stress/stress.t'
 line collector 600 './remap-run -- examples/collector --memfd && ./remap-run -- examples/collector --private && ./remap-run --emulate -- examples/collector --private'
 # No kernel has MREMAP_MIRROR, so all of it is libremap's, on what this kernel has.
-for subject in errno shared private hugetlb life lazy; do
+for subject in errno shared private hugetlb life lazy seen memory; do
 	line behave/mirror-$subject 300 \
-		"RM_LAZY_MIB=8 sh tests/behave/run-configs tests/behave/mirror-$subject.behave"
+		"RM_LAZY_MIB=8 RM_SWAPON=/disk RM_SHMEM_THP=yes sh tests/behave/run-configs tests/behave/mirror-$subject.behave"
 done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
 # The rest assumes 6.18's own behaviour or this machine's address space in places, and is for looking into things:
