@@ -7,16 +7,18 @@
  * program to close or to inherit (B16), no name, and nothing that vm.memfd_noexec could forbid (B15). Further views come
  * from mremap with old_size 0. A source that was not charged (MAP_NORESERVE) gets an object that is not.
  *
- *   before the stop   the object, at an address congruent to the source's modulo 2 MiB, so that page tables can move whole; its
- *                     second view, with the source's attributes; a place to put the source aside; pages for what the
- *                     source has (MADV_POPULATE_WRITE, 5.14), so that only their content is missing
+ *   before the stop   the object, its second view, with the source's attributes; a place to put the source aside, congruent to
+ *                     the source modulo 2 MiB, or 1 GiB, so that page tables can move whole; pages for what the source has
+ *                     (MADV_POPULATE_WRITE, 5.14), so that only their content is missing
  *   everybody stands  the mapping is the one that was looked at; its pages move aside; what there are of them is copied (only
  *   still             those: holes stay holes); the object moves into the source's place
  *   afterwards        what was put aside is unmapped; the lock is put on
  *
- * From 4 MiB of content on the copying is left for later (fill.c): then the stop is page-table work whatever the size.
- * Not if userfaultfd is refused, the source is locked (it has to be all there at once), or part of it is in swap or can not
- * be read: that must be known before it is too late to say so.
+ * From 4 MiB of content, or 32 MiB of mapping, on the copying is left for later (fill.c): then the stop is one move of page
+ * tables, as that of a DONTUNMAP, and three calls that cost the same for any size: the question for the mapping, one more view of the object
+ * onto the source's place (it has no pages yet, so there is nothing to move), our userfaultfd on it. Not if userfaultfd is
+ * refused, the source is locked (it has to be all there at once), or part of it is in swap or can not be read: that must
+ * be known before it is too late to say so.
  *
  * Nothing is irreversible before the last move, and what can fail by want of memory has been done before the stop; if a move
  * fails all the same, the pages go back. The source is never absent for anybody who runs: a thread that waits in a system
@@ -56,22 +58,25 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
-#define MAX_TRIES 100
-#define CONGRUENT ((size_t)2 << 20)
-#define LAZY_FROM ((size_t)4 << 20) /* bytes of content */
+#define MAX_TRIES  100
+#define PMD_SIZE   ((size_t)2 << 20)
+#define PUD_SIZE   ((size_t)1 << 30)
+#define LAZY_FROM  ((size_t)4 << 20)  /* bytes of content */
+#define LARGE_FROM ((size_t)32 << 20) /* bytes of source: to look for its content takes as long as to copy little */
 
 struct conversion {
 	struct rm_world *world;
 	struct rm_range source;
 	struct rm_range avoid; /* a MREMAP_FIXED destination: nothing of ours may lie there */
 	struct rm_facts facts;
-	uintptr_t object; /* where its first view is until it takes the source's place; 0: nowhere */
+	uintptr_t object; /* its first view, which takes the source's place or is copied there; 0: nowhere */
 	uintptr_t view;	  /* the second one */
 	uintptr_t aside;  /* reserved for the source's pages, or where they are */
 	uintptr_t back;	  /* a third view, for the fill */
 	struct rm_fill *fill; /* NULL: everything is copied during the stop */
 	size_t content;	      /* bytes that the source has */
 	struct rm_pagemap pagemap;
+	int maps; /* /proc/self/maps, to be asked inside the window; -1: can not be */
 };
 
 static const char *we_refuse(const struct rm_facts *facts)
@@ -111,10 +116,14 @@ static int look(struct conversion *c, const struct rm_request *request)
 	return reason ? rm_refuse(reason) : 0;
 }
 
-/* Room for len bytes, congruent to the source modulo 2 MiB: PROT_NONE. The address or -errno. */
+/* Room for the source, where its page tables can move whole if there is room for the detour: PROT_NONE. The address or -errno. */
 static long reserve(const struct conversion *c)
 {
-	return rm_map_congruent(c->source.len, c->source.start, CONGRUENT, c->avoid);
+	const size_t len = c->source.len, align = len >= PUD_SIZE ? PUD_SIZE : PMD_SIZE;
+	long at = len >= PMD_SIZE ? rm_map_congruent(len, c->source.start, align, c->avoid)
+				  : -ENOMEM;
+
+	return rm_is_err(at) ? rm_map_away(len, PROT_NONE, c->avoid) : at;
 }
 
 static void drop(struct conversion *c)
@@ -222,7 +231,7 @@ static bool prepare_fill(struct conversion *c)
 	rm_pagemap_begin(&c->pagemap, c->source);
 	while (rm_pagemap_next(&c->pagemap, &run))
 		c->content += run.len;
-	if (c->content < LAZY_FROM || c->pagemap.absent || c->pagemap.fd < 0)
+	if ((c->content < LAZY_FROM && len < LARGE_FROM) || c->pagemap.absent || c->pagemap.fd < 0)
 		return false;
 	back = rm_sys_mremap(c->object, 0, len, RM_MAYMOVE, 0);
 	if (rm_is_err(back))
@@ -233,9 +242,14 @@ static bool prepare_fill(struct conversion *c)
 	(void)rm_sys_madvise(c->back, len, MADV_DONTDUMP);
 	(void)rm_sys_madvise(c->back, len, MADV_DONTFORK);
 	c->fill = rm_fill_prepare((struct rm_range){c->back, len});
-	if (c->fill && rm_fill_watch(c->fill, (struct rm_range){c->view, len})) {
+	if (c->fill &&
+		(rm_fill_watch(c->fill, (struct rm_range){c->view, len}) ||
+			rm_protect_like((struct rm_range){c->object, len}, &c->facts.vma,
+				c->facts.vma.prot))) {
 		rm_fill_cancel(c->fill);
 		c->fill = NULL;
+		if (rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE))
+			return false; /* the copy will say so: -EFAULT */
 	}
 	if (!c->fill)
 		rm_log(RM_LOG_INFO, "no userfaultfd: %lu bytes are copied with every thread stopped",
@@ -261,36 +275,24 @@ static int provide_pages(struct conversion *c)
 	return 0;
 }
 
-/* The mapping is still what was looked at. maps and not smaps, which would walk all its pages while everybody waits. */
+/*
+ * The mapping is still what was looked at. Of maps and not smaps, which would walk all its pages while everybody waits; by one
+ * question from 6.11 on, by reading the lines before it otherwise.
+ */
 static int verify(struct conversion *c)
 {
 	const struct rm_vma *was = &c->facts.vma;
 	struct rm_vma now;
-	int r = rm_maps_find(&c->world->maps, false, c->source.start, &now);
+	int r = rm_maps_query(c->maps, c->source.start, &now);
 
+	if (r < 0)
+		r = rm_maps_find(&c->world->maps, false, c->source.start, &now);
 	if (r < 0)
 		return r;
 	if (!r || rm_range_end(c->source) > now.end || now.prot != was->prot || now.shared ||
 		now.inode || now.dev_major || now.dev_minor || strcmp(now.name, was->name))
 		return -ESTALE;
 	return 0;
-}
-
-/* Inside the window, the source is aside. */
-static int copy_content(struct conversion *c)
-{
-	const struct rm_range aside = {c->aside, c->source.len};
-	struct rm_range run;
-	int r = 0;
-
-	if (!(c->facts.vma.prot & PROT_READ))
-		r = (int)rm_sys_mprotect(aside.start, aside.len, PROT_READ);
-	if (c->fill)
-		return r;
-	rm_pagemap_begin(&c->pagemap, aside);
-	while (!r && rm_pagemap_next(&c->pagemap, &run))
-		r = rm_copy(run.start - aside.start + c->object, run.start, run.len);
-	return r;
 }
 
 static int move(uintptr_t from, size_t len, uintptr_t to)
@@ -300,37 +302,51 @@ static int move(uintptr_t from, size_t len, uintptr_t to)
 	return rm_is_err(r) ? (int)r : 0;
 }
 
+/* Inside the window, the source is aside. The object with a copy of the content takes its place. */
+static int place_copy(struct conversion *c)
+{
+	const struct rm_vma *vma = &c->facts.vma;
+	const struct rm_range aside = {c->aside, c->source.len};
+	struct rm_range run;
+	int r = 0;
+
+	if (!(vma->prot & PROT_READ))
+		r = (int)rm_sys_mprotect(aside.start, aside.len, PROT_READ);
+	rm_pagemap_begin(&c->pagemap, aside);
+	while (!r && rm_pagemap_next(&c->pagemap, &run))
+		r = rm_copy(run.start - aside.start + c->object, run.start, run.len);
+	if (!r)
+		r = rm_protect_like((struct rm_range){c->object, aside.len}, vma, vma->prot);
+	if (!r)
+		r = move(c->object, aside.len, c->source.start);
+	if (!r)
+		c->object = 0;
+	else if (!(vma->prot & PROT_READ) && rm_protect_like(aside, vma, vma->prot))
+		rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
+	return r;
+}
+
+/* The same for content that is to follow: the object is empty, so a view that is new does as well as one that moves. */
+static int place_empty(struct conversion *c)
+{
+	long r = rm_sys_mremap(
+		c->object, 0, c->source.len, RM_MAYMOVE | RM_FIXED, c->source.start);
+
+	return rm_is_err(r) ? (int)r : rm_fill_watch(c->fill, c->source);
+}
+
 /* Inside the window. 0, or -errno with the source in its place again; -EIO: it could not be put back. */
 static int exchange(struct conversion *c)
 {
-	const struct rm_vma *vma = &c->facts.vma;
 	const size_t len = c->source.len;
 	int r = move(c->source.start, len, c->aside);
 
 	if (r)
 		return r;
-	r = copy_content(c);
+	r = c->fill ? place_empty(c) : place_copy(c);
 	if (!r)
-		r = rm_protect_like((struct rm_range){c->object, len}, vma, vma->prot);
-	if (!r)
-		r = move(c->object, len, c->source.start);
-	if (!r && c->fill) {
-		r = rm_fill_watch(c->fill, c->source);
-		if (r && move(c->source.start, len, c->object))
-			return -EIO;
-	}
-	if (!r) {
-		c->object = 0;
-		if (c->fill) {
-			rm_fill_go(c->fill, c->aside, c->content);
-			c->aside = c->back = 0; /* the fill's */
-		}
 		return 0;
-	}
-	if (!(vma->prot & PROT_READ) &&
-		rm_protect_like((struct rm_range){c->aside, len}, vma, vma->prot))
-		rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
-	if (move(c->aside, len, c->source.start))
+	if (move(c->aside, len, c->source.start)) /* in the place of what may be there */
 		return -EIO;
 	c->aside = 0;
 	return r;
@@ -354,7 +370,10 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 		r = exchange(c);
 	rm_quiesce_resume(c->world);
 	if (!r && c->fill) {
+		/* not sooner: the thread could take this processor from us while everybody waits */
+		rm_fill_go(c->fill, c->aside, c->content, !(c->facts.vma.prot & PROT_READ));
 		rm_fill_leave(c->fill);
+		c->aside = c->back = 0; /* the fill's */
 		c->fill = NULL;
 	}
 	if (r == -EIO) {
@@ -385,6 +404,7 @@ long rm_convert(const struct rm_request *request)
 	if (request->flags & RM_FIXED)
 		c.avoid = target;
 	rm_pagemap_open(&c.pagemap, c.world->dirents, sizeof(c.world->dirents));
+	c.maps = (int)rm_sys_open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
 	for (int tries = 0; tries < MAX_TRIES; tries++) {
 		r = try_convert(&c, request);
 		if (r != -ESTALE || c.facts.kind == RM_KIND_SHARED)
@@ -392,6 +412,8 @@ long rm_convert(const struct rm_request *request)
 		drop(&c);
 	}
 	rm_pagemap_close(&c.pagemap);
+	if (c.maps >= 0)
+		rm_sys_close(c.maps);
 	if (!r) {
 		view = (long)c.view;
 		c.view = 0;

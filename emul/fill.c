@@ -59,7 +59,8 @@ struct rm_fill {
 	struct rm_range back, aside;
 	struct rm_range views[2];
 	unsigned int nviews;
-	bool moved; /* views are not where they were */
+	bool moved;	 /* views are not where they were */
+	bool unreadable; /* what was put aside is */
 	uint64_t inode;
 	size_t left; /* bytes of content that are not filled */
 	struct rm_pagemap pagemap;
@@ -268,22 +269,27 @@ static void serve_faults(struct rm_fill *fill)
 	}
 }
 
-/* What lies below the offset is in the object: the source's pages can go, in whole pieces. */
-static size_t let_go(const struct rm_fill *fill, size_t gone, size_t offset)
+/*
+ * What lies below end is in the object: the source's pages can go, in whole pieces, from gone on. By address: of a transparent
+ * huge page nothing is free before all of it is.
+ */
+static uintptr_t let_go(const struct rm_fill *fill, uintptr_t gone, uintptr_t end)
 {
-	offset = offset == fill->back.len ? offset : offset & ~(LET_GO - 1);
-	if (offset > gone) {
-		(void)rm_sys_madvise(fill->aside.start + gone, offset - gone, MADV_DONTNEED);
-		gone = offset;
+	end = end == rm_range_end(fill->aside) ? end : end & ~(LET_GO - 1);
+	if (end > gone) {
+		(void)rm_sys_madvise(gone, end - gone, MADV_DONTNEED);
+		gone = end;
 	}
 	return gone;
 }
 
 static void fill_all(struct rm_fill *fill)
 {
+	uintptr_t gone = fill->aside.start;
 	struct rm_range run;
-	size_t gone = 0;
 
+	if (fill->unreadable)
+		(void)rm_sys_mprotect(fill->aside.start, fill->aside.len, PROT_READ);
 	rm_pagemap_open(&fill->pagemap, fill->entries, sizeof(fill->entries));
 	rm_pagemap_begin(&fill->pagemap, fill->aside);
 	while (rm_pagemap_next(&fill->pagemap, &run))
@@ -294,9 +300,9 @@ static void fill_all(struct rm_fill *fill)
 			serve_faults(fill);
 			put_all(fill, offset, run.start, piece, false);
 			done(fill, piece);
-			gone = let_go(fill, gone, offset + piece);
 			run.start += piece;
 			run.len -= piece;
+			gone = let_go(fill, gone, run.start);
 		}
 	serve_faults(fill);
 	rm_pagemap_close(&fill->pagemap);
@@ -437,9 +443,10 @@ static void give_order(struct rm_fill *fill, uint32_t order)
 	rm_sys_futex_wake(&fill->order, 1);
 }
 
-void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content)
+void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content, bool unreadable)
 {
 	fill->aside = (struct rm_range){aside, fill->back.len};
+	fill->unreadable = unreadable;
 	fill->left = content;
 	rm_stat_add(RM_STAT_FILLING, content);
 	rm_stat_add(RM_STAT_FILLS, 1);

@@ -185,12 +185,15 @@ static int look(const struct rm_request *request, bool details, struct rm_vma *v
 
 	if (r)
 		return r;
-	if (rm_world_is_own(request->source) ||
-		((request->flags & RM_FIXED) &&
-			rm_world_is_own((struct rm_range){request->target, request->source.len})))
+	r = rm_maps_find(&entry.world->maps, details, start, vma);
+	/* what a range that is too long would reach beyond its mapping does not matter: it is EFAULT */
+	if (r > 0 &&
+		((rm_world_is_own(request->source) &&
+			 request->source.len <= vma->end - start) ||
+			((request->flags & RM_FIXED) &&
+				rm_world_is_own((struct rm_range){
+					request->target, request->source.len}))))
 		r = rm_refuse("the range holds libremap's own memory or the caller's stack");
-	else
-		r = rm_maps_find(&entry.world->maps, details, start, vma);
 	rm_world_leave(&entry);
 	if (r < 0)
 		return r == -EINVAL ? r : rm_refuse("/proc/self/maps can not be read");

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "emul/sys.h"
 
@@ -260,4 +261,46 @@ int rm_maps_find(struct rm_maps *maps, bool smaps, uintptr_t addr, struct rm_vma
 	}
 	rm_maps_close(maps);
 	return r;
+}
+
+/* struct procmap_query of 6.11, written out for older headers */
+struct query {
+	uint64_t size, query_flags, query_addr;
+	uint64_t start, end, flags, page_size, offset, inode;
+	uint32_t dev_major, dev_minor;
+	uint32_t name_size, build_id_size;
+	uint64_t name, build_id;
+};
+_Static_assert(sizeof(struct query) == 104, "the ioctl number carries the size");
+
+#define QUERY	     _IOWR('f', 17, struct query)
+#define QUERY_PROT   7U /* readable, writable, executable: as PROT_ */
+#define QUERY_SHARED 8U
+
+int rm_maps_query(int maps, uintptr_t addr, struct rm_vma *vma)
+{
+	char name[RM_VMA_NAME_MAX];
+	struct query query;
+	long r;
+
+	memset(&query, 0, sizeof(query));
+	query.size = sizeof(query);
+	query.query_addr = addr;
+	query.name = (uintptr_t)name;
+	query.name_size = sizeof(name);
+	r = maps < 0 ? -EBADF : rm_sys_ioctl(maps, QUERY, &query);
+	if (r)
+		return (int)r;
+	memset(vma, 0, sizeof(*vma));
+	vma->start = (uintptr_t)query.start;
+	vma->end = (uintptr_t)query.end;
+	vma->prot = (int)(query.flags & QUERY_PROT);
+	vma->shared = query.flags & QUERY_SHARED;
+	vma->offset = query.offset;
+	vma->dev_major = query.dev_major;
+	vma->dev_minor = query.dev_minor;
+	vma->inode = query.inode;
+	if (query.name_size) /* counts the end */
+		memcpy(vma->name, name, query.name_size);
+	return 1;
 }

@@ -74,6 +74,12 @@ void rm_maps_close(struct rm_maps *maps);
 /* The mapping that holds addr: 1 found, 0 none there, -errno. */
 int __must_check rm_maps_find(struct rm_maps *maps, bool smaps, uintptr_t addr, struct rm_vma *vma);
 
+/*
+ * The same by one question to maps, an open /proc/self/maps, whatever the number of mappings: 1 with all that maps says of it,
+ * or -errno: nothing there, or the kernel does not answer (PROCMAP_QUERY, 6.11).
+ */
+int __must_check rm_maps_query(int maps, uintptr_t addr, struct rm_vma *vma);
+
 /* Pure, for the unit tests: one header line (without newline); false if it is not one. */
 bool rm_maps_parse_header(const char *line, size_t len, struct rm_vma *vma);
 /* Pure: a "VmFlags: rd wr ..." or "ProtectionKey: n" line adds to vma; others are ignored. */

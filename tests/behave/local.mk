@@ -22,6 +22,8 @@ behave_programs = \
 	tests/behave/monitor-moves.behave \
 	tests/behave/mirror-life.behave \
 	tests/behave/mirror-lazy.behave \
+	tests/behave/mirror-memory.behave \
+	tests/behave/mirror-seen.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/private-file.behave \
@@ -41,6 +43,8 @@ behave_linked = \
 	tests/behave/monitor-moves-linked \
 	tests/behave/mirror-life-linked \
 	tests/behave/mirror-lazy-linked \
+	tests/behave/mirror-memory-linked \
+	tests/behave/mirror-seen-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/private-file-linked \
@@ -145,6 +149,22 @@ tests_behave_mirror_lazy_linked_SOURCES = tests/behave/mirror-lazy.c $(mirror_co
 tests_behave_mirror_lazy_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_lazy_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_lazy_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_memory_behave_SOURCES = tests/behave/mirror-memory.c $(mirror_common)
+tests_behave_mirror_memory_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_memory_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_memory_linked_SOURCES = tests/behave/mirror-memory.c $(mirror_common)
+tests_behave_mirror_memory_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_memory_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_memory_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_seen_behave_SOURCES = tests/behave/mirror-seen.c $(mirror_common)
+tests_behave_mirror_seen_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_seen_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_seen_linked_SOURCES = tests/behave/mirror-seen.c $(mirror_common)
+tests_behave_mirror_seen_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_seen_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_seen_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)

@@ -144,10 +144,12 @@ static void populate(void **state)
 static void alignment(void **state)
 {
 	int fd = make_memfd(2 * HUGE_PAGE);
-	char *p = map_huge(2 * HUGE_PAGE, MAP_SHARED, fd), *target = place(2 * HUGE_PAGE), *view;
+	char *p = map_huge(2 * HUGE_PAGE, MAP_SHARED, fd), *view;
+	/* with a huge page on either side, so that ranges of three there and at p do not touch, wherever p lies */
+	char *target = place(4 * HUGE_PAGE) + HUGE_PAGE;
 
 	(void)state;
-	check(!munmap(target, 2 * HUGE_PAGE));
+	check(!munmap(target - HUGE_PAGE, 4 * HUGE_PAGE));
 	check(mmap(target, 2 * HUGE_PAGE, RW, ANON | MAP_FIXED, -1, 0) == target);
 	fill(p, 2 * HUGE_PAGE, 1);
 	fill(target, 2 * HUGE_PAGE, 2);

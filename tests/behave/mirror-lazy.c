@@ -2,7 +2,8 @@
 /*
  * Mirrors of much private memory: the call returns before the content has been copied, and nobody can tell (emul/fill.c).
  * Whatever is done to the views meanwhile, each page has what it had. Every case leaves it to chance how much is filled by then,
- * and is right in any case. Needs userfaultfd(2) for that; where it is refused everything is copied at once.
+ * and is right in any case. Needs userfaultfd(2) for that; where it is refused everything is copied at once. RM_LAZY_MIB makes
+ * it another size than 24 MiB (8 or more), for machines on which faults are slow.
  */
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -17,8 +18,7 @@
 
 #include "tests/behave/mirror.h"
 
-#define LEN ((size_t)24 << 20)
-
+static size_t much = (size_t)24 << 20;
 static char *source;
 
 /* Every page has its number. */
@@ -46,9 +46,9 @@ static bool numbered_backwards(const char *at, size_t len)
 
 static void make(void)
 {
-	source = mmap(NULL, LEN, RW, ANON, -1, 0);
+	source = mmap(NULL, much, RW, ANON, -1, 0);
 	check(source != MAP_FAILED);
-	number(source, LEN);
+	number(source, much);
 }
 
 static char *mirror(char *at, size_t len)
@@ -86,15 +86,15 @@ static void content(void **state)
 	(void)state;
 	for (int backwards = 0; backwards < 2; backwards++) {
 		make();
-		view = mirror(source, LEN);
-		check(backwards ? numbered_backwards(source, LEN) : numbered(source, LEN));
-		check(numbered(view, LEN));
+		view = mirror(source, much);
+		check(backwards ? numbered_backwards(source, much) : numbered(source, much));
+		check(numbered(view, much));
 		settle(view);
-		check(numbered(source, LEN));
+		check(numbered(source, much));
 		check(vma_at(source, &vma) && !strcmp(vma.perms, "rw-s"));
-		check_is(vma.end - vma.start, LEN);
-		check_one_memory(source, view, LEN);
-		check(!munmap(source, LEN) && !munmap(view, LEN));
+		check_is(vma.end - vma.start, much);
+		check_one_memory(source, view, much);
+		check(!munmap(source, much) && !munmap(view, much));
 	}
 }
 
@@ -108,10 +108,10 @@ static void descriptors_child(void *arg)
 	check(fd >= 0);
 	close(fd);
 	make();
-	view = mirror(source, LEN);
+	view = mirror(source, much);
 	for (int i = 3; i < 256; i++)
 		close(i); /* what a careful daemon does */
-	check(numbered_backwards(view, LEN) && numbered(source, LEN));
+	check(numbered_backwards(view, much) && numbered(source, much));
 	later = dup(0);
 	check(later >= 0 && later <= fd);
 }
@@ -131,13 +131,13 @@ static void pipes(void **state)
 	(void)state;
 	make();
 	check(!pipe(end));
-	view = mirror(source, LEN);
+	view = mirror(source, much);
 	check(numbered(view, PAGE));
 	close(end[1]);
 	check_is(read(end[0], &byte, 1), 0);
 	close(end[0]);
-	check(numbered(view, LEN));
-	check(!munmap(source, LEN) && !munmap(view, LEN));
+	check(numbered(view, much));
+	check(!munmap(source, much) && !munmap(view, much));
 }
 
 static void holes(void **state)
@@ -146,22 +146,22 @@ static void holes(void **state)
 	char *view;
 
 	(void)state;
-	source = mmap(NULL, 2 * LEN, RW, ANON, -1, 0);
+	source = mmap(NULL, 2 * much, RW, ANON, -1, 0);
 	check(source != MAP_FAILED);
-	check(!madvise(source, 2 * LEN, MADV_NOHUGEPAGE));
-	for (size_t i = 0; i < 2 * LEN; i += 2 * PAGE)
+	check(!madvise(source, 2 * much, MADV_NOHUGEPAGE));
+	for (size_t i = 0; i < 2 * much; i += 2 * PAGE)
 		*(size_t *)(source + i) = i + 1;
-	view = mirror(source, 2 * LEN);
+	view = mirror(source, 2 * much);
 	for (size_t i = 100 * PAGE; i < 200 * PAGE; i += PAGE)
 		check_is(*(size_t *)(view + i), i / PAGE % 2 ? 0 : i + 1);
 	settle(view);
-	for (size_t i = 0; i < 2 * LEN; i += 2 * PAGE)
+	for (size_t i = 0; i < 2 * much; i += 2 * PAGE)
 		check_is(*(size_t *)(source + i), i + 1);
 	check(vma_at(source, &vma));
-	check(vma.rss <= (LEN + 400 * PAGE + LEN / 2) / 1024); /* faults bring neighbours */
-	for (size_t i = PAGE; i < 2 * LEN; i += 2 * PAGE)
+	check(vma.rss <= (much + 400 * PAGE + much / 2) / 1024); /* faults bring neighbours */
+	for (size_t i = PAGE; i < 2 * much; i += 2 * PAGE)
 		check_is(*(size_t *)(source + i), 0);
-	check(!munmap(source, 2 * LEN) && !munmap(view, 2 * LEN));
+	check(!munmap(source, 2 * much) && !munmap(view, 2 * much));
 }
 
 static void no_access(void **state)
@@ -171,30 +171,30 @@ static void no_access(void **state)
 
 	(void)state;
 	make();
-	check(!mprotect(source, LEN, PROT_NONE));
-	view = mirror(source, LEN);
+	check(!mprotect(source, much, PROT_NONE));
+	view = mirror(source, much);
 	check(vma_at(source, &vma) && !strcmp(vma.perms, "---s"));
-	check(!mprotect(view, LEN, PROT_READ));
-	check(numbered_backwards(view, LEN));
-	check(!munmap(source, LEN) && !munmap(view, LEN));
+	check(!mprotect(view, much, PROT_READ));
+	check(numbered_backwards(view, much));
+	check(!munmap(source, much) && !munmap(view, much));
 }
 
 /* Onto a place; then either is unmapped at once, moved, and mirrored again. */
 static void moves(void **state)
 {
-	char *place = mmap(NULL, LEN, RW, ANON, -1, 0), *other = mmap(NULL, LEN, RW, ANON, -1, 0), *view;
+	char *place = mmap(NULL, much, RW, ANON, -1, 0), *other = mmap(NULL, much, RW, ANON, -1, 0), *view;
 
 	(void)state;
 	make();
-	check(mremap(source, LEN, LEN, MIRROR_ONTO, place) == place);
-	check(!munmap(source, LEN));
-	check(mremap(place, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
-	view = mirror(other + LEN / 2, LEN / 2);
-	check(*(size_t *)(view + LEN / 2 - PAGE + 8) == LEN - PAGE + 1);
-	check(numbered_backwards(other, LEN));
-	for (size_t i = 0; i < LEN / 2; i += PAGE)
-		check_is(*(size_t *)(view + i + 8), LEN / 2 + i + 1);
-	check(!munmap(other, LEN) && !munmap(view, LEN / 2));
+	check(mremap(source, much, much, MIRROR_ONTO, place) == place);
+	check(!munmap(source, much));
+	check(mremap(place, much, much, MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
+	view = mirror(other + much / 2, much / 2);
+	check(*(size_t *)(view + much / 2 - PAGE + 8) == much - PAGE + 1);
+	check(numbered_backwards(other, much));
+	for (size_t i = 0; i < much / 2; i += PAGE)
+		check_is(*(size_t *)(view + i + 8), much / 2 + i + 1);
+	check(!munmap(other, much) && !munmap(view, much / 2));
 }
 
 static void dontunmap(void **state)
@@ -203,11 +203,11 @@ static void dontunmap(void **state)
 
 	(void)state;
 	make();
-	view = mirror(source, LEN);
-	third = mremap(view, LEN, LEN, ANYWHERE, NULL);
+	view = mirror(source, much);
+	third = mremap(view, much, much, ANYWHERE, NULL);
 	check(third != MAP_FAILED);
-	check(numbered_backwards(third, LEN) && numbered(view, LEN) && numbered(source, LEN));
-	check(!munmap(source, LEN) && !munmap(view, LEN) && !munmap(third, LEN));
+	check(numbered_backwards(third, much) && numbered(view, much) && numbered(source, much));
+	check(!munmap(source, much) && !munmap(view, much) && !munmap(third, much));
 }
 
 static void forked(void **state)
@@ -217,18 +217,18 @@ static void forked(void **state)
 
 	(void)state;
 	make();
-	view = mirror(source, LEN);
+	view = mirror(source, much);
 	pid = behave_fork();
 	if (!pid) {
-		check(numbered_backwards(view, LEN));
-		check(numbered(source, LEN));
-		memset(source, 0, LEN);
+		check(numbered_backwards(view, much));
+		check(numbered(source, much));
+		memset(source, 0, much);
 		_exit(0);
 	}
-	check(numbered(view, LEN));
+	check(numbered(view, much));
 	behave_join(pid);
-	check(numbered(source, LEN));
-	check(!munmap(source, LEN) && !munmap(view, LEN));
+	check(numbered(source, much));
+	check(!munmap(source, much) && !munmap(view, much));
 }
 
 /* What is let go of does not come back with the rest. */
@@ -241,18 +241,18 @@ static void dontneed(void **state)
 	behave_skip("madvise is taken over by the preload only");
 #endif
 	make();
-	view = mirror(source, LEN);
-	check(!madvise(view + LEN / 2, LEN / 2, MADV_DONTNEED));
-	check(zeroed(source + LEN / 2, LEN / 2));
+	view = mirror(source, much);
+	check(!madvise(view + much / 2, much / 2, MADV_DONTNEED));
+	check(zeroed(source + much / 2, much / 2));
 	settle(view);
-	check(zeroed(view + LEN / 2, LEN / 2));
-	check(numbered(view, LEN / 2));
-	check(!munmap(source, LEN) && !munmap(view, LEN));
+	check(zeroed(view + much / 2, much / 2));
+	check(numbered(view, much / 2));
+	check(!munmap(source, much) && !munmap(view, much));
 }
 
 static void *mirror_and_go(void *arg)
 {
-	*(char **)arg = mirror(source, LEN);
+	*(char **)arg = mirror(source, much);
 	return NULL;
 }
 
@@ -272,8 +272,8 @@ static void thread_gone(void **state)
 	check(!pthread_create(&thread, &attributes, mirror_and_go, &view));
 	check(!pthread_join(thread, NULL));
 	check(!munmap(stack, stack_size));
-	check(numbered_backwards(view, LEN) && numbered(source, LEN));
-	check(!munmap(source, LEN) && !munmap(view, LEN));
+	check(numbered_backwards(view, much) && numbered(source, much));
+	check(!munmap(source, much) && !munmap(view, much));
 }
 
 /* The kernel reads it for us. */
@@ -286,16 +286,16 @@ static void by_system_calls(void **state)
 	(void)state;
 	make();
 	check(!pipe(end));
-	view = mirror(source, LEN);
-	for (size_t i = LEN - PAGE; i > LEN / 2; i -= 37 * PAGE) {
+	view = mirror(source, much);
+	for (size_t i = much - PAGE; i > much / 2; i -= 37 * PAGE) {
 		check(write(end[1], view + i, PAGE) == (ssize_t)PAGE);
 		check(read(end[0], bytes, PAGE) == (ssize_t)PAGE);
 		check_is(*(size_t *)(bytes + 8), i + 1);
 	}
 	close(end[0]);
 	close(end[1]);
-	check(numbered(source, LEN));
-	check(!munmap(source, LEN) && !munmap(view, LEN));
+	check(numbered(source, much));
+	check(!munmap(source, much) && !munmap(view, much));
 }
 
 /* More at a time than there are threads for. */
@@ -322,7 +322,7 @@ static void many(void **state)
 /* Another mirror while threads wait for pages: they can be stopped, and go on. */
 static void *read_backwards(void *arg)
 {
-	return (void *)(uintptr_t)numbered_backwards(arg, LEN);
+	return (void *)(uintptr_t)numbered_backwards(arg, much);
 }
 
 static void stops_meanwhile(void **state)
@@ -333,7 +333,7 @@ static void stops_meanwhile(void **state)
 
 	(void)state;
 	make();
-	view = mirror(source, LEN);
+	view = mirror(source, much);
 	for (int i = 0; i < 4; i++)
 		check(!pthread_create(&threads[i], NULL, read_backwards, i & 1 ? view : source));
 	for (int i = 0; i < 10; i++) {
@@ -345,8 +345,8 @@ static void stops_meanwhile(void **state)
 		check(!pthread_join(threads[i], &right));
 		check(right);
 	}
-	check(numbered(view, LEN));
-	check(!munmap(source, LEN) && !munmap(view, LEN));
+	check(numbered(view, much));
+	check(!munmap(source, much) && !munmap(view, much));
 }
 
 /* The process ends, or becomes another one. */
@@ -360,7 +360,7 @@ static void endings(void **state)
 
 		if (!pid) {
 			make();
-			mirror(source, LEN);
+			mirror(source, much);
 			if (how == 0)
 				_exit(0);
 			if (how == 1)
@@ -390,11 +390,11 @@ static void refused_child(void *arg)
 	check(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		behave_skip("no seccomp filters");
-	view = mirror(source, LEN);
+	view = mirror(source, much);
 	check(!watched_by_us(view));
 	check_is(process_status("Threads:"), 1);
-	check(numbered(view, LEN) && numbered(source, LEN));
-	check_one_memory(source, view, LEN);
+	check(numbered(view, much) && numbered(source, much));
+	check_one_memory(source, view, much);
 }
 
 static void refused_userfaultfd(void **state)
@@ -423,6 +423,8 @@ int main(void)
 		CASE(refused_userfaultfd, "mirror-of-much-memory-without-userfaultfd"),
 	};
 
+	if (getenv("RM_LAZY_MIB"))
+		much = strtoul(getenv("RM_LAZY_MIB"), NULL, 10) << 20;
 	mirror_warm_up();
 	return BEHAVE_RUN(cases);
 }

@@ -10,7 +10,16 @@
  *   memcpy   of what is there, into fresh MAP_SHARED | MAP_ANONYMOUS memory
  *   by hand  mapping a memfd that has the content for a second time
  *
- * Usage: mirror-bench [MIB-MAX [ROUNDS]]: from 1 MiB in steps of eight, 1024 and 3 by default. Needs thrice that memory.
+ * Then the pause at the largest size, full, in microseconds, for heaps that lie differently, beside DONTUNMAP's of such a heap:
+ *
+ *   stop       what of the pause it takes to bring the other thread to stand still: of a mirror of one page
+ *   mirror     the whole pause
+ *   anywhere   the kernel's own MREMAP_DONTUNMAP, whole call, to where the kernel likes; - where it has none
+ *   congruent  the same to an address that is equal to the heap's modulo 1 GiB: whole page tables move if they can
+ *   emulated   the pause of an emulated one (a linked program's, which has to read /proc/self/smaps in it)
+ *
+ * Usage: mirror-bench [MIB-MAX [ROUNDS]]: from 1 MiB in steps of eight, 1024 and 3 by default. Needs thrice that memory. On a
+ * machine that does other things as well, chrt -f 20 mirror-bench measures the work and not the waiting for a processor.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,7 +55,8 @@ static uint64_t now(void)
 
 static void die(const char *what)
 {
-	fprintf(stderr, "mirror-bench: %s: %s (%s)\n", what, strerror(errno), remap_strerror_last());
+	fprintf(stderr, "mirror-bench: %s: %s (%s)\n", what, strerror(errno),
+		remap_strerror_last());
 	exit(1);
 }
 
@@ -123,6 +134,110 @@ static void measure(size_t len, size_t step, uint64_t *ns)
 	close(fd);
 }
 
+#define GIB ((size_t)1 << 30)
+
+/* Heaps by what lies before them in their GiB. */
+static const struct {
+	const char *name;
+	size_t offset;
+	int advice;
+} heaps[] = {{"1 GiB", 0, MADV_NOHUGEPAGE}, {"2 MiB", 300UL << 20, MADV_NOHUGEPAGE},
+	{"4 KiB", (300UL << 20) + 5 * PAGE, MADV_NOHUGEPAGE}, {"1 GiB, huge", 0, MADV_HUGEPAGE},
+	{"2 MiB, huge", 300UL << 20, MADV_HUGEPAGE}};
+
+enum { STOP, MIRRORED, ANYWHERE, CONGRUENT, EMULATED, PAUSES };
+
+/* Nothing that can be touched, offset bytes into a GiB of addresses. */
+static char *place(size_t len, size_t offset)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	char *room = mmap(NULL, len + 2 * GIB, PROT_NONE, flags, -1, 0), *at;
+
+	if (room == MAP_FAILED)
+		die("mmap");
+	at = room + ((offset - (uintptr_t)room) & (GIB - 1));
+	munmap(room, len + 2 * GIB);
+	return mmap(at, len, PROT_NONE, flags | MAP_FIXED, -1, 0);
+}
+
+static char *make_heap(size_t len, size_t h)
+{
+	char *p = mmap(place(len, heaps[h].offset), len, RW,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	if (p == MAP_FAILED)
+		die("mmap");
+	madvise(p, len, heaps[h].advice);
+	populate(p, len, 1);
+	return p;
+}
+
+static uint64_t stopped(void)
+{
+	struct remap_stats stats = {.size = sizeof(stats)};
+
+	remap_stats(&stats);
+	return stats.stop_ns_total;
+}
+
+/* One way to treat a fresh heap; 0: the kernel can not. */
+static uint64_t pause_of(int what, size_t len, size_t h)
+{
+	const int flags = MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP;
+	char *p = what == STOP ? map(PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1) : make_heap(len, h);
+	char *to = what == CONGRUENT ? place(len, heaps[h].offset) : NULL, *other;
+	uint64_t before = stopped(), began = now(), ns;
+
+	len = what == STOP ? PAGE : len;
+	if (what == ANYWHERE || what == CONGRUENT)
+		other = (char *)syscall(
+			SYS_mremap, p, len, len, flags | (to ? MREMAP_FIXED : 0), to);
+	else if (what == EMULATED)
+		other = remap_mremap(p, len, len, flags, NULL);
+	else
+		other = remap_mremap(p, len, len, MIRROR, NULL);
+	ns = now() - began;
+	if (what == ANYWHERE || what == CONGRUENT) {
+		if (other == MAP_FAILED)
+			ns = 0;
+	} else {
+		if (other == MAP_FAILED)
+			die("mremap");
+		ns = stopped() - before;
+	}
+	if (other != MAP_FAILED) {
+		if (what != STOP)
+			check(other, len, 1);
+		munmap(other, len);
+	}
+	munmap(p, len);
+	return ns;
+}
+
+static void print_pauses(size_t len, unsigned long rounds)
+{
+	printf("\n%-12s %9s %9s %9s %9s %9s   of anywhere, congruent, emulated\n", "heap at",
+		"stop", "mirror", "anywhere", "congruent", "emulated");
+	for (size_t h = 0; h < sizeof(heaps) / sizeof(heaps[0]); h++) {
+		uint64_t best[PAUSES];
+
+		for (unsigned long r = 0; r < rounds; r++)
+			for (int w = 0; w < PAUSES; w++) {
+				uint64_t ns = pause_of(w, len, h);
+
+				best[w] = r && best[w] < ns ? best[w] : ns;
+			}
+		printf("%-12s", heaps[h].name);
+		for (int w = 0; w < PAUSES; w++)
+			printf(best[w] ? " %9.1f" : "         -", (double)best[w] / 1e3);
+		printf("  ");
+		for (int w = ANYWHERE; w < PAUSES; w++)
+			printf(best[w] ? " %.2f" : " -", (double)best[MIRRORED] / (double)best[w]);
+		printf("\n");
+		fflush(stdout);
+	}
+}
+
 static void *wait_for_ever(void *arg)
 {
 	for (;;)
@@ -140,6 +255,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "Usage: mirror-bench [MIB-MAX [ROUNDS]]\n");
 		return 2;
 	}
+	setenv("LIBREMAP_CONF", "native:no", 0); /* read at the first call */
 	errno = pthread_create(&thread, NULL, wait_for_ever, NULL);
 	if (errno)
 		die("pthread_create");
@@ -160,5 +276,6 @@ int main(int argc, char **argv)
 			printf("\n");
 			fflush(stdout);
 		}
+	print_pauses(most << 20, rounds);
 	return 0;
 }

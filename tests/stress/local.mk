@@ -9,11 +9,12 @@ tests_stress_mirror_stress_CFLAGS = $(AM_CFLAGS) -pthread
 TESTS += tests/stress/stress.t tests/stress/mirror.t
 EXTRA_DIST += tests/stress/stress.t tests/stress/mirror.t
 
-# The figures of the stress tests: 100,000 moves of every kind, 1,000 conversions.
+# The figures of the stress tests: 100,000 moves of every kind, 1,000 conversions and one of 1 GiB.
 stress: all
 	@$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS)
 	srcdir=$(srcdir) abs_top_builddir=$(abs_top_builddir) abs_top_srcdir=$(abs_top_srcdir) \
 		STRESS_MOVES=$${STRESS_MOVES:-100000} $(SHELL) $(srcdir)/tests/stress/stress.t
 	srcdir=$(srcdir) abs_top_builddir=$(abs_top_builddir) abs_top_srcdir=$(abs_top_srcdir) \
-		STRESS_ROUNDS=$${STRESS_ROUNDS:-1000} $(SHELL) $(srcdir)/tests/stress/mirror.t
+		STRESS_ROUNDS=$${STRESS_ROUNDS:-1000} STRESS_LARGE=$${STRESS_LARGE:-1048576} \
+		$(SHELL) $(srcdir)/tests/stress/mirror.t
 .PHONY: stress

@@ -6,6 +6,9 @@
  * that a write that is lost stays lost; one calls read(2) into the range. Parts of the mapping and then the rest get mirrors,
  * onto a place or anywhere. In the end every word has to be what its writer has counted, through either view.
  *
+ * Mappings of more than 1 MiB have all their pages, numbered, when they are converted, and are read through the view while
+ * they are filled and written.
+ *
  * Usage: mirror-stress [ROUNDS [WRITERS [KIB]]]. One line of result; 1 if anything was lost.
  */
 #include <errno.h>
@@ -22,7 +25,8 @@
 #include "libremap.h"
 
 #define MIRROR	    (MREMAP_MAYMOVE | REMAP_MREMAP_MIRROR)
-#define MAX_WRITERS 32
+#define MAX_WRITERS 32 /* 64 bytes of each page for each, and 128 at its end */
+#define LARGE	    ((size_t)1 << 20)
 #define RW	    (PROT_READ | PROT_WRITE)
 
 static struct {
@@ -112,16 +116,34 @@ static void mirror(struct view *view, size_t from, size_t len, bool onto)
 		die("mremap(MREMAP_MIRROR)");
 }
 
+static uint64_t *number(char *base, size_t page)
+{
+	return (uint64_t *)(base + (page + 1) * range.page - 128);
+}
+
+static void check_numbers(unsigned long round, const struct view *view)
+{
+	for (size_t p = view->len / range.page; view->at && p--;)
+		if (*number(view->at, p) != view->from / range.page + p + 1) {
+			fprintf(stderr, "mirror-stress: round %lu: page %zu is not what it was\n",
+				round, p);
+			exit(1);
+		}
+}
+
 static void one_round(unsigned long round, size_t pages)
 {
 	pthread_t threads[MAX_WRITERS + 1];
 	struct view views[3];
+	const bool large = pages * range.page > LARGE;
 	size_t first = (pages / 3 ? pages / 3 : 1) * range.page;
 
 	range.len = pages * range.page;
 	range.base = mmap(NULL, range.len, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (range.base == MAP_FAILED)
 		die("mmap");
+	for (size_t p = 0; large && p < pages; p++)
+		*number(range.base, p) = p + 1;
 	range.stop = false;
 	for (size_t i = 0; i <= range.writers; i++) {
 		errno = pthread_create(
@@ -137,6 +159,8 @@ static void one_round(unsigned long round, size_t pages)
 	} else {
 		mirror(&views[0], 0, range.len, round & 2);
 	}
+	for (size_t i = 0; large && i < 2; i++)
+		check_numbers(round, &views[i]);
 	usleep(round * 91 % 500);
 	range.stop = true;
 	for (size_t i = 0; i <= range.writers; i++)
@@ -147,8 +171,11 @@ static void one_round(unsigned long round, size_t pages)
 		for (size_t p = 0; p < pages; p++)
 			there += *(uint64_t *)(range.base + p * range.page + 64 * i);
 		if (there != counted[i]) {
-			fprintf(stderr, "mirror-stress: round %lu: writer %zu counted %llu, %llu are there\n",
-				round, i, (unsigned long long)counted[i], (unsigned long long)there);
+			fprintf(stderr,
+				"mirror-stress: round %lu: writer %zu counted %llu, %llu are "
+				"there\n",
+				round, i, (unsigned long long)counted[i],
+				(unsigned long long)there);
 			exit(1);
 		}
 		total += there;
@@ -177,8 +204,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (unsigned long i = 0; i < rounds; i++)
-		one_round(i, (kib << 10) / range.page - (kib > 1024 ? 0 : i % ((kib << 10) / range.page)));
-	printf("mirror-stress: %lu rounds, %lu writers, %llu writes, %llu reads: nothing lost\n", rounds,
-		range.writers, (unsigned long long)total, (unsigned long long)chunks_read);
+		one_round(i, (kib << 10) / range.page -
+				     ((kib << 10) > LARGE ? 0 : i % ((kib << 10) / range.page)));
+	printf("mirror-stress: %lu rounds, %lu writers, %llu writes, %llu reads: nothing lost\n",
+		rounds, range.writers, (unsigned long long)total, (unsigned long long)chunks_read);
 	return 0;
 }

@@ -1,11 +1,13 @@
 #!/bin/sh
-# Conversions of private memory under fire: no write may be lost. STRESS_ROUNDS as many rounds (60; "make stress": 1000).
+# Conversions of private memory under fire: no write may be lost. STRESS_ROUNDS as many rounds (60; "make stress": 1000), and one
+# of STRESS_LARGE KiB, which is filled while it is written (64 MiB; "make stress": 1 GiB).
 # RM_CONFIGS as for stress.t.
 . "${srcdir:-.}/tests/tap.sh"
 unset LD_PRELOAD LIBREMAP_DISABLE LIBREMAP_DEBUG LIBREMAP_LOG LIBREMAP_CONF
 run=$(tap_program remap-run)
 stress=$(tap_program tests/stress/mirror-stress)
 rounds=${STRESS_ROUNDS:-60}
+large=${STRESS_LARGE:-65536}
 
 under_fire() { # WHAT COMMAND...
 	what=$1
@@ -26,7 +28,7 @@ for config in ${RM_CONFIGS:-real pretend-5.10}; do
 	*) continue ;;
 	esac
 	under_fire "$rounds small conversions under 8 writers ($config)" "$@" "$stress" "$rounds"
-	under_fire "one of 64 MiB under 8 writers ($config)" "$@" "$stress" 1 8 65536
+	under_fire "one of $((large / 1024)) MiB under 8 writers ($config)" "$@" "$stress" 1 8 "$large"
 done
 case " ${RM_CONFIGS:-real} " in
 *" real "*)

@@ -243,6 +243,42 @@ static void own_mappings_are_found(void **state)
 	assert_int_equal(rm_maps_find(&maps, false, UINTPTR_MAX, &vma), 0);
 }
 
+/* Of every mapping that maps shows; a kernel before 6.11 does not answer. */
+static void query_says_what_maps_says(void **state)
+{
+	static struct rm_vma all[2000];
+	struct rm_vma now;
+	size_t n = 0;
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), r;
+	char *shared = mmap(NULL, 8192, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	assert_true(fd >= 0 && shared != MAP_FAILED);
+	assert_true(rm_maps_query(-1, (uintptr_t)shared, &now) < 0);
+	if (rm_maps_query(fd, (uintptr_t)shared, &now) < 0) {
+		close(fd);
+		skip();
+	}
+	assert_int_equal(rm_maps_open(&maps, false, 0), 0);
+	while (n < 2000 && rm_maps_next(&maps, &all[n]) > 0)
+		n++;
+	rm_maps_close(&maps);
+	for (size_t i = 0; i < n; i++) {
+		if (strstr(all[i].name, "vsyscall")) /* no mapping of the process's */
+			continue;
+		r = rm_maps_query(fd, all[i].end - 1, &now);
+		assert_int_equal(r, 1);
+		assert_true(now.start == all[i].start && now.end == all[i].end);
+		assert_true(now.prot == all[i].prot && now.shared == all[i].shared);
+		assert_true(now.offset == all[i].offset && now.inode == all[i].inode);
+		assert_true(now.dev_major == all[i].dev_major && now.dev_minor == all[i].dev_minor);
+		assert_string_equal(now.name, all[i].name);
+	}
+	munmap(shared, 8192);
+	assert_true(rm_maps_query(fd, (uintptr_t)shared, &now) < 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +288,7 @@ int main(void)
 		cmocka_unit_test(files_that_end_early),
 		cmocka_unit_test(errors_of_read_come_through),
 		cmocka_unit_test(own_mappings_are_found),
+		cmocka_unit_test(query_says_what_maps_says),
 	};
 
 	return unit_run(tests);
