@@ -107,7 +107,8 @@ static long emulate(const struct rm_request *request, size_t old_len)
 	struct rm_entry entry;
 	long r;
 
-	rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
+	if (atomic_load(&rm_fills_active))
+		rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
 	r = rm_world_enter(&entry);
 	if (r)
 		return r;
