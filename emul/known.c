@@ -202,6 +202,19 @@ void rm_known_end_protected(struct rm_change *change, struct rm_range range, int
 	end(known);
 }
 
+void rm_known_end_advised(struct rm_change *change, struct rm_range range, int advice)
+{
+	struct rm_known *known = change->known;
+
+	if (!known)
+		return;
+	atomic_fetch_add(&known->changes, 1);
+	forget_facts(known, range);
+	rm_seams_forget(range);
+	rm_born_advised(&known->born, range, advice);
+	end(known);
+}
+
 void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last)
 {
 	struct rm_known *known = change->known;

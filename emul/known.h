@@ -69,10 +69,11 @@ struct rm_change {
 void rm_known_begin(struct rm_change *change);
 void rm_known_also(struct rm_change *change, struct rm_range range); /* a second range */
 void rm_known_end(struct rm_change *change, struct rm_range range);
-/* The same for a mapping that was made, one that has gone, and one that was given a protection: more is known of them. */
+/* The same for a mapping that was made, one that has gone, one that was given a protection, or advice: more is known of them. */
 void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int prot, int flags);
 void rm_known_end_unmapped(struct rm_change *change, struct rm_range range);
 void rm_known_end_protected(struct rm_change *change, struct rm_range range, int prot);
+void rm_known_end_advised(struct rm_change *change, struct rm_range range, int advice);
 /* The same for descriptors first to last that were closed or replaced. */
 void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last);
 
