@@ -159,7 +159,8 @@ static int beside_the_kernel(
 	if ((request->flags & RM_FIXED) && !features->native_multi && old_len &&
 		!rm_sys_in_one_mapping(start, kept, features->task_size))
 		return len == old_len ? 1 : -EFAULT;
-	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len)
+	/* What grows is looked up by every kernel. */
+	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len && len <= old_len)
 		return rm_sys_is_mapped(start) ? 0 : -EFAULT;
 	return 0;
 }

@@ -377,7 +377,8 @@ static bool changes(long nr, long a, long b, long c, long d, struct rm_range *ra
 	}
 }
 
-/* 1 for what syscall.S sends to rm_shim_syscall(), by number. */
+/* What syscall.S sends to rm_shim_syscall(), by number: 1, if something is watched or converted; 2, always. */
+_Static_assert(RM_SHIM_PASS == 1, "syscall.S");
 const uint8_t rm_shim_watched[RM_SHIM_NUMBERS] __attribute__((visibility("hidden"))) = {
 	[SYS_mmap] = 1,
 	[SYS_munmap] = 1,
@@ -402,8 +403,8 @@ const uint8_t rm_shim_watched[RM_SHIM_NUMBERS] __attribute__((visibility("hidden
 	[SYS_dup2] = 1,
 #endif
 	[436] = 1,
-	[SYS_execve] = 1,
-	[SYS_execveat] = 1,
+	[SYS_execve] = 2,
+	[SYS_execveat] = 2,
 };
 
 long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)
