@@ -95,7 +95,8 @@ static long in_the_world(struct rm_world *world, const struct rm_request *reques
 	if (rm_scars_span(source)) {
 		r = rm_scars_mremap(world, request, old_len);
 		/* Not one mapping: then what the kernel says, unless it goes by mappings. */
-		if (r != -EFAULT || (!(request->flags & RM_DONTUNMAP) && (!fixed || old_len != target.len)))
+		if (r != -EFAULT ||
+			(!(request->flags & RM_DONTUNMAP) && (!fixed || old_len != target.len)))
 			return r;
 	}
 	return fixed ? rm_move_fixed(world, request) : rm_move_anywhere(world, request);
@@ -107,7 +108,8 @@ static long emulate(const struct rm_request *request, size_t old_len)
 	struct rm_entry entry;
 	long r;
 
-	rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
+	if (atomic_load(&rm_fills_active))
+		rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
 	r = rm_world_enter(&entry);
 	if (r)
 		return r;
@@ -119,7 +121,8 @@ static long emulate(const struct rm_request *request, size_t old_len)
 	rm_mover_finish(&mover);
 	if (r != RM_LEFT_TO_KERNEL)
 		return r;
-	return native(request->source.start, old_len, request->source.len, request->flags, request->target);
+	return native(request->source.start, old_len, request->source.len, request->flags,
+		request->target);
 }
 
 /* A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the kernel is asked. */
@@ -156,7 +159,8 @@ static int beside_the_kernel(
 	if ((request->flags & RM_FIXED) && !features->native_multi && old_len &&
 		!rm_sys_in_one_mapping(start, kept, features->task_size))
 		return len == old_len ? 1 : -EFAULT;
-	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len)
+	/* What grows is looked up by every kernel. */
+	if (!(request->flags & RM_FIXED) && !features->native_lookup && old_len && len <= old_len)
 		return rm_sys_is_mapped(start) ? 0 : -EFAULT;
 	return 0;
 }
@@ -189,7 +193,8 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	if (r)
 		return r;
 	/* Of two mappings that are one here only a move of all, mapping by mapping, and shrinking in place are possible. */
-	if (rm_seams_span((struct rm_range){old, request.source.len < old_len ? request.source.len : old_len}) &&
+	if (rm_seams_span((struct rm_range){
+		    old, request.source.len < old_len ? request.source.len : old_len}) &&
 		((flags & RM_FIXED) ? request.source.len != old_len
 				    : (request.source.len > old_len || (flags & RM_DONTUNMAP))))
 		return -EFAULT;
@@ -248,6 +253,15 @@ const char *remap_strerror_last(void)
 	return rm_refuse_reason();
 }
 
+void remap_changed(const void *addr, size_t len)
+{
+	const uintptr_t start = (uintptr_t)addr;
+
+	rm_known_tell(
+		len ? (struct rm_range){start, len > SIZE_MAX - start ? SIZE_MAX - start : len}
+		    : rm_everything);
+}
+
 int remap_prepare(void *addr, size_t len, unsigned int flags)
 {
 	const struct rm_features *features = rm_features();
@@ -256,12 +270,15 @@ int remap_prepare(void *addr, size_t len, unsigned int flags)
 	struct rm_entry entry;
 	struct rm_facts facts;
 	struct rm_plan plan;
+	unsigned int promised;
 	int r;
 
-	if ((flags & ~(unsigned int)REMAP_PREPARE_MIRROR) || ((uintptr_t)addr & (rm_page_size() - 1)))
+	if ((flags & ~(REMAP_PREPARE_MIRROR | REMAP_PREPARE_CACHED)) || (flags && !addr) ||
+		((uintptr_t)addr & (rm_page_size() - 1)))
 		return -EINVAL;
-	if (flags & REMAP_PREPARE_MIRROR)
-		return addr ? rm_mirror_prepare((uintptr_t)addr, len) : -EINVAL;
+	r = flags & REMAP_PREPARE_MIRROR ? rm_mirror_prepare((uintptr_t)addr, len) : 0;
+	if (r || flags == REMAP_PREPARE_MIRROR)
+		return r;
 	if (rm_quiesce_count_threads() < 0)
 		return -ENOSYS;
 	r = rm_world_enter(&entry);
@@ -269,6 +286,9 @@ int remap_prepare(void *addr, size_t len, unsigned int flags)
 		return r;
 	if (!rm_features_all_native(features))
 		r = rm_quiesce_prepare();
+	promised = entry.world->known.npromised;
+	if (!r && (flags & REMAP_PREPARE_CACHED))
+		r = rm_known_promise(entry.world, request.source);
 	if (!r && addr) {
 		r = rm_facts_collect(entry.world, &request, &facts);
 		if (!r) {
@@ -278,6 +298,8 @@ int remap_prepare(void *addr, size_t len, unsigned int flags)
 				rm_refuse(plan.reason);
 		}
 	}
+	if (r)
+		entry.world->known.npromised = promised;
 	rm_world_leave(&entry);
 	return r;
 }

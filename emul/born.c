@@ -4,11 +4,15 @@
  *
  * smaps is needed because only it tells flags like NORESERVE or "charged", and it walks the page tables of all that is mapped
  * below the range: a first move of a large heap would take as long as the heap is full. But of private
- * or shared anonymous memory whose mmap was seen, and that nothing was done to but mprotect, all flags are known. What it
+ * or shared anonymous memory whose mmap was seen, and that nothing was done to but mprotect and madvise, all flags are known. What it
  * has been joined with has the same ones, or would not have been joined. So only the bounds are left to ask for: those of
  * the call, if the kernel says that they are the mapping's; else /proc/self/maps, which walks nothing.
  *
- * Not for: executable memory (protection keys), hugetlbfs, stacks (MAP_STACK is NOHUGEPAGE from 6.7 on), locked memory, files. Nothing is told while
+ * Of a shared mapping of a file the call does not say what the file is: hugetlbfs and devices are not moved as others are. It is told
+ * by its device, in /proc/self/maps: that of every memfd, shared anonymous and System V segment of base pages is the same one.
+ *
+ * Not for: executable memory (protection keys), hugetlbfs, stacks (MAP_STACK is NOHUGEPAGE from 6.7 on), locked memory, private mappings of
+ * files, shared ones of other files. Nothing is told while
  * the process locks what it maps (MCL_FUTURE), merges it (PR_SET_MEMORY_MERGE), or READ_IMPLIES_EXEC is on.
  *
  * The table is small, and the larger mapping stays. Entries are written by whoever maps, without a lock: a reader
@@ -18,6 +22,7 @@
 
 #include <string.h>
 #include <sys/personality.h>
+#include <sys/sysmacros.h>
 
 #include "emul/known.h"
 #include "emul/sys.h"
@@ -25,7 +30,30 @@
 
 #define TAKEN 1
 
-enum trait { NORESERVE = 1 << 8, CHARGED = 1 << 9, SHARED = 1 << 10 };
+enum trait {
+	NORESERVE = 1 << 8,
+	CHARGED = 1 << 9,
+	SHARED = 1 << 10,
+	OF_FILE = 1 << 11, /* which kind of file is not known yet */
+};
+
+/* What advice does to a mapping's flags, by madvise_behavior() of every kernel from 4.14 on. Other advice is not followed. */
+static const struct {
+	int advice;
+	uint32_t sets, clears; /* enum rm_vmflag */
+} advices[] = {
+	{MADV_NORMAL, 0, RM_VF_SEQUENTIAL | RM_VF_RANDOM},
+	{MADV_SEQUENTIAL, RM_VF_SEQUENTIAL, RM_VF_RANDOM},
+	{MADV_RANDOM, RM_VF_RANDOM, RM_VF_SEQUENTIAL},
+	{MADV_DONTFORK, RM_VF_DONTFORK, 0},
+	{MADV_DOFORK, 0, RM_VF_DONTFORK},
+	{MADV_HUGEPAGE, RM_VF_HUGEPAGE, RM_VF_NOHUGEPAGE},
+	{MADV_NOHUGEPAGE, RM_VF_NOHUGEPAGE, RM_VF_HUGEPAGE},
+	{MADV_DONTDUMP, RM_VF_DONTDUMP, 0},
+	{MADV_DODUMP, 0, RM_VF_DONTDUMP},
+	{MADV_WIPEONFORK, RM_VF_WIPEONFORK, 0},
+	{MADV_KEEPONFORK, 0, RM_VF_WIPEONFORK},
+};
 
 /* With strict overcommit NORESERVE is ignored; whoever changes that while programs run is not followed. */
 static bool noreserve_counts(void)
@@ -52,7 +80,7 @@ static struct rm_range range_of(const struct rm_born_range *b)
 	return (struct rm_range){atomic_load(&b->start), atomic_load(&b->len)};
 }
 
-static void add(struct rm_born *born, struct rm_range range, uint32_t traits)
+static void add(struct rm_born *born, struct rm_range range, uint32_t traits, uint32_t advice)
 {
 	struct rm_born_range *smallest = NULL;
 	size_t least = range.len;
@@ -69,6 +97,7 @@ static void add(struct rm_born *born, struct rm_range range, uint32_t traits)
 		return;
 	atomic_store(&smallest->start, range.start);
 	atomic_store(&smallest->traits, traits);
+	atomic_store(&smallest->advice, advice);
 	atomic_store(&smallest->len, range.len);
 }
 
@@ -80,7 +109,7 @@ void rm_born_mapped(struct rm_born *born, struct rm_range range, int prot, int f
 	uint32_t traits = (uint32_t)prot;
 
 	range.len = rm_page_round(range.len);
-	if ((flags & ~plain) || !(flags & MAP_ANONYMOUS) ||
+	if ((flags & ~plain) || (!shared && !(flags & MAP_ANONYMOUS)) ||
 		(!shared && (flags & MAP_TYPE) != MAP_PRIVATE) ||
 		(prot != PROT_NONE && prot != PROT_READ && prot != (PROT_READ | PROT_WRITE)) ||
 		rm_known_has_seen(RM_SEEN_LOCK_FUTURE | RM_SEEN_MERGE))
@@ -88,10 +117,10 @@ void rm_born_mapped(struct rm_born *born, struct rm_range range, int prot, int f
 	if ((flags & MAP_NORESERVE) && noreserve_counts())
 		traits |= NORESERVE;
 	if (shared)
-		traits |= SHARED;
+		traits |= flags & MAP_ANONYMOUS ? SHARED : SHARED | OF_FILE;
 	else if ((prot & PROT_WRITE) && !(traits & NORESERVE))
 		traits |= CHARGED;
-	add(born, range, traits);
+	add(born, range, traits, 0);
 }
 
 void rm_born_forget(struct rm_born *born, struct rm_range range)
@@ -106,44 +135,93 @@ void rm_born_forget(struct rm_born *born, struct rm_range range)
 	}
 }
 
-/* What is left is the part that was given the protection: it is the one that is going to be used. */
-void rm_born_protected(struct rm_born *born, struct rm_range range, int prot)
-{
-	uint32_t traits = 0;
-	bool known = false;
+struct birth {
+	struct rm_range range;
+	uint32_t traits, advice;
+};
 
-	range.len = rm_page_round(range.len);
-	for (size_t i = 0; i < RM_BORN_RANGES && !known; i++) {
-		const struct rm_range r = range_of(&born->ranges[i]);
+/* What is known of the mapping that holds all of the range: false if nothing is. */
+static bool find(const struct rm_born *born, struct rm_range range, struct birth *birth)
+{
+	for (size_t i = 0; i < RM_BORN_RANGES; i++) {
+		const struct rm_born_range *b = &born->ranges[i];
+		const struct rm_range r = range_of(b);
 
 		if (r.len <= TAKEN || range.start < r.start ||
 			rm_range_end(range) > rm_range_end(r))
 			continue;
-		traits = atomic_load(&born->ranges[i].traits);
-		known = true;
+		*birth = (struct birth){r, atomic_load(&b->traits), atomic_load(&b->advice)};
+		return true;
 	}
+	return false;
+}
+
+/* What is left is the part that was given the protection, or the advice: it is the one that is going to be used. */
+void rm_born_protected(struct rm_born *born, struct rm_range range, int prot)
+{
+	struct birth birth;
+	bool known;
+
+	range.len = rm_page_round(range.len);
+	known = find(born, range, &birth);
 	rm_born_forget(born, range);
 	if (!known || (prot != PROT_NONE && prot != PROT_READ && prot != (PROT_READ | PROT_WRITE)))
 		return;
-	traits = (traits & ~0xffU) | (uint32_t)prot;
-	if ((prot & PROT_WRITE) && !(traits & (NORESERVE | SHARED)))
-		traits |= CHARGED;
-	add(born, range, traits);
+	birth.traits = (birth.traits & ~0xffU) | (uint32_t)prot;
+	if ((prot & PROT_WRITE) && !(birth.traits & (NORESERVE | SHARED)))
+		birth.traits |= CHARGED;
+	add(born, range, birth.traits, birth.advice);
+}
+
+void rm_born_advised(struct rm_born *born, struct rm_range range, int advice)
+{
+	struct birth birth;
+	bool known;
+
+	range.len = rm_page_round(range.len);
+	known = find(born, range, &birth);
+	rm_born_forget(born, range);
+	for (size_t i = 0; known && i < RM_ARRAY_LEN(advices); i++)
+		if (advices[i].advice == advice)
+			add(born, range, birth.traits,
+				(birth.advice & ~advices[i].clears) | advices[i].sets);
+}
+
+/* Whether the device is that of memfds: the kernel's own tmpfs. Asked of one of them, once. */
+static bool is_of_memfd(const struct rm_vma *vma)
+{
+	static _Atomic uint64_t known; /* 0: not yet */
+	uint64_t dev = atomic_load(&known);
+	struct stat st;
+	long fd;
+
+	if (!dev) {
+		fd = rm_sys_memfd_create("libremap", 1U /* MFD_CLOEXEC */);
+		if (fd < 0)
+			return false;
+		if (!rm_syscall(SYS_fstat, fd, (long)&st, 0, 0, 0, 0))
+			dev = (uint64_t)st.st_dev;
+		rm_sys_close((int)fd);
+		atomic_store(&known, dev);
+	}
+	return dev && dev == makedev(vma->dev_major, vma->dev_minor);
 }
 
 /* The bounds of the mapping that holds the range, or false. */
-static bool find_bounds(struct rm_world *world, struct rm_range seen, struct rm_vma *vma)
+static bool find_bounds(
+	struct rm_world *world, struct rm_range seen, uint32_t traits, struct rm_vma *vma)
 {
 	struct rm_vma now;
 
-	if (rm_is_one_mapping(seen)) {
+	if (!(traits & OF_FILE) && rm_is_one_mapping(seen)) {
 		vma->start = seen.start;
 		vma->end = rm_range_end(seen);
 		return true;
 	}
 	if (rm_maps_find(&world->maps, false, seen.start, &now) != 1 || now.prot != vma->prot ||
 		now.shared != vma->shared || now.start > seen.start ||
-		now.end < rm_range_end(seen) || now.name[0] == '[')
+		now.end < rm_range_end(seen) || now.name[0] == '[' ||
+		((traits & OF_FILE) && !is_of_memfd(&now)))
 		return false;
 	vma->start = now.start;
 	vma->end = now.end;
@@ -153,32 +231,23 @@ static bool find_bounds(struct rm_world *world, struct rm_range seen, struct rm_
 bool rm_born_find(struct rm_world *world, const struct rm_request *request, struct rm_facts *facts)
 {
 	const struct rm_range source = request->source, target = {request->target, source.len};
-	struct rm_born *born = &world->known.born;
+	struct rm_vma *vma = &facts->vma;
+	struct birth birth;
 
-	if (!rm_known_watching() ||
+	if (!rm_known_watching() || !find(&world->known.born, source, &birth) ||
 		((request->flags & RM_FIXED) && rm_known_may_be_armed(target)) ||
 		rm_known_has_seen(RM_SEEN_LOCK_FUTURE | RM_SEEN_MERGE) ||
 		rm_known_may_be_armed(source) ||
 		rm_syscall(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0) & READ_IMPLIES_EXEC)
 		return false;
-	for (size_t i = 0; i < RM_BORN_RANGES; i++) {
-		const struct rm_range r = range_of(&born->ranges[i]);
-		const uint32_t traits = atomic_load(&born->ranges[i].traits);
-
-		if (r.len <= TAKEN || source.start < r.start ||
-			rm_range_end(source) > rm_range_end(r))
-			continue;
-		memset(facts, 0, sizeof(*facts));
-		facts->vma.prot = (int)(traits & 0xff);
-		facts->vma.shared = traits & SHARED;
-		facts->vma.have_flags = true;
-		facts->vma.vmflags = (traits & NORESERVE ? RM_VF_NORESERVE : 0) |
-				     (traits & CHARGED ? RM_VF_ACCOUNT : 0);
-		facts->kind = facts->vma.shared ? RM_KIND_SHARED : RM_KIND_ANON;
-		facts->uffd.fd = -1;
-		return find_bounds(world, r, &facts->vma) &&
-		       !rm_known_may_be_armed((struct rm_range){
-			       facts->vma.start, facts->vma.end - facts->vma.start});
-	}
-	return false;
+	memset(facts, 0, sizeof(*facts));
+	vma->prot = (int)(birth.traits & 0xff);
+	vma->shared = birth.traits & SHARED;
+	vma->have_flags = true;
+	vma->vmflags = birth.advice | (birth.traits & NORESERVE ? RM_VF_NORESERVE : 0) |
+		       (birth.traits & CHARGED ? RM_VF_ACCOUNT : 0);
+	facts->kind = vma->shared ? RM_KIND_SHARED : RM_KIND_ANON;
+	facts->uffd.fd = -1;
+	return find_bounds(world, birth.range, birth.traits, vma) &&
+	       !rm_known_may_be_armed((struct rm_range){vma->start, vma->end - vma->start});
 }

@@ -18,6 +18,7 @@ struct rm_born {
 		_Atomic uintptr_t start;
 		_Atomic size_t len;	 /* 0: free; 1: being written */
 		_Atomic uint32_t traits; /* PROT_ and what is in born.c */
+		_Atomic uint32_t advice; /* enum rm_vmflag */
 	} ranges[RM_BORN_RANGES];
 };
 
@@ -25,6 +26,8 @@ struct rm_born {
 void rm_born_mapped(struct rm_born *born, struct rm_range range, int prot, int flags);
 /* It has been given this protection. Likewise; instead of rm_born_forget(). */
 void rm_born_protected(struct rm_born *born, struct rm_range range, int prot);
+/* Likewise for MADV_. */
+void rm_born_advised(struct rm_born *born, struct rm_range range, int advice);
 /* Whatever is known of mappings that range touches is not true any more. */
 void rm_born_forget(struct rm_born *born, struct rm_range range);
 

@@ -52,9 +52,42 @@ static void read_policy(uintptr_t addr, struct rm_policy *policy)
 	policy->set = true;
 }
 
+/*
+ * Whether mlockall(MCL_FUTURE) may be in force, where nobody has seen it: what is mapped then counts as locked, also if it
+ * is not populated. Only looked at where the answer is kept; it takes a few calls.
+ */
+static bool may_lock_future(struct rm_world *world, struct rm_range source)
+{
+	static const char key[] = "\nVmLck:";
+	char *text = world->maps.buf, *at;
+	long page, fd, got = -1;
+
+	if (!rm_known_is_told(world, source))
+		return true;
+	page = rm_sys_mmap(
+		0, rm_page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	fd = rm_sys_open("/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+	if (fd >= 0) {
+		got = rm_sys_read((int)fd, text, sizeof(world->maps.buf) - 1);
+		rm_sys_close((int)fd);
+	}
+	if (!rm_is_err(page))
+		rm_sys_munmap((uintptr_t)page, rm_page_size());
+	if (rm_is_err(page) || got <= 0)
+		return true;
+	text[got] = '\0';
+	at = strstr(text, key);
+	if (!at)
+		return true;
+	for (at += strlen(key); *at == ' ' || *at == '\t'; at++)
+		;
+	return *at != '0';
+}
+
 int rm_facts_collect(
 	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts)
 {
+	const bool told = rm_known_is_told(world, request->source);
 	const uint32_t mark = rm_known_mark(world);
 	int r;
 
@@ -67,7 +100,7 @@ int rm_facts_collect(
 			return 0;
 	}
 	r = rm_facts_read(world, request, facts);
-	if (!r)
+	if (!r && told)
 		rm_known_keep(world, mark, facts);
 	return r;
 }
@@ -84,7 +117,8 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 
 	facts->target_armed = false;
 	facts->known = 0;
-	facts->lock_future = !rm_known_watching() || rm_known_has_seen(RM_SEEN_LOCK_FUTURE);
+	facts->lock_future = rm_known_watching() ? rm_known_has_seen(RM_SEEN_LOCK_FUTURE)
+						 : may_lock_future(world, request->source);
 	r = rm_maps_open(maps, true,
 		fixed && request->target < request->source.start ? request->target
 								 : request->source.start);
@@ -133,10 +167,11 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 
 static bool same_mapping(const struct rm_vma *a, const struct rm_vma *b)
 {
-	return a->start == b->start && a->end == b->end && a->prot == b->prot && a->shared == b->shared &&
-	       a->offset == b->offset && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor &&
-	       a->inode == b->inode && a->have_flags == b->have_flags && a->vmflags == b->vmflags &&
-	       a->pkey == b->pkey && !strcmp(a->name, b->name);
+	return a->start == b->start && a->end == b->end && a->prot == b->prot &&
+	       a->shared == b->shared && a->offset == b->offset && a->dev_major == b->dev_major &&
+	       a->dev_minor == b->dev_minor && a->inode == b->inode &&
+	       a->have_flags == b->have_flags && a->vmflags == b->vmflags && a->pkey == b->pkey &&
+	       !strcmp(a->name, b->name);
 }
 
 int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct rm_range range)

@@ -19,12 +19,17 @@
  * A call that falls between the keeper's looks shows in one of the two; one that stands still between the system call
  * and the end shows in changing. If a call never ends (longjmp out of a signal handler) nothing is kept any more.
  *
+ * Where nobody sees the calls, in a program that is linked with us, the program may promise to tell of them itself, range by range
+ * (REMAP_PREPARE_CACHED, remap_changed()). All else is the same.
+ *
  * Ranges that may be watched by a userfaultfd are listed apart, for destinations: the list may hold too much, never too
  * little. Not seen: registrations by another process that was given the descriptor. Such programs want facts:exact.
  *
  * Entries are in the world's page, which a fork wipes; the list and what was ever seen are inherited.
  */
 #include "emul/known.h"
+
+#include <errno.h>
 
 #include "emul/conf.h"
 #include "emul/scars.h"
@@ -158,6 +163,14 @@ void rm_known_also(struct rm_change *change, struct rm_range range)
 	forget_range(change->known, range);
 }
 
+void rm_known_tell(struct rm_range range)
+{
+	struct rm_world *world = rm_world_peek();
+	struct rm_change change = {world ? &world->known : NULL};
+
+	rm_known_also(&change, range);
+}
+
 void rm_known_end(struct rm_change *change, struct rm_range range)
 {
 	if (!change->known)
@@ -202,6 +215,19 @@ void rm_known_end_protected(struct rm_change *change, struct rm_range range, int
 	end(known);
 }
 
+void rm_known_end_advised(struct rm_change *change, struct rm_range range, int advice)
+{
+	struct rm_known *known = change->known;
+
+	if (!known)
+		return;
+	atomic_fetch_add(&known->changes, 1);
+	forget_facts(known, range);
+	rm_seams_forget(range);
+	rm_born_advised(&known->born, range, advice);
+	end(known);
+}
+
 void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last)
 {
 	struct rm_known *known = change->known;
@@ -222,7 +248,8 @@ bool rm_known_find(struct rm_world *world, const struct rm_request *request, str
 {
 	const struct rm_range source = request->source, target = {request->target, source.len};
 
-	if (!rm_known_watching() || ((request->flags & RM_FIXED) && rm_known_may_be_armed(target)))
+	if (!rm_known_is_told(world, source) ||
+		((request->flags & RM_FIXED) && rm_known_may_be_armed(target)))
 		return false;
 	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
 		const struct rm_known_entry *e = &world->known.ranges[i];
@@ -252,9 +279,49 @@ static bool is_lasting(const struct rm_facts *facts)
 		       (RM_VF_LOCKED | RM_VF_GROWSDOWN | RM_VF_SEALED | RM_VF_IO | RM_VF_MIXEDMAP));
 }
 
+static bool is_promised(const struct rm_known *known, struct rm_range range)
+{
+	for (unsigned int i = 0; i < known->npromised; i++)
+		if (range.start >= known->promised[i].start &&
+			rm_range_end(range) <= rm_range_end(known->promised[i]))
+			return true;
+	return false;
+}
+
+bool rm_known_is_told(const struct rm_world *world, struct rm_range range)
+{
+	return rm_known_watching() || is_promised(&world->known, range);
+}
+
+int rm_known_promise(struct rm_world *world, struct rm_range range)
+{
+	struct rm_known *known = &world->known;
+
+	if (rm_conf()->facts == RM_FACTS_EXACT || is_promised(known, range))
+		return 0;
+	if (known->npromised == RM_KNOWN_PROMISED)
+		return -ENOMEM;
+	known->promised[known->npromised++] = range;
+	return 0;
+}
+
 static bool unchanged(const struct rm_known *known, uint32_t mark)
 {
 	return !atomic_load(&known->changing) && atomic_load(&known->changes) == mark;
+}
+
+/* A free entry, or the one that is given up. */
+static struct rm_known_entry *make_entry(struct rm_known *known)
+{
+	struct rm_known_entry *e;
+
+	for (size_t i = 0; i < RM_KNOWN_RANGES; i++)
+		if (!atomic_load(&known->ranges[i].valid))
+			return &known->ranges[i];
+	e = &known->ranges[known->next];
+	known->next = (known->next + 1) % RM_KNOWN_RANGES;
+	atomic_store(&e->valid, false);
+	return e;
 }
 
 void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts)
@@ -263,12 +330,10 @@ void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts
 	struct rm_known_entry *e;
 
 	facts->known = 0;
-	if (!rm_known_watching() || !is_lasting(facts) || !unchanged(known, mark))
+	if (!is_lasting(facts) || !unchanged(known, mark))
 		return;
 	forget_facts(known, (struct rm_range){facts->vma.start, facts->vma.end - facts->vma.start});
-	e = &known->ranges[known->next];
-	atomic_store(&e->valid, false);
-	known->next = (known->next + 1) % RM_KNOWN_RANGES;
+	e = make_entry(known);
 	e->serial = ++known->serial;
 	facts->known = (unsigned int)(e - known->ranges) + 1;
 	facts->known_serial = e->serial;
@@ -280,6 +345,22 @@ void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts
 		atomic_store(&e->valid, false);
 		facts->known = 0;
 	}
+}
+
+void rm_known_moved(struct rm_world *world, uint32_t mark, const struct rm_facts *facts,
+	struct rm_range source, uintptr_t target)
+{
+	struct rm_facts there;
+
+	/* A userfaultfd lets go of what is moved, or goes with it: that is not followed. */
+	if (!facts->known || facts->uffd.fd >= 0 ||
+		!rm_known_is_told(world, (struct rm_range){target, source.len}))
+		return;
+	there = *facts;
+	there.vma.start = target;
+	there.vma.end = target + source.len;
+	there.vma.offset += source.start - facts->vma.start;
+	rm_known_keep(world, mark, &there);
 }
 
 static bool entry_holds(const struct rm_world *world, const struct rm_facts *facts)

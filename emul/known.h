@@ -12,6 +12,7 @@
 #include "emul/types.h"
 
 #define RM_KNOWN_RANGES 16 /* mappings whose facts are kept */
+#define RM_KNOWN_PROMISED 16 /* ranges of which a program has promised what is kept */
 #define RM_KNOWN_ARMED                                                                             \
 	256 /* ranges that a userfaultfd may watch; more: facts are read every time */
 
@@ -30,6 +31,8 @@ struct rm_known {
 	} ranges[RM_KNOWN_RANGES];
 	uint32_t serial;
 	struct rm_born born;
+	unsigned int npromised;
+	struct rm_range promised[RM_KNOWN_PROMISED]; /* of these the program itself says what changes */
 };
 
 /* --- for who sees the program's calls: the shim --- */
@@ -69,12 +72,16 @@ struct rm_change {
 void rm_known_begin(struct rm_change *change);
 void rm_known_also(struct rm_change *change, struct rm_range range); /* a second range */
 void rm_known_end(struct rm_change *change, struct rm_range range);
-/* The same for a mapping that was made, one that has gone, and one that was given a protection: more is known of them. */
+/* The same for a mapping that was made, one that has gone, one that was given a protection, or advice: more is known of them. */
 void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int prot, int flags);
 void rm_known_end_unmapped(struct rm_change *change, struct rm_range range);
 void rm_known_end_protected(struct rm_change *change, struct rm_range range, int prot);
+void rm_known_end_advised(struct rm_change *change, struct rm_range range, int advice);
 /* The same for descriptors first to last that were closed or replaced. */
 void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned int last);
+
+/* The range has been changed, says the program itself. Async-signal-safe. */
+void rm_known_tell(struct rm_range range);
 
 static const struct rm_range rm_everything = {0, SIZE_MAX};
 
@@ -88,6 +95,14 @@ bool rm_known_find(
 uint32_t rm_known_mark(struct rm_world *world);
 /* Keeps what was read since the mark, if nothing has changed meanwhile. Then facts->known is set. */
 void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts);
+/* The mapping, or a part of it, that known facts are of has been moved, since the mark: what is known of where it is now. */
+void rm_known_moved(struct rm_world *world, uint32_t mark, const struct rm_facts *facts,
+	struct rm_range source, uintptr_t target);
+
+/* Whether somebody tells what changes the range: the shim, or the program by its promise. */
+bool rm_known_is_told(const struct rm_world *world, struct rm_range range);
+/* The program promises to. 0, or -ENOMEM: it has promised that of as many ranges as can be kept. */
+int __must_check rm_known_promise(struct rm_world *world, struct rm_range range);
 
 /*
  * Whether kept facts still hold, by the entry and by asking the kernel for the mapping's bounds. The caller has stopped

@@ -61,6 +61,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	const struct rm_facts *facts, bool whole)
 {
 	const struct rm_features *features = rm_features();
+	const uint32_t mark = rm_known_mark(world);
 	enum rm_variant variant = first_variant(facts);
 	struct rm_plan plan;
 	long r;
@@ -94,6 +95,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);
 	}
 	rm_known_changed(world, (struct rm_range){(uintptr_t)r, piece->source.len});
+	rm_known_moved(world, mark, facts, piece->source, (uintptr_t)r);
 	if (rm_uffd_wants_remap_event(&facts->uffd))
 		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
 	return r;

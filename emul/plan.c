@@ -23,9 +23,11 @@
  * read the event; the monitor may stand still. So that move is made by a helper, and what follows does not wait for
  * it until everybody runs again (exec.c). The range is not disarmed before: the destination stays armed, as natively.
  *
- * Variant "direct": where one call makes the mapping again (plain private anonymous memory, a second view of shared memory), it is
- * made in the hole at once. The window is as long as with a twin, what is around it shorter. It fails for want of memory
- * when the kernel's own call does, and then, as there (semantics.md 1.4), a FIXED destination is lost.
+ * Variant "direct": where one call makes the mapping again (private anonymous memory, a second view of shared memory), it is
+ * made in the hole at once, and its advice, policy and name follow there as long as they are few. The window is as long as with a twin, what is
+ * around it shorter. It fails for want of memory when the kernel's own call does, and then, as there (semantics.md 1.4), a
+ * FIXED destination is lost. What was made before it has its advice may have merged with what lies beside the hole; the kernel
+ * splits it again as the advice is given.
  *
  * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK,
  * the map count), it is made in the hole itself, with everybody stopped. Then usage peaks where the kernel's own call
@@ -65,6 +67,12 @@ static const struct {
 	{RM_VF_RANDOM, MADV_RANDOM, "RANDOM"},
 };
 
+/*
+ * In the window a twin costs a move (3.5 us), making the mapping there an mmap (2 us) and these calls (0.7 us each); outside of it
+ * the twin costs four calls more (11 us), which is what a process with one thread notices.
+ */
+#define MAX_FINISHING_CALLS 2
+
 static void add(
 	struct rm_plan *plan, enum rm_op op, enum rm_place place, enum rm_place other, int arg)
 {
@@ -102,7 +110,8 @@ static void add_private_twin(
 	 * Mapped PROT_NONE and unlocked before it gets its protection, lest mlockall(MCL_FUTURE) populate it (A11,
 	 * A24). Not if it is executable: gaining PROT_EXEC by mprotect is what hardened systems forbid (MDWE).
 	 */
-	const enum rm_map_how how = (vma->prot & PROT_EXEC) || !facts->lock_future ? RM_MAP_PROT : RM_MAP_NONE;
+	const enum rm_map_how how = (vma->prot & PROT_EXEC) || !facts->lock_future ? RM_MAP_PROT
+										   : RM_MAP_NONE;
 	int prot = how == RM_MAP_PROT ? vma->prot : PROT_NONE;
 
 	add(plan, RM_OP_MAP, place, RM_NOWHERE, how);
@@ -133,8 +142,8 @@ static void add_private_twin(
 static bool stays_apart(const struct rm_request *piece, const struct rm_facts *facts)
 {
 	return (facts->vma.vmflags & RM_VF_LOCKED) && facts->kind == RM_KIND_ANON &&
-	       facts->uffd.fd < 0 &&
-	       piece->source.start == facts->vma.start && rm_range_end(piece->source) == facts->vma.end;
+	       facts->uffd.fd < 0 && piece->source.start == facts->vma.start &&
+	       rm_range_end(piece->source) == facts->vma.end;
 }
 
 static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
@@ -240,6 +249,16 @@ static bool can_grow(const struct rm_request *piece, const struct rm_facts *fact
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE));
 }
 
+/* Calls that a mapping made by mmap still needs to be like the source, each short, none of which waits for anybody. */
+static unsigned int finishing_calls(const struct rm_facts *facts)
+{
+	unsigned int n = facts->policy.set;
+
+	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
+		n += (facts->vma.vmflags & advices[i].vmflag) != 0;
+	return n + !strncmp(facts->vma.name, "[anon:", 6);
+}
+
 enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 {
 	const struct rm_vma *vma = &facts->vma;
@@ -250,13 +269,11 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 		return RM_VARIANT_TWIN_FIRST;
 	if (facts->kind == RM_KIND_SHARED)
 		return vma->vmflags & RM_VF_LOCKED ? RM_VARIANT_TWIN_FIRST : RM_VARIANT_DIRECT;
-	if (facts->kind != RM_KIND_ANON || facts->lock_future || (vma->vmflags & RM_VF_LOCKED) || facts->policy.set || vma->pkey ||
-		!strncmp(vma->name, "[anon:", 6) || charged != !!(vma->vmflags & RM_VF_ACCOUNT))
+	if (facts->kind != RM_KIND_ANON || facts->lock_future || (vma->vmflags & RM_VF_LOCKED) ||
+		vma->pkey || charged != !!(vma->vmflags & RM_VF_ACCOUNT))
 		return RM_VARIANT_TWIN_FIRST;
-	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
-		if (vma->vmflags & advices[i].vmflag)
-			return RM_VARIANT_TWIN_FIRST;
-	return RM_VARIANT_DIRECT;
+	return finishing_calls(facts) <= MAX_FINISHING_CALLS ? RM_VARIANT_DIRECT
+							     : RM_VARIANT_TWIN_FIRST;
 }
 
 static void plan_duplicate(
@@ -383,7 +400,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_NAME:
 		return rm_format(buf, size, "name the %s like the source", place);
 	case RM_OP_APART:
-		return rm_format(buf, size, "touch the %s and empty it, so that it will not merge", place);
+		return rm_format(
+			buf, size, "touch the %s and empty it, so that it will not merge", place);
 	case RM_OP_STOP:
 		return rm_format(buf, size, "stop every other thread");
 	case RM_OP_VERIFY:

@@ -413,10 +413,13 @@ static int try_stop(struct rm_world *world, uint64_t patience, int *late)
 	return r;
 }
 
-/* CLONE_THREAD asks unshare(2) for nothing, and it is refused unless the thread group has one thread. Filters may refuse more. */
+/*
+ * CLONE_VM asks unshare(2) for nothing, and it is refused unless the thread group has one thread and no other process has its memory
+ * (check_unshare_flags(), current_is_single_threaded()). Filters may refuse more.
+ */
 bool rm_quiesce_is_alone(void)
 {
-	return !rm_syscall(SYS_unshare, CLONE_THREAD, 0, 0, 0, 0, 0);
+	return !rm_syscall(SYS_unshare, CLONE_VM, 0, 0, 0, 0, 0);
 }
 
 int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
@@ -429,7 +432,7 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 		return 0;
 	if (rm_quiesce_mode() == REMAP_QUIESCE_CALLER)
 		goto stopped;
-	if (rm_quiesce_is_alone())
+	if (world->alone || rm_quiesce_is_alone())
 		goto stopped;
 	threads = rm_quiesce_count_threads();
 	if (threads == 1)

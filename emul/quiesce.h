@@ -33,7 +33,7 @@ void rm_quiesce_resume(struct rm_world *world);
 
 /* Threads of this process, from one stat(2) of /proc/self/task; -errno. */
 int rm_quiesce_count_threads(void);
-/* Whether there is only the caller; false if that can not be told cheaply. One system call. */
+/* Whether nobody else has the caller's memory, no thread and no process; false if that can not be told cheaply. One system call. */
 bool rm_quiesce_is_alone(void);
 
 /*

@@ -17,6 +17,9 @@
 #include "emul/quiesce.h"
 #include "emul/sys.h"
 
+/* glibc from 2.32 on: not 0 while it has made no thread that still runs; 0 before one begins. Elsewhere it is missing. */
+extern char __libc_single_threaded __attribute__((weak));
+
 static _Atomic(struct rm_world *) the_world;
 
 size_t rm_page_size(void)
@@ -169,38 +172,76 @@ static void enter_among_others(struct rm_world *world, uint64_t *saved_mask)
 	rm_sys_rt_sigprocmask(SIG_BLOCK, &stop, NULL);
 }
 
+/*
+ * Whether the world may be entered by this process; not asked if it is alone in its memory. The lock word is shared with a vfork
+ * child, so its holder may be our parent, asleep until we exec: a child of that kind does not even try. After a real
+ * fork pid reads 0 (wiped) and the first one sets it.
+ */
+static bool is_our_world(struct rm_world *world)
+{
+	const int pid = rm_sys_getpid();
+
+	if (world->pid ? world->pid != pid : shares_parents_memory(pid))
+		return false;
+	world->pid = pid;
+	return true;
+}
+
+/*
+ * Blocks every signal if the caller is alone: then nobody else is offered what is blocked, and the lock is free.
+ *
+ * Where it is asked first and blocked then, a handler can come in between and make a thread: who stops threads has to ask again. Where libc
+ * says that it has made none it is the other way round, and one answer is enough. A thread made behind libc's back is found
+ * out by it, and *others set: such a process is asked first from then on.
+ */
+static bool block_if_alone(struct rm_world *world, uint64_t *saved_mask, bool *others)
+{
+	const bool ask_first = !&__libc_single_threaded || !__libc_single_threaded || world->not_libcs;
+	const uint64_t all = ~0ULL;
+
+	world->alone = *others = false;
+	if (ask_first && !rm_quiesce_is_alone())
+		return false;
+	rm_sys_rt_sigprocmask(SIG_BLOCK, &all, saved_mask);
+	if (ask_first)
+		return true;
+	world->alone = rm_quiesce_is_alone();
+	if (!world->alone)
+		rm_sys_rt_sigprocmask(SIG_SETMASK, saved_mask, NULL);
+	*others = !world->alone;
+	return world->alone;
+}
+
 int rm_world_enter(struct rm_entry *entry)
 {
-	const uint64_t all = ~0ULL;
 	struct rm_world *world = world_get();
-	int pid = rm_sys_getpid(), holder;
-	bool alone;
+	bool alone, others;
+	int holder;
 
 	if (!world) {
 		rm_refuse("no memory for libremap's own state");
 		return -ENOMEM;
-	}
-	/*
-	 * The lock word is shared with a vfork child, so its holder may be our parent, asleep until we exec: a
-	 * child of that kind does not even try. After a real fork pid reads 0 (wiped) and the first one sets it.
-	 */
-	if (world->pid ? world->pid != pid : shares_parents_memory(pid)) {
-		rm_refuse("a vfork or CLONE_VM child can not stop its parent's threads");
-		return -EINVAL;
 	}
 	holder = atomic_load(&world->holder);
 	if (holder && holder == rm_sys_gettid()) {
 		rm_refuse("a signal handler came in the middle of a call");
 		return -EINVAL;
 	}
-	/* Without other threads nobody is offered what is blocked, and the lock is free. */
-	alone = rm_quiesce_is_alone();
-	if (alone)
-		rm_sys_rt_sigprocmask(SIG_BLOCK, &all, &entry->saved_mask);
-	if (!alone || !try_lock(world))
-		enter_among_others(world, alone ? NULL : &entry->saved_mask);
-	world->pid = pid;
 	entry->world = world;
+	alone = block_if_alone(world, &entry->saved_mask, &others);
+	if (alone && try_lock(world)) {
+		if (!world->pid)
+			world->pid = rm_sys_getpid();
+		return 0;
+	}
+	if (!is_our_world(world)) {
+		if (alone)
+			rm_sys_rt_sigprocmask(SIG_SETMASK, &entry->saved_mask, NULL);
+		rm_refuse("a vfork or CLONE_VM child can not stop its parent's threads");
+		return -EINVAL;
+	}
+	enter_among_others(world, alone ? NULL : &entry->saved_mask);
+	world->not_libcs |= others;
 	return 0;
 }
 

@@ -55,6 +55,8 @@ struct rm_world {
 	int pid;	       /* whose this is: 0 after a fork, until it is entered again */
 	_Atomic uint32_t lock; /* futex: 0 free, 1 held, 2 held and waited for */
 	_Atomic int holder;    /* thread id */
+	bool alone;	       /* the holder is, and no signal handler can change that */
+	bool not_libcs;	       /* there have been threads that libc does not know */
 
 	/* quiesce.c */
 	_Atomic uint32_t generation; /* futex: odd while a stop is asked for or in force */

@@ -119,12 +119,35 @@ REMAP_API int remap_probe(const char *name, unsigned int index, struct remap_fea
  *                         later mirrors and MREMAP_DONTUNMAPs of it take microseconds at any size; best on a fresh heap.
  *                         Its content is kept. Shared memory is left as it is.
  *
+ *   REMAP_PREPARE_CACHED  what is found out about the range now is kept, so that its moves, the first one too, read nothing from
+ *                         /proc. The preload library sees what a program does to its mappings and needs no such promise; a
+ *                         program that is linked with libremap promises by it that until the next move of the range, or
+ *                         part of it, begins,
+ *                         - no attribute of its mapping has changed: nothing of it was mapped anew, unmapped or moved but by
+ *                           remap_mremap(), or given to mprotect, mlock, mbind, prctl(PR_SET_VMA), or to madvise for
+ *                           more than its content; no userfaultfd has been made to watch it or let go of it, or was
+ *                           closed; and the process has not called mlockall, set_mempolicy, or prctl(PR_SET_MEMORY_MERGE);
+ *                           or else remap_changed() was called after that;
+ *                         - where it is moved to with MREMAP_FIXED no userfaultfd watches.
+ *                         Where the mapping begins and ends is asked of the kernel in any case: neighbours may merge with it and
+ *                         go again. If the promise is broken, what is left behind may have the attributes from before, and
+ *                         nothing else is wrong. What was moved within or into a prepared range is known, too. For at
+ *                         most 16 ranges; a forked child prepares anew. No effect with LIBREMAP_CONF=facts:exact.
+ *
  * Returns 0, or: -EINVAL (flags; addr not page-aligned; memory that can not be moved or mirrored), -EFAULT (not one
- * mapping), -ENOSYS (no /proc: nothing can be emulated), -ENOMEM; with REMAP_PREPARE_MIRROR also -EPERM (sealed), -EAGAIN
- * (RLIMIT_MEMLOCK). Not to be called from a signal handler.
+ * mapping), -ENOSYS (no /proc: nothing can be emulated), -ENOMEM (also for the seventeenth range of REMAP_PREPARE_CACHED); with
+ * REMAP_PREPARE_MIRROR also -EPERM (sealed), -EAGAIN (RLIMIT_MEMLOCK). Not to be called from a signal handler.
  */
 #define REMAP_PREPARE_MIRROR 1
+#define REMAP_PREPARE_CACHED 2
 REMAP_API int remap_prepare(void *addr, size_t len, unsigned int flags);
+
+/*
+ * remap_changed: attributes of mappings in [addr, addr + len) are not what they were; len 0: of any mapping. To be called after
+ * the call that changed them and before the next move of prepared memory (REMAP_PREPARE_CACHED), which finds them out again. The promise
+ * stays. Never wrong, but for the time that it costs. Async-signal-safe.
+ */
+REMAP_API void remap_changed(const void *addr, size_t len);
 
 /* What keeps other threads out of the range while its pages move and no kernel call can do it at once. */
 enum remap_quiesce {

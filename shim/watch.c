@@ -7,7 +7,7 @@
  * well; syscall.S sends those numbers. Not seen: system calls that a program makes by itself, io_uring's MADVISE, and what
  * libc maps for itself; known.c says what that means.
  *
- * Of mmap, those of anonymous memory (born.c) and those that replace something are of interest; of advice, what changes the mapping,
+ * Of mmap, those of anonymous or shared memory (born.c) and those that replace something are of interest; of advice, what changes the mapping,
  * not its content. close, dup2 and the like matter once a userfaultfd has been used.
  */
 #include <errno.h>
@@ -106,7 +106,7 @@ EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	struct rm_change change;
 	void *p;
 
-	if (!(flags & (MAP_FIXED | MAP_ANONYMOUS)) || !watched())
+	if (!(flags & (MAP_FIXED | MAP_ANONYMOUS | MAP_SHARED)) || !watched())
 		return rm_next_mmap(addr, len, prot, flags, fd, offset);
 	rm_known_begin(&change);
 	p = rm_next_mmap(addr, len, prot, flags, fd, offset);
@@ -168,9 +168,18 @@ static int next_madvise(void *addr, size_t len, int advice)
 
 EXPORT int madvise(void *addr, size_t len, int advice)
 {
-	if (!advice_lasts(advice))
+	struct rm_change change;
+	int r;
+
+	if (!advice_lasts(advice) || !watched())
 		return next_madvise(addr, len, advice);
-	SEEN(range_of(addr, len), next_madvise(addr, len, advice));
+	rm_known_begin(&change);
+	r = next_madvise(addr, len, advice);
+	if (r)
+		rm_known_end(&change, range_of(addr, len)); /* a part of it may have it */
+	else
+		rm_known_end_advised(&change, range_of(addr, len), advice);
+	return r;
 }
 
 EXPORT int posix_madvise(void *addr, size_t len, int advice)
@@ -368,7 +377,8 @@ static bool changes(long nr, long a, long b, long c, long d, struct rm_range *ra
 	}
 }
 
-/* 1 for what syscall.S sends to rm_shim_syscall(), by number. */
+/* What syscall.S sends to rm_shim_syscall(), by number: 1, if something is watched or converted; 2, always. */
+_Static_assert(RM_SHIM_PASS == 1, "syscall.S");
 const uint8_t rm_shim_watched[RM_SHIM_NUMBERS] __attribute__((visibility("hidden"))) = {
 	[SYS_mmap] = 1,
 	[SYS_munmap] = 1,
@@ -393,8 +403,8 @@ const uint8_t rm_shim_watched[RM_SHIM_NUMBERS] __attribute__((visibility("hidden
 	[SYS_dup2] = 1,
 #endif
 	[436] = 1,
-	[SYS_execve] = 1,
-	[SYS_execveat] = 1,
+	[SYS_execve] = 2,
+	[SYS_execveat] = 2,
 };
 
 long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)

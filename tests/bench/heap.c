@@ -130,16 +130,19 @@ void heap_forget(void)
 	rm_known_end(&change, rm_everything);
 }
 
-/* Its mmap is seen, by the preload in a real program. */
+/* Its mmap and its advice are seen, by the preload in a real program. */
 static void heap_is_born(const struct heap *heap)
 {
+	const struct rm_range range = {(uintptr_t)heap->home, heap->len};
 	struct rm_change change;
 
-	if (heap->kind->huge || heap->kind->shared)
-		return; /* of advice and files more has to be known: smaps is read */
 	rm_known_begin(&change);
-	rm_known_end_mapped(&change, (struct rm_range){(uintptr_t)heap->home, heap->len},
-		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	rm_known_end_mapped(&change, range, PROT_READ | PROT_WRITE,
+		heap->kind->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
+	if (!heap->kind->huge)
+		return;
+	rm_known_begin(&change);
+	rm_known_end_advised(&change, range, MADV_HUGEPAGE);
 }
 
 const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere)

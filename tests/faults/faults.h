@@ -40,6 +40,7 @@ enum scenario_flag {
 	LATE = 1 << 8,	       /* the first plan fails for want of memory: the twin is made late */
 	SECOND_VIEW = 1 << 9,  /* the first plan fails because nobody can be stopped */
 	WATCHED = 1 << 11,     /* what the program does is seen, and facts are kept from call to call */
+	ONE_ADVICE = 1 << 12,  /* DONTDUMP */
 	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };
 

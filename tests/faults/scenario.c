@@ -227,6 +227,8 @@ static bool decorate_source(const struct scenario *s)
 			(syscall(SYS_mbind, at, PAGES * PAGE, MPOL_BIND, &node, 64UL, 0UL) &&
 				errno != ENOSYS)))
 		return false;
+	if ((s->flags & ONE_ADVICE) && madvise((void *)at, PAGES * PAGE, MADV_DONTDUMP))
+		return false;
 	/* locked first: to fault in what is armed would mean to wait for the one who answers */
 	if ((s->flags & LOCKED) &&
 		syscall(SYS_mlock, at, PAGES * PAGE)) /* ASan has an mlock of its own */

@@ -16,6 +16,7 @@
 #include "tests/preload/known.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,39 +69,87 @@ static void look(const char *addr, char *out, size_t size)
 		fclose(f);
 }
 
-/* Ways in which a range comes to be, all private or shared and anonymous. */
+/* Ways in which a range comes to be. */
 static const struct birth {
 	const char *name;
-	int prot, flags;
-	int then[2]; /* protections that it is given; -1: none */
+	int prot, flags;    /* MAP_ANONYMOUS, but where there is an object */
+	int then[2];	    /* protections that it is given; -1: none */
+	int advice[3];	    /* then; none if the first is 0 (MADV_NORMAL) */
+	const char *object; /* "" for a memfd, else a directory for a file */
 } births[] = {
-	{"rw", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1}},
-	{"rw-noreserve", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, {-1, -1}},
-	{"rw-populated", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, {-1, -1}},
-	{"none-rw", PROT_NONE, MAP_PRIVATE, {PROT_READ | PROT_WRITE, -1}},
-	{"none-rw-noreserve", PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, {PROT_READ | PROT_WRITE, -1}},
-	{"r-rw", PROT_READ, MAP_PRIVATE, {PROT_READ | PROT_WRITE, -1}},
-	{"rw-none-rw", PROT_READ | PROT_WRITE, MAP_PRIVATE, {PROT_NONE, PROT_READ | PROT_WRITE}},
+	{"rw", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1}, {0}, NULL},
+	{"rw-noreserve", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, {-1, -1}, {0}, NULL},
+	{"rw-populated", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, {-1, -1}, {0}, NULL},
+	{"none-rw", PROT_NONE, MAP_PRIVATE, {PROT_READ | PROT_WRITE, -1}, {0}, NULL},
+	{"none-rw-noreserve", PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, {PROT_READ | PROT_WRITE, -1},
+		{0}, NULL},
+	{"r-rw", PROT_READ, MAP_PRIVATE, {PROT_READ | PROT_WRITE, -1}, {0}, NULL},
+	{"rw-none-rw", PROT_READ | PROT_WRITE, MAP_PRIVATE, {PROT_NONE, PROT_READ | PROT_WRITE},
+		{0}, NULL},
 	{"rw-exec-rw", PROT_READ | PROT_WRITE, MAP_PRIVATE,
-		{PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE}},
-	{"shared", PROT_READ | PROT_WRITE, MAP_SHARED, {-1, -1}},
-	{"shared-noreserve", PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, {-1, -1}},
-	{"stack", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_STACK, {-1, -1}},
-	{"growsdown", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_GROWSDOWN, {-1, -1}},
-	{"locked", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_LOCKED, {-1, -1}},
+		{PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE}, {0}, NULL},
+	{"shared", PROT_READ | PROT_WRITE, MAP_SHARED, {-1, -1}, {0}, NULL},
+	{"shared-noreserve", PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, {-1, -1}, {0},
+		NULL},
+	{"hugepage", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1}, {MADV_HUGEPAGE}, NULL},
+	{"hugepage-nohugepage", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1},
+		{MADV_HUGEPAGE, MADV_NOHUGEPAGE}, NULL},
+	{"none-rw-hugepage", PROT_NONE, MAP_PRIVATE, {PROT_READ | PROT_WRITE, -1}, {MADV_HUGEPAGE},
+		NULL},
+	{"three-advices", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1},
+		{MADV_DONTFORK, MADV_DONTDUMP, MADV_RANDOM}, NULL},
+	{"taken-back", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1},
+		{MADV_DONTFORK, MADV_DONTDUMP, MADV_DOFORK}, NULL},
+	{"random-sequential", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1},
+		{MADV_RANDOM, MADV_SEQUENTIAL}, NULL},
+	{"random-normal", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1}, {MADV_RANDOM, MADV_NORMAL},
+		NULL},
+	{"wipe-keep-on-fork", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1},
+		{MADV_WIPEONFORK, MADV_KEEPONFORK}, NULL},
+	{"mergeable", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1},
+		{MADV_MERGEABLE, MADV_HUGEPAGE}, NULL},
+	{"memfd", PROT_READ | PROT_WRITE, MAP_SHARED, {-1, -1}, {0}, ""},
+	{"memfd-dontfork", PROT_READ | PROT_WRITE, MAP_SHARED, {-1, -1}, {MADV_DONTFORK}, ""},
+	{"memfd-private", PROT_READ | PROT_WRITE, MAP_PRIVATE, {-1, -1}, {0}, ""},
+	{"file", PROT_READ | PROT_WRITE, MAP_SHARED, {-1, -1}, {0}, "/tmp"},
+	{"stack", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_STACK, {-1, -1}, {0}, NULL},
+	{"growsdown", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_GROWSDOWN, {-1, -1}, {0}, NULL},
+	{"locked", PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_LOCKED, {-1, -1}, {0}, NULL},
 };
+
+/* The object of a birth; -1 where there is none. */
+static int make_object(const struct birth *birth)
+{
+	int fd;
+
+	if (!birth->object)
+		return -1;
+	fd = *birth->object ? open(birth->object, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)
+			    : (int)syscall(SYS_memfd_create, "known", 1U);
+	if (fd < 0 || ftruncate(fd, LEN))
+		return -1; /* mmap says so */
+	return fd;
+}
 
 static bool make_range(const struct birth *birth)
 {
+	const int anonymous = birth->object ? 0 : MAP_ANONYMOUS, fd = make_object(birth);
+
 	area = mmap(NULL, 4 * LEN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (area == MAP_FAILED || munmap(area, 2 * LEN))
 		return false;
 	range = area + PAGES / 2 * PAGE;
 	target = area + 2 * LEN + PAGE;
-	if (mmap(range, LEN, birth->prot, birth->flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != range)
+	if (mmap(range, LEN, birth->prot, birth->flags | anonymous | MAP_FIXED, fd, 0) != range)
 		return false;
+	if (fd >= 0)
+		close(fd);
 	for (int i = 0; i < 2 && birth->then[i] >= 0; i++)
 		if (mprotect(range, LEN, birth->then[i]))
+			return false;
+	for (int i = 0; i < 3 && (birth->advice[i] || i); i++)
+		if (madvise(range, LEN, birth->advice[i]) &&
+			errno != EINVAL) /* KSM may be left out of a kernel */
 			return false;
 	uffd = open_uffd();
 	return true;

@@ -13,6 +13,7 @@ unit_tests = \
 	tests/unit/mirror-prepare \
 	tests/unit/numbers-read \
 	tests/unit/placement \
+	tests/unit/prepare-cached \
 	tests/unit/plan-rules \
 	tests/unit/plan-steps \
 	tests/unit/procmaps-parse \
@@ -68,6 +69,9 @@ tests_unit_numbers_read_LDADD = $(unit_ldadd)
 tests_unit_placement_SOURCES = tests/unit/placement.c tests/unit/unit.h
 tests_unit_placement_CFLAGS = $(unit_cflags)
 tests_unit_placement_LDADD = $(unit_ldadd)
+tests_unit_prepare_cached_SOURCES = tests/unit/prepare-cached.c tests/unit/unit.h
+tests_unit_prepare_cached_CFLAGS = $(unit_cflags)
+tests_unit_prepare_cached_LDADD = $(unit_ldadd)
 
 tests_unit_plan_rules_SOURCES = tests/unit/plan-rules.c tests/unit/unit.h
 tests_unit_plan_rules_CFLAGS = $(unit_cflags)

@@ -41,6 +41,7 @@ static const char *broken_in_window(
 	const int last = (int)plan->nsteps - 1;
 	const bool told = find(plan, RM_OP_MOVE_TOLD, 0) >= 0;
 	bool armed = facts->uffd.fd >= 0, target_armed = false;
+	int built = 0;
 
 	if ((stop < 0) != (resume < 0) || (stop < 0) != (variant == RM_VARIANT_DUPLICATE))
 		return "everybody is stopped, but for the variant that can not, and runs again";
@@ -54,10 +55,11 @@ static const char *broken_in_window(
 	if (find(plan, RM_OP_VERIFY, 0) != stop + 1)
 		return "the source is verified first thing in the window";
 	for (int i = stop + 1; i < resume; i++)
-		if ((variant == RM_VARIANT_TWIN_FIRST || variant == RM_VARIANT_DIRECT) &&
-			builds(plan->steps[i].op) &&
-			(variant == RM_VARIANT_TWIN_FIRST || plan->steps[i].op != RM_OP_MAP))
-			return "nothing is built in the window, but direct by one call";
+		built += builds(plan->steps[i].op);
+	if (variant == RM_VARIANT_TWIN_FIRST && built)
+		return "nothing is built in the window";
+	if (variant == RM_VARIANT_DIRECT && built > 3)
+		return "direct is by one call and at most two more";
 	for (int i = 0; i <= last; i++) {
 		const struct rm_step *s = &plan->steps[i];
 

@@ -159,6 +159,10 @@ static const struct row {
 	{"anon, direct, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 		{.fixed = true, .unlocked = true, .armed = true, .variant = DIRECT}, 0,
 		"direct: stop verify:S disarm:S move:S>D map:S=prot arm:S resume"},
+	{"anon, direct, armed, advice, name", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING | RM_VF_HUGEPAGE,
+		{.unlocked = true, .armed = true, .variant = DIRECT, .name = "[anon:x]"}, 0,
+		"direct: reserve:D stop verify:S disarm:S move:S>D map:S=prot advise:S=HUGEPAGE name:S arm:S "
+		"resume"},
 	{"anon, direct, the last part", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .variant = DIRECT, .start_off = -0x5000}, 0,
 		"grow: stop verify:S move:S>D grow:S resume"},
@@ -419,7 +423,7 @@ static void exactly_these_steps(void **state)
 	(RM_VF_HUGEPAGE | RM_VF_NOHUGEPAGE | RM_VF_MERGEABLE | RM_VF_DONTFORK | RM_VF_WIPEONFORK | \
 		RM_VF_DONTDUMP | RM_VF_SEQUENTIAL | RM_VF_RANDOM)
 
-/* Direct is for what one call makes again, with everything that it has. */
+/* Direct is for what one call makes again, with everything that it has, or one and two more. */
 static void what_is_direct(void **state)
 {
 	static const struct row direct[] = {
@@ -435,8 +439,16 @@ static void what_is_direct(void **state)
 		{"once writable", RM_KIND_ANON, RO, AC, {.unlocked = true}, 0, NULL},
 		{"writable, not charged", RM_KIND_ANON, RW, 0, {.unlocked = true}, 0, NULL},
 		{"key", RM_KIND_ANON, RW, AC, {.unlocked = true, .pkey = 1}, 0, NULL},
-		{"policy", RM_KIND_ANON, RW, AC, {.unlocked = true, .policy = true}, 0, NULL},
-		{"name", RM_KIND_ANON, RW, AC, {.unlocked = true, .name = "[anon:x]"}, 0, NULL},
+		{"policy", RM_KIND_ANON, RW, AC, {.unlocked = true, .policy = true}, 1, NULL},
+		{"name", RM_KIND_ANON, RW, AC, {.unlocked = true, .name = "[anon:x]"}, 1, NULL},
+		{"policy, name", RM_KIND_ANON, RW, AC,
+			{.unlocked = true, .policy = true, .name = "[anon:x]"}, 1, NULL},
+		{"policy, name, advice", RM_KIND_ANON, RW, AC | RM_VF_HUGEPAGE,
+			{.unlocked = true, .policy = true, .name = "[anon:x]"}, 0, NULL},
+		{"two pieces of advice", RM_KIND_ANON, RW, AC | RM_VF_HUGEPAGE | RM_VF_DONTFORK,
+			{.unlocked = true}, 1, NULL},
+		{"three", RM_KIND_ANON, RW, AC | RM_VF_HUGEPAGE | RM_VF_DONTFORK | RM_VF_DONTDUMP,
+			{.unlocked = true}, 0, NULL},
 		{"EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 			{.unlocked = true, .armed = true, .features = UFFD_FEATURE_EVENT_REMAP}, 0,
 			NULL},
@@ -457,7 +469,7 @@ static void what_is_direct(void **state)
 		const struct row row = {"", RM_KIND_ANON, RW, AC | (advice & ADVICE), {.unlocked = true}, 0, NULL};
 
 		set_up(&row, &facts, &piece, &features);
-		assert_int_equal(rm_plan_first_variant(&facts) == DIRECT, !(advice & ADVICE));
+		assert_true(rm_plan_first_variant(&facts) == DIRECT);
 	}
 }
 
