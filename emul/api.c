@@ -25,6 +25,7 @@
 #include "emul/mirror.h"
 #include "emul/move.h"
 #include "emul/mover.h"
+#include "emul/origins.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
 #include "emul/scars.h"
@@ -74,6 +75,7 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 		} else if (len < old_len) {
 			rm_scars_forget((struct rm_range){old + len, old_len - len});
 		}
+		rm_origins_moved(old, (uintptr_t)r, old_len, len);
 		if (rm_known_has_seen(RM_SEEN_UFFD) && rm_known_may_be_armed(from))
 			rm_known_armed(to);
 		rm_known_also(&change, to);

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "emul/origins.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -84,6 +85,13 @@ static bool may_lock_future(struct rm_world *world, struct rm_range source)
 	return *at != '0';
 }
 
+static bool may_have_moved(const struct rm_facts *facts)
+{
+	uintptr_t origins[RM_ORIGINS_TRIED];
+
+	return facts->kind == RM_KIND_ANON && rm_origins_of(facts->vma.start, origins);
+}
+
 int rm_facts_collect(
 	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts)
 {
@@ -91,10 +99,13 @@ int rm_facts_collect(
 	const uint32_t mark = rm_known_mark(world);
 	int r;
 
-	if (rm_known_find(world, request, facts))
+	if (rm_known_find(world, request, facts)) {
+		facts->moved = may_have_moved(facts);
 		return 0;
+	}
 	/* What can not be kept can not be verified later, so it is not used either. */
 	if (rm_born_find(world, request, facts)) {
+		facts->moved = may_have_moved(facts);
 		rm_known_keep(world, mark, facts);
 		if (facts->known)
 			return 0;
@@ -148,6 +159,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 		return -ENOENT; /* a kernel without CONFIG_PROC_PAGE_MONITOR */
 
 	facts->kind = rm_facts_kind(&facts->vma);
+	facts->moved = may_have_moved(facts);
 	if (facts->kind == RM_KIND_ANON || facts->kind == RM_KIND_FILE) {
 		uintptr_t first = facts->vma.start > request->source.start ? facts->vma.start
 									   : request->source.start;

@@ -27,11 +27,13 @@ libemul_la_SOURCES = \
 	emul/mover.c emul/mover.h \
 	emul/scars.c emul/scars.h \
 	emul/numbers.c emul/numbers.h \
+	emul/origins.c emul/origins.h \
 	emul/pagemap.c emul/pagemap.h \
 	emul/plan.c emul/plan.h \
 	emul/populate.c emul/populate.h \
 	emul/procmaps.c emul/procmaps.h \
 	emul/quiesce.c emul/quiesce.h \
+	emul/rejoin.c emul/rejoin.h \
 	emul/restart.c emul/restart.h \
 	emul/segv.c emul/segv.h \
 	emul/stats.c emul/stats.h \

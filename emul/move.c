@@ -14,6 +14,7 @@
 #include "emul/features.h"
 #include "emul/known.h"
 #include "emul/log.h"
+#include "emul/origins.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
 #include "emul/scars.h"
@@ -94,6 +95,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		rm_stat_add(RM_STAT_EMULATED, 1);
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);
 	}
+	rm_origins_moved(piece->source.start, (uintptr_t)r, piece->source.len, piece->source.len);
 	rm_known_changed(world, (struct rm_range){(uintptr_t)r, piece->source.len});
 	rm_known_moved(world, mark, facts, piece->source, (uintptr_t)r);
 	if (rm_uffd_wants_remap_event(&facts->uffd))

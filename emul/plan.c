@@ -23,6 +23,9 @@
  * read the event; the monitor may stand still. So that move is made by a helper, and what follows does not wait for
  * it until everybody runs again (exec.c). The range is not disarmed before: the destination stays armed, as natively.
  *
+ * What is left of a mapping whose head has gone goes on counting its pages from where it was first touched. If that is known, and it is not
+ * here, the head's twin is made to count so, too, and they merge (rejoin.c).
+ *
  * Variant "direct": where one call makes the mapping again (private anonymous memory, a second view of shared memory), it is
  * made in the hole at once, and its advice, policy and name follow there as long as they are few. The window is as long as with a twin, what is
  * around it shorter. It fails for want of memory when the kernel's own call does, and then, as there (semantics.md 1.4), a
@@ -159,6 +162,14 @@ static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
 	add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
 }
 
+/* The head of a mapping that was moved before: its twin does not merge with the rest by itself. */
+static bool has_rest(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return facts->moved && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
+	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) &&
+	       piece->source.start == facts->vma.start && rm_range_end(piece->source) < facts->vma.end;
+}
+
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const struct rm_facts *facts, enum rm_variant variant)
 {
@@ -205,6 +216,8 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	} else {
 		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, 0);
 	}
+	if (has_rest(piece, facts))
+		add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
 	if (relock)
 		add_lock(plan, facts);
 	if (armed)
@@ -418,6 +431,11 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_HEAL:
 		return rm_format(buf, size,
 			"merge: move the last page of the %s to the %s and back", place, other);
+	case RM_OP_REJOIN:
+		return rm_format(buf, size,
+			"merge: give the %s the page offset of what goes on behind it, by way of where "
+			"it was first touched",
+			place);
 	case RM_OP_MOVE_TOLD:
 		return rm_format(buf, size,
 			"move the page tables: mremap the %s onto the %s, by a helper that waits "

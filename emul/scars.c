@@ -4,8 +4,8 @@
  *
  * When the first part of a private mapping is moved by MREMAP_DONTUNMAP, 6.18 leaves the mapping whole. We map that part
  * anew, and the kernel joins it with the rest only if the rest lies where it was first mapped: in a mapping that was moved
- * itself, or inherited over fork, the page offset or the anon_vma differ, and no older call gives an empty mapping another. So it
- * stays in two. Nothing but /proc/self/maps shows that, except mremap, which wants its source in one mapping (EFAULT).
+ * itself, or inherited over fork, the page offset or the anon_vma differ. For what was moved rejoin.c knows a way, if nothing
+ * stands in it; what was inherited, and the rest, stays in two. Nothing but /proc/self/maps shows that, except mremap, which wants its source in one mapping (EFAULT).
  *
  * So those places are kept in a list, and a mremap across one of them is done piece by piece with everybody stopped, if the
  * pieces are alike in all else. Whoever unmaps or maps something there strikes them off (shim/watch.c sees it); without
@@ -25,6 +25,7 @@
 
 #include "emul/known.h"
 #include "emul/move.h"
+#include "emul/origins.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
@@ -202,9 +203,14 @@ static long move_one(struct rm_world *world, struct rm_range piece, size_t new_l
 	struct rm_facts facts;
 	int r;
 
-	if (!(flags & RM_DONTUNMAP))
-		return rm_sys_mremap(
+	if (!(flags & RM_DONTUNMAP)) {
+		long moved = rm_sys_mremap(
 			piece.start, piece.len, new_len, RM_MAYMOVE | RM_FIXED, target);
+
+		if (!rm_is_err(moved))
+			rm_origins_moved(piece.start, target, piece.len, new_len);
+		return moved;
+	}
 	r = rm_facts_read(world, &request, &facts);
 	return r ? r : rm_move_piece(world, &request, &facts, false);
 }

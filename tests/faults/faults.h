@@ -24,6 +24,7 @@
 /* high enough for AddressSanitizer, whose shadow lies below */
 #define SOURCE	    0x200000000000UL
 #define DESTINATION 0x300000000000UL
+#define ORIGIN	    0x280000000000UL
 
 enum scenario_kind { KIND_ANON, KIND_SHARED, KIND_FILE, KIND_SEVERAL };
 enum scenario_target { TO_ANYWHERE, TO_HINT, TO_HOLE, TO_MAPPING };
@@ -41,6 +42,8 @@ enum scenario_flag {
 	SECOND_VIEW = 1 << 9,  /* the first plan fails because nobody can be stopped */
 	WATCHED = 1 << 11,     /* what the program does is seen, and facts are kept from call to call */
 	ONE_ADVICE = 1 << 12,  /* DONTDUMP */
+	HEAD = 1 << 14,	       /* the first four pages of it only */
+	MOVED = 1 << 13,       /* the mapping was touched elsewhere, and something else is there now */
 	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };
 

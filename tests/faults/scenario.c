@@ -55,7 +55,7 @@ static uintptr_t range_start(const struct scenario *s, uintptr_t area)
 
 static size_t range_len(const struct scenario *s)
 {
-	return (s->flags & PART ? 4 : PAGES) * PAGE;
+	return (s->flags & (PART | HEAD) ? 4 : PAGES) * PAGE;
 }
 
 /*
@@ -174,6 +174,19 @@ static bool set_up_several(void)
 	       !madvise((void *)(at + 6 * PAGE), 2 * PAGE, MADV_DONTFORK);
 }
 
+static bool move_here(uintptr_t at, int prot)
+{
+	if (!map_at(ORIGIN, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1))
+		return false;
+	*(volatile char *)ORIGIN = 1;
+	if (remap_mremap((void *)ORIGIN, PAGES * PAGE, PAGES * PAGE,
+		    REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_FIXED, (void *)at) == MAP_FAILED ||
+		!map_at(ORIGIN, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1))
+		return false;
+	*(volatile char *)ORIGIN = 2;
+	return true;
+}
+
 static bool set_up_source(const struct scenario *s)
 {
 	const uintptr_t at = mapping_of(SOURCE);
@@ -185,6 +198,8 @@ static bool set_up_source(const struct scenario *s)
 	munmap((void *)at, PAGES * PAGE);
 	switch (s->kind) {
 	case KIND_ANON:
+		if (s->flags & MOVED)
+			return move_here(at, prot);
 		return map_at(at, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	case KIND_SHARED:
 		return map_at(at, PAGES * PAGE, prot, MAP_SHARED | MAP_ANONYMOUS, -1);
@@ -274,6 +289,7 @@ bool scenario_set_up(const struct scenario *s)
 	if (!wait_for_progress())
 		return complain("the other thread stands still before the test");
 	munmap((void *)SOURCE, AREA_LEN);
+	munmap((void *)ORIGIN, PAGES * PAGE);
 	munmap((void *)DESTINATION, AREA_LEN);
 	if (s->flags & ARMED)
 		t.uffd = open_uffd(s->flags & EVENTS ? events

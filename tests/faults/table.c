@@ -22,6 +22,8 @@ const struct scenario scenarios[] = {
 	{"twin, watched, much advice", KIND_ANON, TO_MAPPING, WATCHED | ADVICE},
 	{"direct, armed, advice, fixed over a mapping", KIND_ANON, TO_MAPPING,
 		WATCHED | ARMED | ONE_ADVICE},
+	{"twin, head of what was moved", KIND_ANON, TO_MAPPING, WATCHED | HEAD | MOVED | ADVICE},
+	{"direct, head of what was moved", KIND_ANON, TO_ANYWHERE, WATCHED | HEAD | MOVED},
 	{"twin late, anywhere", KIND_ANON, TO_ANYWHERE, LATE},
 	{"twin late, fixed over a mapping, advice", KIND_ANON, TO_MAPPING, LATE | ADVICE},
 	{"twin late, armed, read-only", KIND_ANON, TO_HOLE, LATE | ARMED | READONLY},

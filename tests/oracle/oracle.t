@@ -85,7 +85,7 @@ open_scenarios() { # configuration
 }
 
 # Everything compared in one configuration. Random sequences: those whose outcome does not depend on what merges must not
-# differ in content; with everything observed the heads of moved mappings still do (open), which is expected to fail.
+# differ in content; with everything observed a few still do (README.md).
 compare_config() { # configuration command...
 	config=$1
 	shift

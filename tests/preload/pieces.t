@@ -9,9 +9,10 @@ for feature in dontunmap-anon dontunmap-file multi-vma-move; do
 	"$probe" --require native --feature "$feature" || tap_skip_all "this kernel's own answers are not 6.18's"
 done
 native=$("$pieces")
-for way in --emulate "--pretend 4.14" "--pretend 5.10"; do
-	# shellcheck disable=SC2086 # two words
-	emulated=$("$run" $way -- "$pieces")
+# The second time with a file where the heap comes from, so that its head can not be made one with the rest again.
+for way in --emulate "--pretend 4.14" "--pretend 5.10" "--emulate file" "--pretend 5.4 file"; do
+	# shellcheck disable=SC2086 # words
+	emulated=$("$run" ${way% file} -- "$pieces" $(case $way in *file) echo "$run" ;; esac))
 	echo "$native" | {
 		while IFS=: read -r name wanted; do
 			tap_is "$(echo "$emulated" | sed -n "s/^$name://p")" "$wanted" "$way: $name"

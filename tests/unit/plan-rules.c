@@ -80,6 +80,8 @@ static const char *broken_in_window(
 			armed = false;
 		if (s->op == RM_OP_ARM || s->op == RM_OP_GROW)
 			armed = facts->uffd.fd >= 0;
+		if (s->op == RM_OP_REJOIN && (armed || find(plan, RM_OP_DISARM, 0) >= 0))
+			return "no page that a monitor watches is lent";
 		if (s->op == RM_OP_HEAL && armed && rm_uffd_wants_unmap_event(&facts->uffd))
 			return "no armed page is moved while the monitor stands still";
 	}
@@ -167,6 +169,7 @@ static const char *combination(unsigned int bits, enum rm_kind kind, unsigned in
 		if (bits & 1U << (12 + i))
 			facts.vma.vmflags |= flags[i];
 	facts.lock_future = !(bits & 1U << 19);
+	facts.moved = bits & 1U << 20;
 	if (variant == RM_VARIANT_TWIN_FIRST && !facts.lock_future)
 		variant = rm_plan_first_variant(&facts);
 	rm_plan_build(&piece, &facts, &features, variant, &plan);
@@ -185,7 +188,7 @@ static void all_combinations(void **state)
 	unsigned int steps;
 
 	(void)state;
-	for (unsigned int bits = 0; bits < 1U << 20; bits++)
+	for (unsigned int bits = 0; bits < 1U << 21; bits++)
 		for (size_t k = 0; k < RM_ARRAY_LEN(kinds); k++) {
 			const char *broken = combination(bits, kinds[k], &steps);
 
@@ -261,6 +264,7 @@ static const struct text {
 	{{RM_OP_MOVE_TOLD, RM_SOURCE, RM_TARGET, 0}, NULL},
 	{{RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_HEAL, RM_SOURCE, RM_SCRATCH, 0}, NULL},
+	{{RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0}, NULL},
 	{{RM_OP_AWAIT, RM_NOWHERE, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0},
 		"register the source with the program's userfaultfd"},

@@ -39,7 +39,7 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked;
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved;
 		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
@@ -66,6 +66,23 @@ static const struct row {
 		"twin-late: reserve:D stop verify:S move:S>D map:S=none unlock:S protect:S=rw- "
 		"resume"},
 	{"anon, the first part", RM_KIND_ANON, RW, AC, {.fixed = true, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, the first part of what was moved", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .moved = true, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S rejoin:S>D resume"},
+	{"anon, direct, the first part of what was moved", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .unlocked = true, .moved = true, .variant = DIRECT, .end_off = 0x3000}, 0,
+		"direct: stop verify:S move:S>D map:S=prot rejoin:S>D resume"},
+	{"anon, all of what was moved", RM_KIND_ANON, RW, AC, {.fixed = true, .moved = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, the middle of what was moved", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .moved = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"grow: reserve:P stop verify:S move:S>D grow:S heal:S>P resume"},
+	{"anon, the first part of what was moved, armed: its pages are not to be lent", RM_KIND_ANON, RW,
+		AC | RM_VF_UFFD_MISSING, {.fixed = true, .armed = true, .moved = true, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S disarm:S move:S>D move:T>S arm:S resume"},
+	{"file, the first part of what was moved", RM_KIND_FILE, RW, AC,
+		{.fixed = true, .moved = true, .end_off = 0x3000}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, not charged", RM_KIND_ANON, RW, RM_VF_NORESERVE, {.fixed = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
@@ -319,6 +336,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->uffd_error = row->x.uffd_error;
 	facts->target_armed = row->x.target_armed;
 	facts->lock_future = !row->x.unlocked;
+	facts->moved = row->x.moved;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
 	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) |
@@ -352,6 +370,7 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 		[RM_OP_ARM] = "arm",
 		[RM_OP_GROW] = "grow",
 		[RM_OP_HEAL] = "heal",
+		[RM_OP_REJOIN] = "rejoin",
 		[RM_OP_RESUME] = "resume",
 		[RM_OP_AWAIT] = "await",
 		[RM_OP_DUPLICATE] = "dup",

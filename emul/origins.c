@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Origins.
+ *
+ * The kernel counts the pages of private anonymous memory from where the mapping lay when it was first touched (vm_pgoff), and
+ * keeps that count when the mapping is moved (copy_vma()). Two mappings merge only if one goes on counting where the other
+ * ends. Nothing shows the count, so it is remembered here where memory came from: after each move the place it left, and what was
+ * remembered of that place. Which of several it is depends on when the memory was touched, and is found out by trying (rejoin.c).
+ *
+ * So what is here may be wrong, too old or torn by a race: that costs a vain attempt. A forked child inherits it.
+ */
+#include "emul/origins.h"
+
+#include <stdatomic.h>
+
+#define MAX_ORIGINS 64
+
+static struct {
+	_Atomic uintptr_t start, end; /* where it is now; 0: a free entry */
+	_Atomic uintptr_t origin;     /* where its first page was */
+} list[MAX_ORIGINS];
+
+static _Atomic unsigned int next; /* given up next */
+static _Atomic unsigned int used; /* no entry from here on was ever set */
+
+static uintptr_t get(const _Atomic uintptr_t *word)
+{
+	return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void set(_Atomic uintptr_t *word, uintptr_t value)
+{
+	atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static void add(struct rm_range range, uintptr_t origin)
+{
+	const unsigned int n = atomic_fetch_add(&next, 1), i = n % MAX_ORIGINS;
+
+	set(&list[i].end, 0);
+	set(&list[i].origin, origin);
+	set(&list[i].start, range.start);
+	set(&list[i].end, rm_range_end(range));
+	if (n < MAX_ORIGINS)
+		atomic_store(&used, n + 1);
+}
+
+static size_t entries(void)
+{
+	return atomic_load_explicit(&used, memory_order_relaxed);
+}
+
+/* Something else is mapped there. What is merely unmapped stays until its place in the list is needed. */
+static void forget(struct rm_range range)
+{
+	for (size_t i = 0; i < entries(); i++)
+		if (get(&list[i].start) >= range.start && get(&list[i].end) <= rm_range_end(range))
+			set(&list[i].end, 0);
+}
+
+/* What has grown goes on counting. */
+static void grown(uintptr_t at, size_t len)
+{
+	for (size_t i = 0; i < entries(); i++) {
+		uintptr_t end = at;
+
+		atomic_compare_exchange_strong(&list[i].end, &end, at + len);
+	}
+}
+
+void rm_origins_moved(uintptr_t from, uintptr_t to, size_t old_len, size_t len)
+{
+	const size_t n = entries();
+
+	if (from == to) {
+		if (len > old_len)
+			grown(from + old_len, len - old_len);
+		return;
+	}
+	forget((struct rm_range){to, len});
+	for (size_t i = 0; i < n; i++) {
+		const uintptr_t start = get(&list[i].start), end = get(&list[i].end);
+		const uintptr_t origin = get(&list[i].origin);
+		const uintptr_t first = start > from ? start : from;
+		/* what grows as it moves goes on counting, too */
+		const uintptr_t last = end < from + old_len && end < from + len ? end : from + len;
+
+		if (first < last && origin + (first - start) != to + (first - from))
+			add((struct rm_range){to + (first - from), last - first},
+				origin + (first - start));
+	}
+	add((struct rm_range){to, len}, from);
+}
+
+size_t rm_origins_of(uintptr_t addr, uintptr_t origins[RM_ORIGINS_TRIED])
+{
+	const size_t n = entries(), oldest = n == MAX_ORIGINS ? atomic_load(&next) : 0;
+	size_t found = 0;
+
+	/* Memory is mostly touched where it was mapped: what has been remembered longest comes first. */
+	for (size_t k = 0; k < n && found < RM_ORIGINS_TRIED; k++) {
+		const size_t i = (oldest + k) % MAX_ORIGINS;
+		const uintptr_t start = get(&list[i].start);
+		const uintptr_t origin = get(&list[i].origin) + (addr - start);
+		size_t j = 0;
+
+		if (addr < start || addr >= get(&list[i].end) || origin == addr)
+			continue;
+		while (j < found && origins[j] != origin)
+			j++;
+		if (j == found)
+			origins[found++] = origin;
+	}
+	return found;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making the empty head of a mapping one with the rest of it. rejoin.c explains.
+ */
+#ifndef RM_REJOIN_H
+#define RM_REJOIN_H
+
+#include "emul/types.h"
+
+struct rm_world;
+
+/*
+ * head, which is empty, begins the mapping that goes on behind it to end; what was in it has moved to target. With everybody
+ * stopped. 0, also if nothing could be done; -ENOMEM: there may be a hole.
+ */
+int __must_check rm_rejoin(
+	struct rm_world *world, struct rm_range head, uintptr_t end, uintptr_t target);
+
+#endif
