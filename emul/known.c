@@ -324,6 +324,11 @@ static struct rm_known_entry *make_entry(struct rm_known *known)
 	return e;
 }
 
+bool rm_known_unchanged(struct rm_world *world, uint32_t mark)
+{
+	return unchanged(&world->known, mark);
+}
+
 void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts)
 {
 	struct rm_known *known = &world->known;

@@ -93,6 +93,8 @@ bool rm_known_find(
 
 /* Before facts are read: what rm_known_keep() wants back. */
 uint32_t rm_known_mark(struct rm_world *world);
+/* Whether no call of the program that may change mappings has ended since the mark, and none is under way. */
+bool rm_known_unchanged(struct rm_world *world, uint32_t mark);
 /* Keeps what was read since the mark, if nothing has changed meanwhile. Then facts->known is set. */
 void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts);
 /* The mapping, or a part of it, that known facts are of has been moved, since the mark: what is known of where it is now. */

@@ -89,7 +89,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
 	world->kept.len = 0; /* taken */
 	if (plan.steps[0].op != RM_OP_NATIVE) {
-		rm_scars_look(&facts->vma, piece->source);
+		rm_scars_look(world, facts, piece->source, mark);
 		/* What has come to lie beside the source, perhaps in the same mapping before, is another one everywhere. */
 		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
 		rm_stat_add(RM_STAT_EMULATED, 1);

@@ -12,7 +12,8 @@
  * anybody who sees that, the list stays empty. A forked child inherits it with the mappings.
  *
  * Seams are the opposite: where 6.18 would have left two mappings that are alike but not merged (a locked mapping that was moved as a whole
- * loses its lock, and nobody merges it with its neighbours), and ours has merged. There mremap says EFAULT as it would, until
+ * loses its lock, and nobody merges it with its neighbours; two that were touched before they lay side by side), and ours has
+ * merged, because it is new. There mremap says EFAULT as it would, until
  * something is done to either side by which the kernel would have merged them.
  *
  * An armed source is left to its EFAULT: its monitor would be told of pieces.
@@ -128,29 +129,34 @@ static void look(uintptr_t at)
 		add(&scars, at);
 }
 
-/* Where a mapping ended before it lost its lock: whether it goes on there now. */
-static void look_for_seam(uintptr_t at)
+void rm_scars_look(
+	struct rm_world *world, const struct rm_facts *facts, struct rm_range piece, uint32_t mark)
 {
-	if (rm_is_joined(at))
-		add(&seams, at);
-}
+	const struct rm_vma *vma = &facts->vma;
+	const bool locked = vma->vmflags & RM_VF_LOCKED;
+	bool start = false, end = false;
 
-void rm_scars_look(const struct rm_vma *vma, struct rm_range piece)
-{
 	if (!rm_known_watching())
 		return;
-	if (vma->vmflags & RM_VF_LOCKED) {
-		/* Of a part, the lock goes and stays with the rest: two mappings; the kernel's own way is not imitated (A11). */
-		if (vma->start == piece.start && vma->end == rm_range_end(piece)) {
-			look_for_seam(vma->start);
-			look_for_seam(vma->end);
-		}
-		return;
-	}
-	if (vma->start < piece.start)
+	/*
+	 * Of a part, the lock goes and stays with the rest: two mappings; the kernel's own way is not imitated (A11). Where
+	 * the mapping began and ended it still does, to the kernel.
+	 */
+	if (vma->start == piece.start)
+		start = (locked || facts->known) && rm_is_joined(vma->start);
+	else if (!locked)
 		look(piece.start);
-	if (rm_range_end(piece) < vma->end)
+	if (vma->end == rm_range_end(piece))
+		end = (locked || facts->known) && rm_is_joined(vma->end);
+	else if (!locked)
 		look(rm_range_end(piece));
+	/* If somebody has mapped something meanwhile, it is that which has merged, as everywhere. */
+	if ((!start && !end) || !rm_known_unchanged(world, mark))
+		return;
+	if (start)
+		add(&seams, vma->start);
+	if (end)
+		add(&seams, vma->end);
 }
 
 /* From 6.6 on memory that is not writable and was never touched is not charged any more, which no program sees. */

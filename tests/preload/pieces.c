@@ -219,6 +219,26 @@ static void c_locked_advised(void)
 	report(mremap(heap, LEN, LEN, LEAVE, NULL), PAGES);
 }
 
+static void c_locked_twice(void) /* the second time it is not locked any more, and merges no more than the first time */
+{
+	locked(MAP_PRIVATE, RW);
+	report(mremap(heap, 4 * PAGE, 4 * PAGE, LEAVE | MREMAP_FIXED, aside), 4);
+	report(mremap(heap, LEN, LEN + PAGE, 0), PAGES);
+	report(mremap(heap, 4 * PAGE, 5 * PAGE, MREMAP_MAYMOVE), 5);
+}
+static void c_side_by_side(void) /* two that do not merge because either was touched alone */
+{
+	heap = mmap(arena + 40 * LEN, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	heap[0] = 'l';
+	mmap(heap + 2 * PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	heap[2 * PAGE] = 'r';
+	mmap(heap + PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	report(mremap(heap, 3 * PAGE, 3 * PAGE, LEAVE, NULL), 3);
+	report(mremap(heap, 2 * PAGE, 2 * PAGE, LEAVE, NULL), 2);
+	report(mremap(heap + 2 * PAGE, PAGE, PAGE, LEAVE, NULL), 1);
+	report(mremap(heap, 3 * PAGE, 3 * PAGE, LEAVE, NULL), 3);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -244,6 +264,8 @@ static const struct {
 	{"child", c_child, 3},
 	{"inherited", c_inherited, 0},
 	{"locked", c_locked, 0},
+	{"locked-twice", c_locked_twice, 0},
+	{"side-by-side", c_side_by_side, 0},
 	{"locked-none", c_locked_none, 0},
 	{"locked-shared", c_locked_shared, 0},
 	{"locked-advised", c_locked_advised, 0},
