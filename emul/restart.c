@@ -16,7 +16,8 @@
  * of the program run in between, its return clears the restart block, and the answer is EINTR, as it must be.
  *
  * What has a relative timeout in a register and no restart block (epoll_wait, semtimedop, sigtimedwait) is left as it is:
- * EINTR, documented in remap(7). Likewise when a signal of the program is waiting to be delivered: then EINTR is what
+ * EINTR, documented in remap(7). A call that the kernel would have restarted is ended with EINTR when a handler without
+ * SA_RESTART is due for the program. Likewise when a signal of the program is waiting to be delivered: then EINTR is what
  * the program is due.
  *
  * A thread that was stopped by ptrace (freeze.c) has neither frame nor handler: there the tracer turns EINTR back into
@@ -271,9 +272,8 @@ static uint64_t pending_here(void)
  * Whether a signal waits for this thread. One that is for the process as a whole is seen by all threads, and is for one
  * of them: who takes it first sends it to itself, and the waits of the others go on.
  */
-static bool is_due(const ucontext_t *uc)
+static bool is_among_due(uint64_t due)
 {
-	const uint64_t due = signals_due(uc);
 	const struct timespec now = {0, 0};
 	siginfo_t info;
 	long sig;
@@ -286,6 +286,82 @@ static bool is_due(const ucontext_t *uc)
 		return false;
 	if (rm_sys_rt_tgsigqueueinfo(rm_sys_getpid(), rm_sys_gettid(), (int)sig, &info))
 		(void)rm_sys_tgkill(rm_sys_getpid(), rm_sys_gettid(), (int)sig);
+	return true;
+}
+
+static bool is_due(const ucontext_t *uc)
+{
+	return is_among_due(signals_due(uc));
+}
+
+/*
+ * Calls that the kernel begins again after a handler with SA_RESTART and ends with EINTR after any other (ERESTARTSYS, signal(7)).
+ * Not those that it begins again in any case (ERESTARTNOINTR: clone, futexes with priority inheritance).
+ */
+static bool is_ended_by_handlers(const greg_t *regs)
+{
+	switch (regs[REG_RAX]) {
+	case SYS_read:
+	case SYS_readv:
+	case SYS_write:
+	case SYS_writev:
+	case SYS_open:
+	case SYS_openat:
+	case SYS_wait4:
+	case SYS_waitid:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_connect:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
+	case SYS_flock:
+	case SYS_mq_timedsend:
+	case SYS_mq_timedreceive:
+	case SYS_getrandom:
+		return true;
+	case SYS_fcntl:
+		return argument(regs, 2) == F_SETLKW || argument(regs, 2) == 38 /* F_OFD_SETLKW */;
+	case SYS_futex:
+		return (argument(regs, 2) & FUTEX_CMD_MASK) == FUTEX_WAIT ||
+		       (argument(regs, 2) & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+	default:
+		return false;
+	}
+}
+
+/* Of these signals those that have a handler which ends calls. */
+static uint64_t those_that_end(uint64_t signals)
+{
+	struct rm_ksigaction now;
+
+	for (int sig = 1; sig <= 64; sig++)
+		if ((signals & 1ULL << (sig - 1)) &&
+			(rm_sys_rt_sigaction(sig, NULL, &now) || now.handler == (void *)SIG_DFL ||
+				now.handler == (void *)SIG_IGN || (now.flags & SA_RESTART)))
+			signals &= ~(1ULL << (sig - 1));
+	return signals;
+}
+
+/*
+ * The kernel has set the call back onto its instruction, because our handler has SA_RESTART; but a handler of the program is due as
+ * well that has not, and would have ended it had ours not come first: EINTR. If the call had not begun yet, that is what the
+ * program would have seen had the signal come a moment later.
+ */
+static bool end_instead(ucontext_t *uc)
+{
+	static const uint8_t syscall_insn[SYSCALL_LEN] = {0x0f, 0x05};
+	greg_t *regs = uc->uc_mcontext.gregs;
+
+	if (!is_ended_by_handlers(regs) || regs[REG_RCX] != regs[REG_RIP] + SYSCALL_LEN ||
+		memcmp((const void *)regs[REG_RIP], syscall_insn, SYSCALL_LEN) ||
+		!is_among_due(those_that_end(signals_due(uc))))
+		return false;
+	regs[REG_RAX] = -EINTR;
+	regs[REG_RIP] += SYSCALL_LEN;
 	return true;
 }
 
@@ -311,6 +387,8 @@ bool rm_restart_wait(void *context)
 
 	if (is_restarting(regs))
 		return can_leave(uc);
+	if (end_instead(uc))
+		return false;
 	/* SYSCALL leaves the return address in %rcx: this context stopped on its way out of one. */
 	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
 		return false;

@@ -105,9 +105,56 @@ static void a_wait_that_is_about_to_go_on(void **state)
 	assert_false(rm_restart_wait(&uc));
 }
 
+/* read(2), which the kernel has turned back because our handler has SA_RESTART. What of it is to be ended? */
+static bool is_ended(greg_t nr, greg_t second, greg_t behind, int sig, int flags)
+{
+	const greg_t call = (greg_t)(code + 21);
+	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
+	struct sigaction before;
+	sigset_t one, old;
+	ucontext_t uc;
+	bool ended;
+
+	sigemptyset(&one);
+	sigaddset(&one, sig);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &one, &old), 0);
+	assert_int_equal(sigaction(sig, &action, &before), 0);
+	raise(sig);
+	memset(&uc, 0, sizeof(uc));
+	uc.uc_mcontext.gregs[REG_RIP] = call;
+	uc.uc_mcontext.gregs[REG_RCX] = call + behind;
+	uc.uc_mcontext.gregs[REG_RAX] = nr;
+	uc.uc_mcontext.gregs[REG_RSI] = second;
+	assert_false(rm_restart_wait(&uc));
+	ended = uc.uc_mcontext.gregs[REG_RIP] == call + 2;
+	assert_int_equal(uc.uc_mcontext.gregs[REG_RAX], ended ? -EINTR : nr);
+	signal(sig, SIG_IGN); /* forgets it */
+	assert_int_equal(sigaction(sig, &before, NULL), 0);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &old, NULL), 0);
+	return ended;
+}
+
+static void handlers_without_restart_end_calls(void **state)
+{
+	enum { SETLKW = 7, SETLK = 6, LOCK_PI = 6, PRIVATE = 128 };
+
+	(void)state;
+	assert_true(is_ended(SYS_read, 0, 2, SIGUSR1, 0));
+	assert_true(is_ended(SYS_read, 0, 2, SIGSEGV, 0));
+	assert_true(is_ended(SYS_wait4, 0, 2, SIGRTMAX, 0));
+	assert_true(is_ended(SYS_fcntl, SETLKW, 2, SIGCHLD, 0));
+	assert_true(is_ended(SYS_futex, PRIVATE, 2, SIGUSR1, 0));
+	assert_false(is_ended(SYS_read, 0, 2, SIGUSR1, SA_RESTART));
+	assert_false(is_ended(SYS_clone, 0, 2, SIGUSR1, 0)); /* never says EINTR */
+	assert_false(is_ended(SYS_futex, PRIVATE | LOCK_PI, 2, SIGUSR1, 0));
+	assert_false(is_ended(SYS_fcntl, SETLK, 2, SIGUSR1, 0));
+	assert_false(is_ended(SYS_read, 0, 1, SIGUSR1, 0)); /* not from there */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(handlers_without_restart_end_calls),
 		cmocka_unit_test(what_is_ignored_ends_no_wait),
 		cmocka_unit_test(a_wait_that_is_about_to_go_on),
 	};
