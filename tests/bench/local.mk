@@ -56,7 +56,7 @@ BENCH_JSON = bench.json
 BENCH_DOC = $(srcdir)/doc
 bench_pictures = bench-sizes.svg bench-sizes.png bench-threads.svg bench-threads.png \
 	bench-mappings.svg bench-mappings.png
-EXTRA_DIST += doc/README.md doc/bench.txt doc/bench.json $(bench_pictures:%=doc/%)
+EXTRA_DIST += doc/README.md doc/floor.md doc/bench.txt doc/bench.json $(bench_pictures:%=doc/%)
 bench-plots: tests/bench/remap-bench$(EXEEXT)
 	@if ! command -v gnuplot >/dev/null; then \
 		echo "bench-plots: skipped, gnuplot is not installed"; \
