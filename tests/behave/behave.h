@@ -67,7 +67,7 @@ struct vma {
 	char perms[5];
 	unsigned long offset, inode;
 	char name[128];
-	unsigned long rss, locked, anon_huge; /* KiB */
+	unsigned long rss, anonymous, locked, anon_huge; /* KiB */
 	unsigned long key;
 	char flags[160]; /* VmFlags, a space after each, without "sd" */
 };

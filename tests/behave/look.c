@@ -99,6 +99,7 @@ bool vma_at(const void *at, struct vma *vma)
 		if (!here)
 			continue;
 		take(p, "Rss:", &vma->rss);
+		take(p, "Anonymous:", &vma->anonymous);
 		take(p, "Locked:", &vma->locked);
 		take(p, "AnonHugePages:", &vma->anon_huge);
 		take(p, "ProtectionKey:", &vma->key);
