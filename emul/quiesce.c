@@ -87,19 +87,6 @@ static uintptr_t context_stack(const ucontext_t *context)
 #endif
 }
 
-/* Behind it lies what the kernel may write to at any return to the thread, standing or not (rseq). */
-static uintptr_t thread_pointer(void)
-{
-#if defined(__x86_64__)
-	uintptr_t at = 0;
-
-	rm_syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, (long)&at, 0, 0, 0, 0);
-	return at;
-#else
-	return (uintptr_t)__builtin_thread_pointer();
-#endif
-}
-
 static bool is_ours(const siginfo_t *info)
 {
 	return info->si_code == SI_QUEUE && info->si_uid == OUR_MARK;
@@ -117,9 +104,6 @@ static void obey(struct rm_world *world, const siginfo_t *info, const ucontext_t
 	if (rm_range_holds(world->range, context_stack(context)) ||
 		rm_range_holds(world->range, (uintptr_t)&on_stack))
 		atomic_fetch_add(&world->trouble, 1);
-	world->slots[index].uses[0] = world->lends ? context_stack(context) : 0;
-	world->slots[index].uses[1] = (uintptr_t)&on_stack;
-	world->slots[index].uses[2] = world->lends ? thread_pointer() : 0;
 	atomic_store(&world->slots[index].acked, generation);
 	atomic_fetch_add(&world->arrivals, 1);
 	rm_sys_futex_wake(&world->arrivals, 1);
@@ -206,37 +190,6 @@ static bool handlers_rest(void)
 	return !rm_sys_rt_sigaction(RM_STOP_SIGNAL, NULL, &now) &&
 	       !(rm_signals_to_block() & ~now.mask) &&
 	       !rm_sys_rt_sigprocmask(SIG_BLOCK, &now.mask, NULL);
-}
-
-static bool is_near(struct rm_range range, uintptr_t at)
-{
-	const uintptr_t around = 64UL << 10;
-
-	return at < rm_range_end(range) + around && at + around > range.start;
-}
-
-bool rm_quiesce_uses(const struct rm_world *world, struct rm_range range)
-{
-	const uint32_t generation = atomic_load(&world->generation);
-	char on_stack;
-
-	if (is_near(range, (uintptr_t)&on_stack) || is_near(range, thread_pointer()))
-		return true;
-	if (!world->began) /* nobody had to be stopped */
-		return !rm_quiesce_is_alone();
-	for (unsigned int i = 0; i < world->nslots; i++) {
-		const struct rm_slot *slot = &world->slots[i];
-
-		if (atomic_load(&slot->state) == RM_SLOT_PASSED)
-			continue;
-		/* the freezer's: who knows where it stands */
-		if (atomic_load(&slot->acked) != generation || !slot->uses[0])
-			return true;
-		for (size_t j = 0; j < RM_ARRAY_LEN(slot->uses); j++)
-			if (is_near(range, slot->uses[j]))
-				return true;
-	}
-	return false;
 }
 
 int rm_quiesce_count_threads(void)

@@ -31,12 +31,6 @@ int rm_quiesce_mode(void);
 int __must_check rm_quiesce_stop(struct rm_world *world, struct rm_range moving);
 void rm_quiesce_resume(struct rm_world *world);
 
-/*
- * In a stop: whether a thread that stands still, or the caller, may use something in the range nevertheless: its stack, or what
- * the kernel writes to by itself. True if that is not known: world->lends has to be set before the stop.
- */
-bool rm_quiesce_uses(const struct rm_world *world, struct rm_range range);
-
 /* Threads of this process, from one stat(2) of /proc/self/task; -errno. */
 int rm_quiesce_count_threads(void);
 /* Whether nobody else has the caller's memory, no thread and no process; false if that can not be told cheaply. One system call. */

@@ -311,9 +311,6 @@ static int open_window(struct rm_steps *x)
 	const struct rm_range hole = range_at(x, RM_SOURCE);
 	int r;
 
-	x->world->lends = false;
-	for (unsigned int i = 0; i < x->plan->nsteps; i++)
-		x->world->lends |= x->plan->steps[i].op == RM_OP_REJOIN;
 	x->guarded = rm_guard_open(x->world, x->plan, hole);
 	r = x->guarded ? 0 : rm_quiesce_stop(x->world, hole);
 	x->stopped = !r;
@@ -380,7 +377,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_HEAL:
 		return do_heal(x, step);
 	case RM_OP_REJOIN:
-		return x->guarded ? 0 : rm_rejoin(x->world, r, x->facts->vma.end, x->at[step->other]);
+		return x->guarded ? 0 : rm_rejoin(r, x->at[step->other]);
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:

@@ -34,7 +34,6 @@ struct rm_slot {
 	_Atomic uint8_t state;	/* enum rm_slot_state */
 	uint8_t deaf_looks;	/* how often in a row it was seen to block the signal */
 	_Atomic uint32_t acked; /* the generation whose stop this thread has obeyed */
-	uintptr_t uses[3];	/* where its stacks are and what is local to it; 0: nobody wanted to know */
 };
 
 #define RM_INSIDE 4096 /* hash slots for threads that are in the stop handler */
@@ -64,7 +63,6 @@ struct rm_world {
 	_Atomic uint32_t arrivals;   /* futex: counts obeyed stops */
 	_Atomic uint32_t trouble;    /* threads whose own stack lies in the range */
 	struct rm_range range;	     /* what is about to move */
-	bool lends; /* and other memory for a moment: see rm_quiesce_uses() */
 	unsigned int depth;	     /* stops nest */
 	uint64_t began; /* when the stop in force began, ns; 0: nobody had to be stopped */
 	unsigned int nslots;

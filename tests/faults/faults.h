@@ -43,7 +43,7 @@ enum scenario_flag {
 	WATCHED = 1 << 11,     /* what the program does is seen, and facts are kept from call to call */
 	ONE_ADVICE = 1 << 12,  /* DONTDUMP */
 	HEAD = 1 << 14,	       /* the first four pages of it only */
-	MOVED = 1 << 13,       /* the mapping was touched elsewhere, and something else is there now */
+	MOVED = 1 << 13,       /* the mapping was touched elsewhere, where nothing is now */
 	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };
 
