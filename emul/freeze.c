@@ -28,6 +28,7 @@
 #include "emul/quiesce.h"
 #include "emul/restart.h"
 #include "emul/sys.h"
+#include "emul/task.h"
 
 enum { FIRST_LOOK_NS = 10000, LAST_LOOK_NS = 1000000 };
 
@@ -71,6 +72,14 @@ static void let_wait(int tid)
 		(void)sys_ptrace(PTRACE_SETREGSET, tid, GENERAL_REGISTERS, (long)&io);
 }
 
+/* Whether a thread that was interrupted is on its way to stand still. */
+static bool is_coming(int pid, int tid)
+{
+	struct rm_task task;
+
+	return !rm_task_read_of(pid, tid, &task) && (task.state == 'R' || task.state == 't');
+}
+
 /* The thread stands still when this returns true; *signal is what it was about to be given. */
 static bool seize(struct rm_world *world, uint32_t generation, int tid, int *signal)
 {
@@ -85,11 +94,12 @@ static bool seize(struct rm_world *world, uint32_t generation, int tid, int *sig
 	}
 	/*
 	 * In vfork or posix_spawn it does not stop before its child execs, and the child may be waiting for the mover. So
-	 * no wait without an end: when the stop is given up we exit, and that lets go of the thread.
+	 * no wait without an end: when the stop is given up we exit, and that lets go of the thread. But not of one that has been
+	 * torn out of a wait already and only waits for a processor: its wait has to be let go on.
 	 */
 	while ((r = rm_syscall(SYS_wait4, tid, (long)&status, __WALL | WNOHANG, 0, 0, 0)) == 0 ||
 		r == -EINTR) {
-		if (atomic_load(&world->generation) != generation)
+		if (atomic_load(&world->generation) != generation && !is_coming(world->pid, tid))
 			return false;
 		rm_sys_sleep_ns(pause_ns);
 		pause_ns = pause_ns < LAST_LOOK_NS ? 2 * pause_ns : pause_ns;
@@ -115,6 +125,8 @@ static int helper(void *argument)
 		for (unsigned int i = 0; i < world->nslots && n < RM_DEAF; i++) {
 			struct rm_slot *slot = &world->slots[i];
 
+			if (atomic_load(&world->generation) != generation)
+				break;
 			if (slot->state != RM_SLOT_DEAF || atomic_load(&slot->acked) == generation)
 				continue;
 			if (!seize(world, generation, slot->tid, &signals[n]))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /proc/self/task/TID/stat: state, flags and blocked signals of one thread.
+ * /proc/PID/task/TID/stat: state, flags and blocked signals of one thread.
  *
  * stat and not status, because it is the cheaper of the two, and what it leaves out (the signals above 31) nobody asks
  * for here. "pid (comm) state ppid ...": comm may hold anything, blanks and parentheses too, so counting begins behind
@@ -32,12 +32,15 @@ static unsigned long field(const char *p, int index)
 	return value;
 }
 
-int rm_task_read(int tid, struct rm_task *task)
+int rm_task_read_of(int pid, int tid, struct rm_task *task)
 {
 	char path[64], stat[512], *p, *name, *last = NULL;
 	long fd, got;
 
-	rm_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	if (pid)
+		rm_format(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	else
+		rm_format(path, sizeof(path), "/proc/self/task/%d/stat", tid);
 	fd = rm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return (int)fd;
@@ -58,6 +61,11 @@ int rm_task_read(int tid, struct rm_task *task)
 			      (!strncmp(name, "(iou-", 5) || !strncmp(name, "(vhost-", 7));
 	task->blocked = (uint32_t)field(p, FIELD_BLOCKED);
 	return 0;
+}
+
+int rm_task_read(int tid, struct rm_task *task)
+{
+	return rm_task_read_of(0, tid, task);
 }
 
 /*

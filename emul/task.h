@@ -16,6 +16,8 @@ struct rm_task {
 
 /* 0, or -ENOENT or -ESRCH: it is gone; else -errno of /proc, -EINVAL: not understood. Async-signal-safe. */
 int __must_check rm_task_read(int tid, struct rm_task *task);
+/* The same of the process pid, as seen by one that has our memory and is another; 0: our own, also if /proc is not of our namespace. */
+int __must_check rm_task_read_of(int pid, int tid, struct rm_task *task);
 
 static inline bool rm_task_is_dead(const struct rm_task *task)
 {
