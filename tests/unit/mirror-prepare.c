@@ -69,7 +69,7 @@ static void what_can_not_be_is_said(void **state)
 	char *p = map(MAP_PRIVATE), *shared = map(MAP_SHARED);
 
 	(void)state;
-	assert_int_equal(remap_prepare(p, LEN, 2), -EINVAL);
+	assert_int_equal(remap_prepare(p, LEN, 4), -EINVAL);
 	assert_int_equal(remap_prepare(p, LEN, REMAP_PREPARE_MIRROR | 4), -EINVAL);
 	assert_int_equal(remap_prepare(p + 1, LEN, REMAP_PREPARE_MIRROR), -EINVAL);
 	assert_int_equal(remap_prepare(NULL, LEN, REMAP_PREPARE_MIRROR), -EINVAL);

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 
 #include "emul/log.h"
+#include "emul/quiesce.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 #include "libremap.h"
@@ -83,6 +84,8 @@ static void mask_and_errno_are_restored(void **state)
 	sem_t end;
 
 	(void)state;
+	while (!rm_quiesce_is_alone()) /* who was joined may still be on its way out */
+		usleep(1000);
 	mask_and_errno(true);
 	sem_init(&end, 0, 0);
 	assert_int_equal(pthread_create(&thread, NULL, idle, &end), 0);
