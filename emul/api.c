@@ -153,7 +153,7 @@ static int beside_the_kernel(
 
 	/* Left in pieces by earlier moves: to the kernel it is not one mapping. */
 	if (old_len && ((request->flags & RM_FIXED) || len > old_len) &&
-		rm_scars_span((struct rm_range){start, old_len}))
+		rm_scars_span((struct rm_range){start, kept}))
 		return 1;
 	/* A destination must not be lost to a source that can not be moved (semantics.md 1.4). */
 	if ((request->flags & RM_FIXED) && !features->native_multi && !old_len)

@@ -140,16 +140,20 @@ void rm_scars_look(
 		return;
 	/*
 	 * Of a part, the lock goes and stays with the rest: two mappings; the kernel's own way is not imitated (A11). Where
-	 * the mapping began and ended it still does, to the kernel.
+	 * the mapping began and ended it still does, to the kernel; but not where it was left in pieces.
 	 */
-	if (vma->start == piece.start)
+	if (vma->start != piece.start || is_in(&scars, vma->start)) {
+		if (!locked)
+			look(piece.start);
+	} else {
 		start = (locked || facts->known) && rm_is_joined(vma->start);
-	else if (!locked)
-		look(piece.start);
-	if (vma->end == rm_range_end(piece))
+	}
+	if (vma->end != rm_range_end(piece) || is_in(&scars, vma->end)) {
+		if (!locked)
+			look(rm_range_end(piece));
+	} else {
 		end = (locked || facts->known) && rm_is_joined(vma->end);
-	else if (!locked)
-		look(rm_range_end(piece));
+	}
 	/* If somebody has mapped something meanwhile, it is that which has merged, as everywhere. */
 	if ((!start && !end) || !rm_known_unchanged(world, mark))
 		return;
