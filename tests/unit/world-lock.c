@@ -53,6 +53,10 @@ static void mask_and_errno(bool alone)
 	struct rm_entry entry;
 	int r;
 
+	/* inherited from who started the tests in the background */
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
 	signal(SIGURG, on_signal);
 	signal(SIGHUP, SIG_IGN);
 	for (size_t i = 0; i < RM_ARRAY_LEN(masks); i++) {
