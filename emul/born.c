@@ -156,16 +156,25 @@ static bool find(const struct rm_born *born, struct rm_range range, struct birth
 	return false;
 }
 
-/* What is left is the part that was given the protection, or the advice: it is the one that is going to be used. */
+/*
+ * What is known of the range, which is struck off to be added anew as it is now. What is left is the part that was given the
+ * protection, or the advice: it is the one that is going to be used.
+ */
+static bool take(struct rm_born *born, struct rm_range range, struct birth *birth)
+{
+	const bool known = find(born, range, birth);
+
+	rm_born_forget(born, range);
+	return known;
+}
+
 void rm_born_protected(struct rm_born *born, struct rm_range range, int prot)
 {
 	struct birth birth;
-	bool known;
 
 	range.len = rm_page_round(range.len);
-	known = find(born, range, &birth);
-	rm_born_forget(born, range);
-	if (!known || (prot != PROT_NONE && prot != PROT_READ && prot != (PROT_READ | PROT_WRITE)))
+	if (!take(born, range, &birth) ||
+		(prot != PROT_NONE && prot != PROT_READ && prot != (PROT_READ | PROT_WRITE)))
 		return;
 	birth.traits = (birth.traits & ~0xffU) | (uint32_t)prot;
 	if ((prot & PROT_WRITE) && !(birth.traits & (NORESERVE | SHARED)))
@@ -176,12 +185,11 @@ void rm_born_protected(struct rm_born *born, struct rm_range range, int prot)
 void rm_born_advised(struct rm_born *born, struct rm_range range, int advice)
 {
 	struct birth birth;
-	bool known;
 
 	range.len = rm_page_round(range.len);
-	known = find(born, range, &birth);
-	rm_born_forget(born, range);
-	for (size_t i = 0; known && i < RM_ARRAY_LEN(advices); i++)
+	if (!take(born, range, &birth))
+		return;
+	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
 		if (advices[i].advice == advice)
 			add(born, range, birth.traits,
 				(birth.advice & ~advices[i].clears) | advices[i].sets);

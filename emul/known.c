@@ -32,6 +32,7 @@
 #include <errno.h>
 
 #include "emul/conf.h"
+#include "emul/origins.h"
 #include "emul/scars.h"
 #include "emul/sys.h"
 #include "emul/world.h"
@@ -191,6 +192,7 @@ void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int pr
 		forget_range(known, range);
 		rm_scars_forget(range);
 	}
+	rm_origins_forget((struct rm_range){range.start, rm_page_round(range.len)});
 	rm_born_mapped(&known->born, range, prot, flags);
 	end(known);
 }
@@ -202,28 +204,33 @@ void rm_known_end_unmapped(struct rm_change *change, struct rm_range range)
 	rm_known_end(change, range);
 }
 
+/* Attributes have changed; what else is known of how the range was mapped still counts. NULL if nobody watches. */
+static struct rm_known *attributes_changed(struct rm_change *change, struct rm_range range)
+{
+	if (change->known) {
+		atomic_fetch_add(&change->known->changes, 1);
+		forget_facts(change->known, range);
+		rm_seams_forget(range);
+	}
+	return change->known;
+}
+
 void rm_known_end_protected(struct rm_change *change, struct rm_range range, int prot)
 {
-	struct rm_known *known = change->known;
+	struct rm_known *known = attributes_changed(change, range);
 
 	if (!known)
 		return;
-	atomic_fetch_add(&known->changes, 1);
-	forget_facts(known, range);
-	rm_seams_forget(range);
 	rm_born_protected(&known->born, range, prot);
 	end(known);
 }
 
 void rm_known_end_advised(struct rm_change *change, struct rm_range range, int advice)
 {
-	struct rm_known *known = change->known;
+	struct rm_known *known = attributes_changed(change, range);
 
 	if (!known)
 		return;
-	atomic_fetch_add(&known->changes, 1);
-	forget_facts(known, range);
-	rm_seams_forget(range);
 	rm_born_advised(&known->born, range, advice);
 	end(known);
 }

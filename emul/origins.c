@@ -50,8 +50,8 @@ static size_t entries(void)
 	return atomic_load_explicit(&used, memory_order_relaxed);
 }
 
-/* Something else is mapped there. What is merely unmapped stays until its place in the list is needed. */
-static void forget(struct rm_range range)
+/* What is merely unmapped stays until something else is mapped there or its place in the list is needed. */
+void rm_origins_forget(struct rm_range range)
 {
 	for (size_t i = 0; i < entries(); i++)
 		if (get(&list[i].start) >= range.start && get(&list[i].end) <= rm_range_end(range))
@@ -77,7 +77,7 @@ void rm_origins_moved(uintptr_t from, uintptr_t to, size_t old_len, size_t len)
 			grown(from + old_len, len - old_len);
 		return;
 	}
-	forget((struct rm_range){to, len});
+	rm_origins_forget((struct rm_range){to, len});
 	for (size_t i = 0; i < n; i++) {
 		const uintptr_t start = get(&list[i].start), end = get(&list[i].end);
 		const uintptr_t origin = get(&list[i].origin);

@@ -60,12 +60,20 @@ static bool get_ballast(struct rm_range *ballast)
 	return got;
 }
 
+/* Once: others may come to lie there. */
+static void drop(struct rm_range *ballast)
+{
+	if (ballast->len)
+		rm_sys_munmap(ballast->start, ballast->len);
+	ballast->len = 0;
+}
+
 /* What must not fail. */
-static bool put(uintptr_t from, size_t len, uintptr_t to, struct rm_range ballast)
+static bool put(uintptr_t from, size_t len, uintptr_t to, struct rm_range *ballast)
 {
 	if (!rm_is_err(move(from, len, to)))
 		return true;
-	rm_sys_munmap(ballast.start, ballast.len);
+	drop(ballast);
 	return !rm_is_err(move(from, len, to));
 }
 
@@ -84,34 +92,41 @@ static bool reserve(struct rm_range place)
 
 /* 1: it is done; 0: all is as before; -ENOMEM: a way back has failed. */
 static int rejoin_at(
-	uintptr_t h, size_t unit, struct rm_range head, uintptr_t target, struct rm_range ballast)
+	uintptr_t h, size_t unit, struct rm_range head, uintptr_t target, struct rm_range *ballast)
 {
 	const uintptr_t below = h - unit;
 	const bool there = h == target; /* the head's pages have moved to where they come from */
 	const struct rm_range place = {below, there ? unit : 2 * unit};
-	bool borrowed = there, lent, back = true;
-	long grown = -ENOMEM;
+	bool borrowed = there, lent, done = false, back = true;
+	uintptr_t room;
+	long got;
 
 	if (h <= 2 * unit || (h & (unit - 1)) || !reserve(place))
 		return 0;
+	/* Before there are holes: what grows must not come to lie in one, nor reach into where it is to go. */
+	got = rm_map_away(unit + head.len, PROT_NONE, place);
+	if (rm_is_err(got)) {
+		rm_sys_munmap(place.start, place.len);
+		return 0;
+	}
+	room = (uintptr_t)got;
 	if (!there)
 		borrowed = !rm_is_err(move(target, unit, h));
 	lent = borrowed && !rm_is_err(move(head.start, unit, below));
 	if (lent && rm_is_joined(h))
-		grown = rm_sys_mremap(below, unit, unit + head.len, RM_MAYMOVE, 0);
-	if (!rm_is_err(grown)) {
-		back = put((uintptr_t)grown + unit, head.len, head.start, ballast);
-		if (back)
-			rm_sys_munmap((uintptr_t)grown, unit);
-	} else if (lent) {
+		done = !rm_is_err(
+			rm_sys_mremap(below, unit, unit + head.len, RM_MAYMOVE | RM_FIXED, room));
+	if (done)
+		back = put(room + unit, head.len, head.start, ballast);
+	else if (lent)
 		back = put(below, unit, head.start, ballast);
-	}
 	if (borrowed && !there)
 		back &= put(h, unit, target, ballast);
 	if (!back) /* what is there is not to be unmapped */
 		return -ENOMEM;
+	rm_sys_munmap(room, unit + head.len);
 	rm_sys_munmap(place.start, place.len);
-	return !rm_is_err(grown);
+	return done;
 }
 
 int rm_rejoin(struct rm_range head, uintptr_t target)
@@ -126,7 +141,7 @@ int rm_rejoin(struct rm_range head, uintptr_t target)
 	if (!n || rm_is_joined(rm_range_end(head)) || !get_ballast(&ballast))
 		return 0;
 	for (size_t i = 0; i < n && !r; i++)
-		r = rejoin_at(origins[i], unit, head, target, ballast);
-	rm_sys_munmap(ballast.start, ballast.len);
+		r = rejoin_at(origins[i], unit, head, target, &ballast);
+	drop(&ballast);
 	return r < 0 ? r : 0;
 }

@@ -230,6 +230,32 @@ static void head_of_moved(void **state)
 	check(!munmap(far, a.len));
 }
 
+/* The same at the lower end of what is mapped: there the kernel puts what is mapped next, and a hole counts as free. */
+static void head_at_the_end(void **state)
+{
+	const size_t len = 64UL << 20, room = 1UL << 30, some = 64 * PAGE;
+	char *hole = mmap(NULL, 3 * some, RW, ANON, -1, 0), *at, *target, *end;
+	struct vma now;
+
+	(void)state;
+	check(hole != MAP_FAILED && !munmap(hole + some, some)); /* for what is small */
+	target = mmap(NULL, len + PAGE, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+	check(target != MAP_FAILED);
+	target += ((uintptr_t)target & (PAGE * 512 - 1)) ? 0 : PAGE; /* not as huge pages lie */
+	end = mmap(NULL, room, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+	check(end != MAP_FAILED && !munmap(end, room));
+	at = end + room - len;
+	check(mmap(far, len, RW, ANON | MAP_FIXED, -1, 0) == far);
+	fill(far, 8 * PAGE, 1);
+	check(mremap(far, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at);
+	moved(at, len / 2, ONTO, target);
+	check(filled(target, 8 * PAGE, 1));
+	check_is(vma_count(at, len), 1);
+	check(zeroed(at, 8 * PAGE));
+	check(!vma_at(at - PAGE, &now));
+	check(!munmap(at, len) && !munmap(target, len / 2) && !munmap(hole, 3 * some));
+}
+
 /* The same of huge pages, which are not split for it: neither those that stay nor those that move. */
 static void head_of_huge(void **state)
 {
@@ -488,6 +514,7 @@ int main(void)
 		CASE(anywhere, "dontunmap-moves-to-anywhere"),
 		CASE(head, "dontunmap-of-the-head-does-not-split"),
 		CASE(head_of_moved, "dontunmap-of-the-head-of-moved-memory-does-not-split"),
+		CASE(head_at_the_end, "dontunmap-of-the-head-of-moved-memory-at-the-lower-end"),
 		CASE(head_of_huge, "dontunmap-of-the-head-of-moved-huge-pages-splits-none"),
 		CASE(middle, "dontunmap-of-the-middle-does-not-split"),
 		CASE(tail, "dontunmap-of-the-tail-does-not-split"),
