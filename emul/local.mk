@@ -27,6 +27,7 @@ libemul_la_SOURCES = \
 	emul/mover.c emul/mover.h \
 	emul/scars.c emul/scars.h \
 	emul/numbers.c emul/numbers.h \
+	emul/obey.c emul/obey.h \
 	emul/origins.c emul/origins.h \
 	emul/pagemap.c emul/pagemap.h \
 	emul/plan.c emul/plan.h \

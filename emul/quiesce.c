@@ -4,10 +4,11 @@
  *
  * The stopper makes the generation odd, sends RM_STOP_SIGNAL with (generation, slot) to every thread that
  * /proc/self/task names, and looks again until a look finds nobody new: a thread that had not stopped yet may
- * have given birth meanwhile, stopped threads can not. A thread obeys in the handler: it marks its slot and
- * waits until the generation moves on. Resuming is one increment and one wake-up; nobody is waited for. A thread
- * still on its way out of the handler when the next stop begins leaves it first, whatever the generation says:
- * it finds the next signal pending before it executes one instruction of the program.
+ * have given birth meanwhile, stopped threads can not. A thread obeys in the handler (obey.c). Resuming is one increment and
+ * at most one wake-up; nobody is waited for.
+ *
+ * Who has obeyed the last stop is asked first, without the list. If then as many threads stand still as the process has, but for
+ * the stopper, they are all there are: none of them can have made another one, and the list is not needed.
  *
  * A stop that does not come about within its patience is taken back, everybody runs on, and it is tried again:
  * a thread may be waiting in the kernel for another one that we have stopped already (read(2) into a page that
@@ -16,32 +17,25 @@
  * exited stays there as a zombie and is passed over, and so are io_uring's and vhost's kernel workers, which never return
  * to user space. What those do in the window can fail with EFAULT (semantics.md A1): that is a limit, said in remap(7).
  *
- * Sharing the signal with libc: glibc sends SIGSETXID by tgkill (SI_TKILL) to make threads change their uid, musl
- * sends SIGCANCEL. Ours comes as SI_QUEUE with our own mark. What is not ours goes to the handler found when ours
- * was installed; and because libc installs its own late (at the first pthread_create, the first pthread_cancel), every
- * stop looks first whether ours is still there. libc's handlers ignore what has not their si_code.
- *
- * Inside the handler and between stop and resume: raw system calls only, no lock, no allocation, no libc.
+ * Between stop and resume: raw system calls only, no lock, no allocation, no libc.
  */
 #include "emul/quiesce.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <ucontext.h>
 
 #include "emul/fill.h"
 #include "emul/freeze.h"
 #include "emul/ignored.h"
 #include "emul/log.h"
 #include "emul/numbers.h"
-#include "emul/restart.h"
+#include "emul/obey.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 #include "emul/task.h"
 #include "libremap.h"
 
-#define OUR_MARK       0x72656d61u /* si_uid of our signals: no user has this id and SI_QUEUE */
 #define FIRST_PATIENCE 20000000ULL /* ns for the first try; doubles up to LAST_PATIENCE */
 #define LAST_PATIENCE  640000000ULL
 #define FIRST_PAUSE    500000ULL /* ns between tries, in which everybody runs; doubles too */
@@ -50,146 +44,30 @@
 #define DEAF_LOOKS     5       /* looks, POLL_NS apart */
 #define POLL_NS	       1000000 /* how often unresponsive threads are looked at */
 
-static struct {
-	_Atomic int mode;		  /* 1 more than enum remap_quiesce; 0: not chosen yet */
-	_Atomic(struct rm_world *) world; /* for the handler */
-	/* libc's handler for the signal, from before ours */
-	_Atomic(void (*)(int, siginfo_t *, void *)) next;
-} quiesce;
+static _Atomic int chosen_mode; /* 1 more than enum remap_quiesce; 0: not chosen yet */
 
 void rm_quiesce_set_mode(int mode)
 {
-	atomic_store(&quiesce.mode, mode + 1);
+	atomic_store(&chosen_mode, mode + 1);
 }
 
 void rm_quiesce_default_mode(int mode)
 {
 	int none = 0;
 
-	atomic_compare_exchange_strong(&quiesce.mode, &none, mode + 1);
+	atomic_compare_exchange_strong(&chosen_mode, &none, mode + 1);
 }
 
 int rm_quiesce_mode(void)
 {
-	int mode = atomic_load(&quiesce.mode);
+	int mode = atomic_load(&chosen_mode);
 
 	return mode ? mode - 1 : REMAP_QUIESCE_STOP;
 }
 
-extern void rm_sigreturn(void);
-
-static uintptr_t context_stack(const ucontext_t *context)
-{
-#if defined(__x86_64__)
-	return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
-#else
-	return (uintptr_t)context->uc_mcontext.sp;
-#endif
-}
-
-static bool is_ours(const siginfo_t *info)
-{
-	return info->si_code == SI_QUEUE && info->si_uid == OUR_MARK;
-}
-
-/* Stands still for the stop that the signal is of, unless that was taken back, or is over: everybody is running then. */
-static void obey(struct rm_world *world, const siginfo_t *info, const ucontext_t *context)
-{
-	uintptr_t cookie = (uintptr_t)info->si_value.sival_ptr;
-	uint32_t generation = (uint32_t)cookie, index = (uint32_t)(cookie >> 32);
-	char on_stack;
-
-	if (atomic_load(&world->generation) != generation || index >= RM_SLOTS)
-		return;
-	if (rm_range_holds(world->range, context_stack(context)) ||
-		rm_range_holds(world->range, (uintptr_t)&on_stack))
-		atomic_fetch_add(&world->trouble, 1);
-	atomic_store(&world->slots[index].acked, generation);
-	atomic_fetch_add(&world->arrivals, 1);
-	rm_sys_futex_wake(&world->arrivals, 1);
-	while (atomic_load(&world->generation) == generation)
-		rm_sys_futex_wait(&world->generation, generation, NULL);
-}
-
-/* The next stop's signal, if it is there already: taken here, a second handler's return would spoil the restart. */
-static bool next_stop(siginfo_t *info)
-{
-	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
-	const struct timespec now = {0, 0};
-
-	return rm_syscall(SYS_rt_sigtimedwait, (long)&stop, (long)info, (long)&now, sizeof(stop), 0,
-		       0) == RM_STOP_SIGNAL;
-}
-
-static void pass_on(int sig, siginfo_t *info, void *context)
-{
-	void (*next)(int, siginfo_t *, void *) = atomic_load(&quiesce.next);
-
-	if (next)
-		next(sig, info, context);
-}
-
-RM_LEFT_EARLY static void on_stop(int sig, siginfo_t *info, void *context)
-{
-	struct rm_world *world = atomic_load(&quiesce.world);
-	_Atomic int *inside;
-	siginfo_t another;
-	bool leave;
-
-	if (!is_ours(info) || !world) {
-		pass_on(sig, info, context);
-		return;
-	}
-	context = rm_restart_was_leaving(context);
-	inside = &world->inside[(unsigned int)rm_sys_gettid() % RM_INSIDE];
-	atomic_store(inside, rm_sys_gettid());
-	obey(world, info, context);
-	while ((leave = rm_restart_wait(context)) && next_stop(&another)) {
-		if (is_ours(&another))
-			obey(world, &another, context);
-		else
-			pass_on(sig, &another, context);
-	}
-	atomic_store(inside, 0);
-	if (leave)
-		rm_restart_leave(context);
-}
-
 int rm_quiesce_prepare(void)
 {
-	const uint64_t mask = rm_signals_to_block();
-	struct rm_ksigaction ours, now;
-	int r;
-
-	r = (int)rm_sys_rt_sigaction(RM_STOP_SIGNAL, NULL, &now);
-	if (r)
-		return r;
-	if (now.handler == on_stop && now.mask == mask)
-		return 0;
-	if (now.handler == (void *)SIG_DFL || now.handler == (void *)SIG_IGN)
-		now.handler = NULL;
-	if (now.handler != on_stop)
-		atomic_store(&quiesce.next, now.handler);
-	memset(&ours, 0, sizeof(ours));
-	ours.handler = on_stop;
-	/* On the alternate stack if there is one: Go's and Java's stacks have no room for our frame. */
-	ours.flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | 0x04000000UL /* SA_RESTORER */;
-	ours.restorer = rm_sigreturn;
-	ours.mask = mask;
-	return (int)rm_sys_rt_sigaction(RM_STOP_SIGNAL, &ours, NULL);
-}
-
-/*
- * With everybody stopped: whether the program still ignores what our handler does not block, so that no handler
- * of its own runs in a stopped thread. The same is then true of the stopper.
- */
-static bool handlers_rest(void)
-{
-	struct rm_ksigaction now;
-
-	return !rm_sys_rt_sigaction(RM_STOP_SIGNAL, NULL, &now) &&
-	       !(rm_signals_to_block() & ~now.mask) &&
-	       !rm_sys_rt_sigprocmask(SIG_BLOCK, &now.mask, NULL);
+	return rm_obey_prepare(rm_signals_to_block());
 }
 
 int rm_quiesce_count_threads(void)
@@ -258,12 +136,7 @@ static int send_stop(struct rm_world *world, unsigned int index, uint32_t genera
 	siginfo_t info;
 	long r;
 
-	memset(&info, 0, sizeof(info));
-	info.si_signo = RM_STOP_SIGNAL;
-	info.si_code = SI_QUEUE;
-	info.si_pid = world->pid;
-	info.si_uid = OUR_MARK;
-	info.si_value.sival_ptr = (void *)((uintptr_t)index << 32 | generation);
+	rm_obey_sign(&info, world->pid, generation, index);
 	r = rm_sys_rt_tgsigqueueinfo(world->pid, slot->tid, RM_STOP_SIGNAL, &info);
 	/* -EAGAIN: the user's queue of signals is full (RLIMIT_SIGPENDING); those who obey empty it. */
 	slot->state = r == 0 ? RM_SLOT_SENT : r == -ESRCH ? RM_SLOT_PASSED : RM_SLOT_NEW;
@@ -373,15 +246,65 @@ static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t de
 			return -ETIME;
 		if (rm_sys_now_ns() >= deadline)
 			return -ETIME;
+		atomic_store(&world->asleep, true);
 		look_closely = rm_sys_futex_wait(&world->arrivals, arrivals, &poll) == -ETIMEDOUT;
+		atomic_store(&world->asleep, false);
 	}
 }
 
 static void release(struct rm_world *world)
 {
-	atomic_fetch_add(&world->generation, 1);
-	rm_sys_futex_wake(&world->generation, INT32_MAX);
+	rm_obey_release(world);
 	rm_freeze_finish(world);
+}
+
+/* Of the last stop, those that have obeyed. */
+static void keep_who_obeys(struct rm_world *world, int self)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < world->nslots; i++) {
+		const struct rm_slot *slot = &world->slots[i];
+
+		if (slot->state == RM_SLOT_SENT && slot->tid != self)
+			world->slots[n++].tid = slot->tid;
+	}
+	world->nslots = n;
+}
+
+/* Stops those of the last stop: 0, and there are no others; 1: there may be; -errno. */
+static int stop_who_obeyed(
+	struct rm_world *world, uint32_t generation, uint64_t deadline, int *late)
+{
+	int still = 0, r = 0;
+
+	for (unsigned int i = 0; i < world->nslots && !r; i++) {
+		world->slots[i].deaf_looks = 0;
+		r = send_stop(world, i, generation);
+	}
+	if (!r)
+		r = wait_for_all(world, generation, deadline, late);
+	if (r)
+		return r;
+	for (unsigned int i = 0; i < world->nslots; i++)
+		still += atomic_load(&world->slots[i].acked) == generation;
+	return rm_quiesce_count_threads() != still + 1;
+}
+
+/* Stops whoever is on the list, until nobody new is. */
+static int stop_the_rest(struct rm_world *world, struct rm_numbers *tasks, uint32_t generation,
+	uint64_t deadline, int *late)
+{
+	const int self = rm_sys_gettid();
+	int r;
+
+	do {
+		r = signal_new_threads(world, tasks, generation, self);
+		if (r > 0 && (wait_for_all(world, generation, deadline, late) ||
+				     rm_sys_now_ns() >= deadline))
+			r = -ETIME;
+	} while (r > 0);
+	return r;
 }
 
 /* One try. 0: the world stands still. Else everybody runs: -ETIME, or -errno of /proc. */
@@ -391,25 +314,27 @@ static int try_stop(struct rm_world *world, uint64_t patience, int *late)
 	uint64_t deadline = rm_sys_now_ns() + patience;
 	struct rm_numbers tasks;
 	uint32_t generation;
-	int r;
+	int r = 1;
 
-	r = rm_numbers_open(&tasks, "/proc/self/task", world->dirents, sizeof(world->dirents));
-	if (r)
-		return r;
-	world->nslots = 0;
+	keep_who_obeys(world, self);
 	atomic_store(&world->trouble, 0);
 	generation = atomic_fetch_add(&world->generation, 1) + 1;
-	do {
-		r = signal_new_threads(world, &tasks, generation, self);
-		if (r > 0 && (wait_for_all(world, generation, deadline, late) ||
-				     rm_sys_now_ns() >= deadline))
-			r = -ETIME;
-	} while (r > 0);
-	rm_numbers_close(&tasks);
-	if (!r && !handlers_rest())
+	if (world->nslots)
+		r = stop_who_obeyed(world, generation, deadline, late);
+	if (r > 0) {
+		r = rm_numbers_open(
+			&tasks, "/proc/self/task", world->dirents, sizeof(world->dirents));
+		if (!r) {
+			r = stop_the_rest(world, &tasks, generation, deadline, late);
+			rm_numbers_close(&tasks);
+		}
+	}
+	if (!r && !rm_obey_handlers_rest())
 		r = -ETIME;
-	if (r)
+	if (r) {
 		release(world);
+		world->nslots = 0;
+	}
 	return r;
 }
 
@@ -425,24 +350,22 @@ bool rm_quiesce_is_alone(void)
 int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 {
 	uint64_t patience = FIRST_PATIENCE, pause = FIRST_PAUSE;
-	uint64_t first_try, began;
-	int late = 0, r, threads;
+	uint64_t first_try, began, block;
+	int late = 0, r;
 
 	if (world->depth++)
 		return 0;
 	if (rm_quiesce_mode() == REMAP_QUIESCE_CALLER)
 		goto stopped;
-	if (world->alone || rm_quiesce_is_alone())
-		goto stopped;
-	threads = rm_quiesce_count_threads();
-	if (threads == 1)
+	if (world->alone || rm_quiesce_is_alone() ||
+		(!world->nslots && rm_quiesce_count_threads() == 1))
 		goto stopped;
 	world->range = moving;
-	atomic_store(&quiesce.world, world);
-	first_try = rm_sys_now_ns();
-	for (;;) {
-		began = rm_sys_now_ns();
-		r = threads < 0 ? threads : rm_quiesce_prepare();
+	block = world->blocked ? world->blocked : rm_signals_to_block();
+	rm_obey_to(world);
+	began = first_try = rm_sys_now_ns();
+	for (;; began = rm_sys_now_ns(), block = rm_signals_to_block()) {
+		r = rm_obey_prepare(block);
 		if (!r)
 			r = try_stop(world, patience, &late);
 		if (!r)
@@ -492,13 +415,10 @@ void rm_quiesce_resume(struct rm_world *world)
 
 bool rm_quiesce_hold(struct rm_entry *entry)
 {
-	siginfo_t stop;
-
 	if (rm_quiesce_is_alone() || rm_world_enter(entry))
 		return false;
 	rm_sys_rt_sigprocmask(SIG_SETMASK, &entry->saved_mask, NULL);
-	while (next_stop(&stop)) /* of a stop that was given up */
-		;
+	rm_obey_forget();
 	return true;
 }
 

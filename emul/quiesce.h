@@ -12,7 +12,7 @@
  * The signal that stops threads: the second of those that the C libraries keep for themselves (glibc: SIGSETXID,
  * musl: SIGCANCEL). No program can block it, take it or ask about it through libc: sigfillset, pthread_sigmask
  * and sigaction all leave it out. So "a thread that blocks every signal" still stops, and the program's own
- * signal handling is as if we were not there. How it is shared with libc is said in quiesce.c.
+ * signal handling is as if we were not there. How it is shared with libc is said in obey.c.
  */
 #define RM_STOP_SIGNAL 33
 

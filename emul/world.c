@@ -162,12 +162,13 @@ static bool shares_parents_memory(int pid)
 static void enter_among_others(struct rm_world *world, uint64_t *saved_mask)
 {
 	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
-	const uint64_t all_but_stop = rm_signals_to_block() & ~stop;
+	const uint64_t blocked = rm_signals_to_block(), all_but_stop = blocked & ~stop;
 
 	rm_sys_rt_sigprocmask(SIG_BLOCK, &all_but_stop, saved_mask);
 	rm_sys_rt_sigprocmask(SIG_UNBLOCK, &stop, NULL);
 	if (!try_lock(world))
 		lock(world);
+	world->blocked = blocked;
 	atomic_store(&world->holder, rm_sys_gettid());
 	rm_sys_rt_sigprocmask(SIG_BLOCK, &stop, NULL);
 }
@@ -230,6 +231,7 @@ int rm_world_enter(struct rm_entry *entry)
 	entry->world = world;
 	alone = block_if_alone(world, &entry->saved_mask, &others);
 	if (alone && try_lock(world)) {
+		world->blocked = 0;
 		if (!world->pid)
 			world->pid = rm_sys_getpid();
 		return 0;

@@ -56,16 +56,18 @@ struct rm_world {
 	_Atomic uint32_t lock; /* futex: 0 free, 1 held, 2 held and waited for */
 	_Atomic int holder;    /* thread id */
 	bool alone;	       /* the holder is, and no signal handler can change that */
+	uint64_t blocked; /* by the holder: what the program does not ignore; 0: everything */
 	bool not_libcs;	       /* there have been threads that libc does not know */
 
-	/* quiesce.c */
+	/* quiesce.c, obey.c */
 	_Atomic uint32_t generation; /* futex: odd while a stop is asked for or in force */
 	_Atomic uint32_t arrivals;   /* futex: counts obeyed stops */
+	_Atomic bool asleep;	     /* the stopper, on arrivals */
 	_Atomic uint32_t trouble;    /* threads whose own stack lies in the range */
 	struct rm_range range;	     /* what is about to move */
 	unsigned int depth;	     /* stops nest */
 	uint64_t began; /* when the stop in force began, ns; 0: nobody had to be stopped */
-	unsigned int nslots;
+	unsigned int nslots; /* kept from stop to stop */
 	struct rm_slot slots[RM_SLOTS];
 	_Atomic int inside[RM_INSIDE]; /* thread ids, by id modulo RM_INSIDE */
 	struct rm_freezer freezer;

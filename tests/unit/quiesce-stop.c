@@ -4,7 +4,7 @@
  *
  * Checked: how many threads there are; that none of many advances while stopped and all do
  * afterwards; nesting; threads that block every signal, by libc and by a raw system call; a signal
- * queue that is nearly full; mode "caller", which stops nobody. Needs /proc/self/task; the raw-deaf
+ * queue that is nearly full; threads that come and go between stops; mode "caller", which stops nobody. Needs /proc/self/task; the raw-deaf
  * case needs ptrace of the own process.
  */
 #include "tests/unit/unit.h"
@@ -20,7 +20,8 @@
 #include "emul/world.h"
 #include "libremap.h"
 
-#define MANY 24
+#define MANY	 24
+#define CHANGING 5
 
 static _Atomic unsigned long counters[MANY];
 static const struct rm_range nowhere = {0x10000, 0x1000};
@@ -201,6 +202,65 @@ static int nearly_full_queue(void *arg)
 	return stops(10, 5);
 }
 
+static _Atomic int leave; /* 1 + the index of the thread that is to end */
+
+static void *spin_until_told(void *arg)
+{
+	_Atomic unsigned long *counter = arg;
+
+	while (atomic_load(&leave) != counter - counters + 1)
+		atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+	return NULL;
+}
+
+static void *stop_once(void *arg)
+{
+	*(int *)arg = stops(CHANGING, 1);
+	return NULL;
+}
+
+/*
+ * Between two stops one thread ends, one begins, or both, or none; by turns another thread is the stopper, and was not known to the
+ * last stop. Who stood still then is not who has to stand still now.
+ */
+static int come_and_go(void *arg)
+{
+	pthread_t threads[CHANGING], stopper;
+	int r = start(CHANGING, spin);
+
+	(void)arg;
+	for (int i = 0; i < CHANGING && !r; i++)
+		r = pthread_create(&threads[i], NULL, spin_until_told, &counters[CHANGING + i]);
+	for (int round = 0; round < 80 && !r; round++) {
+		const int i = round / 4 % CHANGING;
+
+		if (round % 4 == 1) {
+			atomic_store(&leave, CHANGING + i + 1);
+			r = pthread_join(threads[i], NULL);
+			atomic_store(&leave, 0);
+		}
+		if (round % 4 ==
+			2) /* takes the place of one that moves on, so that it is looked at at once */
+			r = pthread_create(&threads[i], NULL, spin_until_told, &counters[i]);
+		if (r)
+			break;
+		if (round % 3) {
+			r = stops(CHANGING, 1);
+		} else if (pthread_create(&stopper, NULL, stop_once, &r) ||
+			   pthread_join(stopper, NULL)) {
+			r = 11;
+		}
+		if (round % 4 == 2) {
+			atomic_store(&leave, i + 1);
+			r |= pthread_join(threads[i], NULL);
+			atomic_store(&leave, 0);
+			r |= pthread_create(
+				&threads[i], NULL, spin_until_told, &counters[CHANGING + i]);
+		}
+	}
+	return r;
+}
+
 static int mode_caller(void *arg)
 {
 	unsigned long before[2];
@@ -231,6 +291,7 @@ CASE(deaf_threads)
 CASE(stone_deaf_threads)
 CASE(nested_stops)
 CASE(nearly_full_queue)
+CASE(come_and_go)
 CASE(mode_caller)
 
 int main(void)
@@ -241,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_stone_deaf_threads),
 		cmocka_unit_test(test_nested_stops),
 		cmocka_unit_test(test_nearly_full_queue),
+		cmocka_unit_test(test_come_and_go),
 		cmocka_unit_test(test_mode_caller),
 	};
 
