@@ -243,7 +243,7 @@ void rm_known_end_closed(struct rm_change *change, unsigned int first, unsigned 
 		return;
 	atomic_fetch_add(&known->changes, 1);
 	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
-		const int fd = known->ranges[i].facts.uffd.fd;
+		const int fd = known->facts[i].uffd.fd;
 
 		if (fd >= 0 && (unsigned int)fd >= first && (unsigned int)fd <= last)
 			atomic_store(&known->ranges[i].valid, false);
@@ -264,7 +264,7 @@ bool rm_known_find(struct rm_world *world, const struct rm_request *request, str
 		if (!atomic_load(&e->valid) || source.start < atomic_load(&e->start) ||
 			rm_range_end(source) > atomic_load(&e->end))
 			continue;
-		*facts = e->facts;
+		*facts = world->known.facts[i];
 		facts->target_armed = false;
 		return true;
 	}
@@ -349,7 +349,7 @@ void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts
 	e->serial = ++known->serial;
 	facts->known = (unsigned int)(e - known->ranges) + 1;
 	facts->known_serial = e->serial;
-	e->facts = *facts;
+	known->facts[e - known->ranges] = *facts;
 	atomic_store(&e->start, facts->vma.start);
 	atomic_store(&e->end, facts->vma.end);
 	atomic_store(&e->valid, true);

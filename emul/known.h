@@ -27,8 +27,8 @@ struct rm_known {
 		_Atomic bool valid;
 		_Atomic uintptr_t start, end; /* of the mapping */
 		uint32_t serial;	      /* which of the facts that were ever kept */
-		struct rm_facts facts;
 	} ranges[RM_KNOWN_RANGES];
+	struct rm_facts facts[RM_KNOWN_RANGES]; /* of the entries, which are looked through often */
 	uint32_t serial;
 	struct rm_born born;
 	unsigned int npromised;

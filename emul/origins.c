@@ -11,17 +11,21 @@
  */
 #include "emul/origins.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 #define MAX_ORIGINS 64
 
+#define TAKEN ((uintptr_t)1) /* as an end: being set */
+
 static struct {
-	_Atomic uintptr_t start, end; /* where it is now; 0: a free entry */
+	_Atomic uintptr_t start, end; /* where it is now; end 0: a free entry */
 	_Atomic uintptr_t origin;     /* where its first page was */
+	_Atomic unsigned int age;     /* how many had been remembered before */
 } list[MAX_ORIGINS];
 
-static _Atomic unsigned int next; /* given up next */
-static _Atomic unsigned int used; /* no entry from here on was ever set */
+static _Atomic unsigned int remembered; /* ever */
+static _Atomic unsigned int used;	/* no entry from here on is set */
 
 static uintptr_t get(const _Atomic uintptr_t *word)
 {
@@ -33,29 +37,51 @@ static void set(_Atomic uintptr_t *word, uintptr_t value)
 	atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
-static void add(struct rm_range range, uintptr_t origin)
-{
-	const unsigned int n = atomic_fetch_add(&next, 1), i = n % MAX_ORIGINS;
-
-	set(&list[i].end, 0);
-	set(&list[i].origin, origin);
-	set(&list[i].start, range.start);
-	set(&list[i].end, rm_range_end(range));
-	if (n < MAX_ORIGINS)
-		atomic_store(&used, n + 1);
-}
-
 static size_t entries(void)
 {
 	return atomic_load_explicit(&used, memory_order_relaxed);
 }
 
+/* A free entry, else the oldest one. */
+static size_t find_place(void)
+{
+	const size_t n = entries();
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!get(&list[i].end))
+			return i;
+		if ((int)(atomic_load(&list[i].age) - atomic_load(&list[oldest].age)) < 0)
+			oldest = i;
+	}
+	return n < MAX_ORIGINS ? n : oldest;
+}
+
+static void add(struct rm_range range, uintptr_t origin)
+{
+	const size_t i = find_place();
+	unsigned int n = (unsigned int)i;
+
+	set(&list[i].end, TAKEN);
+	set(&list[i].origin, origin);
+	set(&list[i].start, range.start);
+	atomic_store(&list[i].age, atomic_fetch_add(&remembered, 1));
+	set(&list[i].end, rm_range_end(range));
+	atomic_compare_exchange_strong(&used, &n, n + 1);
+}
+
 /* What is merely unmapped stays until something else is mapped there or its place in the list is needed. */
 void rm_origins_forget(struct rm_range range)
 {
-	for (size_t i = 0; i < entries(); i++)
+	const size_t n = entries();
+	unsigned int last = (unsigned int)n;
+
+	for (size_t i = 0; i < n; i++)
 		if (get(&list[i].start) >= range.start && get(&list[i].end) <= rm_range_end(range))
 			set(&list[i].end, 0);
+	while (last && !get(&list[last - 1].end) &&
+		atomic_compare_exchange_strong(&used, &last, last - 1))
+		last--;
 }
 
 /* What has grown goes on counting. */
@@ -92,23 +118,36 @@ void rm_origins_moved(uintptr_t from, uintptr_t to, size_t old_len, size_t len)
 	add((struct rm_range){to, len}, from);
 }
 
+/* Of what is remembered of addr, the oldest that is younger than *age, which becomes its age. */
+static bool next_of(uintptr_t addr, unsigned int *age, uintptr_t *origin)
+{
+	const unsigned int now = atomic_load(&remembered);
+	unsigned int oldest = 0;
+
+	for (size_t i = 0; i < entries(); i++) {
+		const uintptr_t start = get(&list[i].start);
+		const unsigned int old = now - atomic_load(&list[i].age);
+
+		if (addr < start || addr >= get(&list[i].end) || old >= *age || old <= oldest)
+			continue;
+		oldest = old;
+		*origin = get(&list[i].origin) + (addr - start);
+	}
+	*age = oldest;
+	return oldest;
+}
+
 size_t rm_origins_of(uintptr_t addr, uintptr_t origins[RM_ORIGINS_TRIED])
 {
-	const size_t n = entries(), oldest = n == MAX_ORIGINS ? atomic_load(&next) : 0;
-	size_t found = 0;
+	unsigned int age = UINT_MAX;
+	size_t found = 0, j;
+	uintptr_t origin;
 
 	/* Memory is mostly touched where it was mapped: what has been remembered longest comes first. */
-	for (size_t k = 0; k < n && found < RM_ORIGINS_TRIED; k++) {
-		const size_t i = (oldest + k) % MAX_ORIGINS;
-		const uintptr_t start = get(&list[i].start);
-		const uintptr_t origin = get(&list[i].origin) + (addr - start);
-		size_t j = 0;
-
-		if (addr < start || addr >= get(&list[i].end) || origin == addr)
-			continue;
-		while (j < found && origins[j] != origin)
-			j++;
-		if (j == found)
+	while (found < RM_ORIGINS_TRIED && next_of(addr, &age, &origin)) {
+		for (j = 0; j < found && origins[j] != origin; j++)
+			;
+		if (j == found && origin != addr)
 			origins[found++] = origin;
 	}
 	return found;

@@ -45,6 +45,8 @@ static struct places scars, seams;
 
 static bool is_in(const struct places *places, uintptr_t at)
 {
+	if (!atomic_load_explicit(&places->count, memory_order_relaxed))
+		return false;
 	for (size_t i = 0; i < MAX_PLACES; i++)
 		if (atomic_load(&places->at[i]) == at)
 			return true;
