@@ -56,7 +56,19 @@ static long check_params(const struct rm_request *request, size_t old_len, uintp
 	return rm_range_overlaps(source, target) ? -EINVAL : 0;
 }
 
-/* The kernel's own, and what becomes untrue by it. A userfaultfd with EVENT_REMAP goes with what it watches. */
+/* What becomes untrue by a move of the kernel's own. */
+static void left(uintptr_t old, size_t old_len, uintptr_t now, size_t len)
+{
+	if (now != old) {
+		rm_scars_forget((struct rm_range){old, old_len > len ? old_len : len});
+		rm_scars_forget((struct rm_range){now, len});
+	} else if (len < old_len) {
+		rm_scars_forget((struct rm_range){old + len, old_len - len});
+	}
+	rm_origins_moved(old, now, old_len, len);
+}
+
+/* The kernel's own. A userfaultfd with EVENT_REMAP goes with what it watches. */
 static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
 {
 	const struct rm_range from = {old, old_len > len ? old_len : len};
@@ -69,19 +81,45 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 	if (!rm_is_err(r)) {
 		const struct rm_range to = {(uintptr_t)r, len};
 
-		if ((uintptr_t)r != old) {
-			rm_scars_forget(from);
-			rm_scars_forget(to);
-		} else if (len < old_len) {
-			rm_scars_forget((struct rm_range){old + len, old_len - len});
-		}
-		rm_origins_moved(old, (uintptr_t)r, old_len, len);
+		left(old, old_len, (uintptr_t)r, len);
 		if (rm_known_has_seen(RM_SEEN_UFFD) && rm_known_may_be_armed(from))
 			rm_known_armed(to);
 		rm_known_also(&change, to);
 	}
 	rm_known_end(&change, from);
 	return r;
+}
+
+/*
+ * The kernel's own move of a mapping whose facts are known: they go with it, so that who moves a heap away and back pays /proc
+ * once. False if it was not done: nothing is known.
+ */
+static bool move_known(const struct rm_request *request, size_t old_len, long *r)
+{
+	const struct rm_range source = request->source;
+	struct rm_entry entry;
+	struct rm_facts facts;
+	uint32_t mark;
+	bool known;
+
+	if (old_len != source.len || !(request->flags & RM_FIXED) || !rm_known_covers(source) ||
+		rm_world_enter(&entry))
+		return false;
+	mark = rm_known_mark(entry.world);
+	known = rm_known_find(entry.world, request, &facts) && facts.uffd.fd < 0;
+	if (known) {
+		rm_stat_add(RM_STAT_NATIVE, 1);
+		*r = rm_sys_mremap(
+			source.start, old_len, source.len, request->flags, request->target);
+		rm_known_changed(entry.world, source);
+		rm_known_changed(entry.world, (struct rm_range){request->target, source.len});
+		if (!rm_is_err(*r)) {
+			left(source.start, old_len, request->target, source.len);
+			rm_known_moved(entry.world, mark, &facts, source, request->target);
+		}
+	}
+	rm_world_leave(&entry);
+	return known;
 }
 
 /* What the kernel does not do at once: MREMAP_DONTUNMAP, several mappings, one that was left in pieces. */
@@ -205,7 +243,9 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 		if (r < 0)
 			return r;
 		if (!r)
-			return native(old, old_len, request.source.len, flags, new);
+			return move_known(&request, old_len, &r)
+				       ? r
+				       : native(old, old_len, request.source.len, flags, new);
 	}
 	rm_refuse_clear();
 	r = emulate(&request, old_len);

@@ -271,6 +271,20 @@ bool rm_known_find(struct rm_world *world, const struct rm_request *request, str
 	return false;
 }
 
+bool rm_known_covers(struct rm_range range)
+{
+	const struct rm_world *world = rm_world_peek();
+
+	for (size_t i = 0; world && i < RM_KNOWN_RANGES; i++) {
+		const struct rm_known_entry *e = &world->known.ranges[i];
+
+		if (atomic_load(&e->valid) && atomic_load(&e->start) == range.start &&
+			atomic_load(&e->end) == rm_range_end(range))
+			return true;
+	}
+	return false;
+}
+
 uint32_t rm_known_mark(struct rm_world *world)
 {
 	return atomic_load(&world->known.changes);

@@ -111,6 +111,8 @@ int __must_check rm_known_promise(struct rm_world *world, struct rm_range range)
  * the other threads, or there are none.
  */
 bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts);
+/* Whether facts of a mapping that is just the range may be known. Takes no lock. */
+bool rm_known_covers(struct rm_range range);
 
 /* The facts, or all facts of mappings that range touches, are not true any more. */
 void rm_known_drop(struct rm_world *world, const struct rm_facts *facts);

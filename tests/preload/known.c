@@ -10,6 +10,7 @@
  *                     many ways (emul/born.c).
  *   known --blind     repeated moves when no descriptor can be opened any more: exit 0 if they still work
  *   known --first     the same with the range's first move
+ *   known --back      repeated moves, and back each time by a move of the kernel's own
  *
  * Right natively, too. Single-threaded; one case has a thread that changes the range while it moves.
  */
@@ -260,7 +261,7 @@ static bool check_thread(void)
 	return ok && !strstr(flags, " dc");
 }
 
-static int blind(int how)
+static int blind(int how, bool back)
 {
 	const struct rlimit none = {0, 0};
 
@@ -274,6 +275,10 @@ static int blind(int how)
 		/* another range is no matter */
 		if (madvise(target + LEN, PAGE, MADV_DONTDUMP) || !move_to(target) ||
 			target[0] != (char)i)
+			return 1;
+		if (back &&
+			(mremap(target, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, range) != range ||
+				range[0] != (char)i))
 			return 1;
 	}
 	return 0;
@@ -315,7 +320,9 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 2 && (!strcmp(argv[1], "--blind") || !strcmp(argv[1], "--first")))
-		return blind(argv[1][2] == 'b' ? PLAIN : UNMOVED);
+		return blind(argv[1][2] == 'b' ? PLAIN : UNMOVED, false);
+	if (argc == 2 && !strcmp(argv[1], "--back"))
+		return blind(PLAIN, true);
 	uffd = open_uffd();
 	for (int i = 0; i <= 2 * change_count + BIRTHS; i++) {
 		int status = 0;

@@ -24,6 +24,8 @@ tap_ok $? "a repeated move opens nothing"
 "$run" --emulate --conf facts:exact -- "$known" --blind
 [ $? -eq 1 ]
 tap_ok $? "with facts:exact it has to"
+"$run" --emulate -- "$known" --back
+tap_ok $? "nor does one after the memory was moved back"
 "$run" --emulate -- "$known" --first
 tap_ok $? "nor does the first move of memory whose mmap was seen"
 tap_done
