@@ -22,8 +22,8 @@
 
 #include <string.h>
 #include <sys/personality.h>
-#include <sys/sysmacros.h>
 
+#include "emul/file.h"
 #include "emul/known.h"
 #include "emul/sys.h"
 #include "emul/world.h"
@@ -195,26 +195,6 @@ void rm_born_advised(struct rm_born *born, struct rm_range range, int advice)
 				(birth.advice & ~advices[i].clears) | advices[i].sets);
 }
 
-/* Whether the device is that of memfds: the kernel's own tmpfs. Asked of one of them, once. */
-static bool is_of_memfd(const struct rm_vma *vma)
-{
-	static _Atomic uint64_t known; /* 0: not yet */
-	uint64_t dev = atomic_load(&known);
-	struct stat st;
-	long fd;
-
-	if (!dev) {
-		fd = rm_sys_memfd_create("libremap", 1U /* MFD_CLOEXEC */);
-		if (fd < 0)
-			return false;
-		if (!rm_syscall(SYS_fstat, fd, (long)&st, 0, 0, 0, 0))
-			dev = (uint64_t)st.st_dev;
-		rm_sys_close((int)fd);
-		atomic_store(&known, dev);
-	}
-	return dev && dev == makedev(vma->dev_major, vma->dev_minor);
-}
-
 /* The bounds of the mapping that holds the range, or false. */
 static bool find_bounds(
 	struct rm_world *world, struct rm_range seen, uint32_t traits, struct rm_vma *vma)
@@ -229,7 +209,7 @@ static bool find_bounds(
 	if (rm_maps_find(&world->maps, false, seen.start, &now) != 1 || now.prot != vma->prot ||
 		now.shared != vma->shared || now.start > seen.start ||
 		now.end < rm_range_end(seen) || now.name[0] == '[' ||
-		((traits & OF_FILE) && !is_of_memfd(&now)))
+		((traits & OF_FILE) && !rm_file_is_shmem(&now)))
 		return false;
 	vma->start = now.start;
 	vma->end = now.end;
@@ -255,6 +235,7 @@ bool rm_born_find(struct rm_world *world, const struct rm_request *request, stru
 	vma->vmflags = birth.advice | (birth.traits & NORESERVE ? RM_VF_NORESERVE : 0) |
 		       (birth.traits & CHARGED ? RM_VF_ACCOUNT : 0);
 	facts->kind = vma->shared ? RM_KIND_SHARED : RM_KIND_ANON;
+	facts->shmem = vma->shared;
 	facts->uffd.fd = -1;
 	return find_bounds(world, birth.range, birth.traits, vma) &&
 	       !rm_known_may_be_armed((struct rm_range){vma->start, vma->end - vma->start});

@@ -18,12 +18,12 @@
 
 int (*rm_exec_test_hook)(unsigned int step, const struct rm_step *what, bool undo);
 
-/* The errno of a step as mremap would say it; -ETIME for the world that would not stop. */
+/* The errno of a step as mremap would say it; -ETIME for the world that would not stop, or has to stop after all. */
 static int documented(const struct rm_step *step, int error)
 {
 	if (step->op == RM_OP_NATIVE)
 		return error;
-	if (step->op == RM_OP_STOP)
+	if (step->op == RM_OP_STOP || step->op == RM_OP_PRESENT)
 		return -ETIME;
 	if (error == -ESTALE || error == -ENOMEM || error == -EPERM || error == -EINVAL)
 		return error;
@@ -55,7 +55,8 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 
 	failed = i;
 	/* mremap unmaps a FIXED destination first, and may fail then. */
-	if (plan->steps[i].op == RM_OP_MOVE && plan->steps[i].other == RM_TARGET &&
+	if ((plan->steps[i].op == RM_OP_MOVE || plan->steps[i].op == RM_OP_DUPLICATE) &&
+		plan->steps[i].other == RM_TARGET && (piece->flags & RM_FIXED) &&
 		!rm_sys_is_mapped(x.at[RM_TARGET]))
 		rm_steps_reserve_again(&x);
 	while (i--) {

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "emul/file.h"
 #include "emul/origins.h"
 #include "emul/sys.h"
 #include "emul/world.h"
@@ -159,6 +160,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 		return -ENOENT; /* a kernel without CONFIG_PROC_PAGE_MONITOR */
 
 	facts->kind = rm_facts_kind(&facts->vma);
+	facts->shmem = facts->kind == RM_KIND_SHARED && rm_file_is_shmem(&facts->vma);
 	facts->moved = may_have_moved(facts);
 	if (facts->kind == RM_KIND_ANON || facts->kind == RM_KIND_FILE) {
 		uintptr_t first = facts->vma.start > request->source.start ? facts->vma.start

@@ -12,6 +12,7 @@
 #include "emul/file.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -79,4 +80,24 @@ int rm_file_open(const struct rm_vma *vma, bool write, char *buf, size_t size)
 	if (fd < 0)
 		return rm_refuse("the file behind the mapping can not be opened again");
 	return fd;
+}
+
+/* Asked of a memfd, once. */
+bool rm_file_is_shmem(const struct rm_vma *vma)
+{
+	static _Atomic uint64_t known; /* 0: not yet */
+	uint64_t dev = atomic_load(&known);
+	struct stat st;
+	long fd;
+
+	if (!dev) {
+		fd = rm_sys_memfd_create("libremap", 1U /* MFD_CLOEXEC */);
+		if (fd < 0)
+			return false;
+		if (!rm_syscall(SYS_fstat, fd, (long)&st, 0, 0, 0, 0))
+			dev = (uint64_t)st.st_dev;
+		rm_sys_close((int)fd);
+		atomic_store(&known, dev);
+	}
+	return dev && dev == makedev(vma->dev_major, vma->dev_minor);
 }

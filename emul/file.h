@@ -13,4 +13,7 @@
  */
 int __must_check rm_file_open(const struct rm_vma *vma, bool write, char *buf, size_t size);
 
+/* Whether what it maps is of the kernel's own tmpfs, told by the device: a memfd, shared anonymous or System V memory of base pages. */
+bool rm_file_is_shmem(const struct rm_vma *vma);
+
 #endif

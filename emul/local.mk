@@ -32,6 +32,7 @@ libemul_la_SOURCES = \
 	emul/pagemap.c emul/pagemap.h \
 	emul/plan.c emul/plan.h \
 	emul/populate.c emul/populate.h \
+	emul/present.c emul/present.h \
 	emul/procmaps.c emul/procmaps.h \
 	emul/quiesce.c emul/quiesce.h \
 	emul/rejoin.c emul/rejoin.h \

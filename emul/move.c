@@ -16,6 +16,7 @@
 #include "emul/log.h"
 #include "emul/origins.h"
 #include "emul/plan.h"
+#include "emul/present.h"
 #include "emul/quiesce.h"
 #include "emul/scars.h"
 #include "emul/stats.h"
@@ -25,11 +26,32 @@
 
 #define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
 
+/* A guarded window holds nothing but moves. */
+static enum rm_variant stopping_variant(const struct rm_facts *facts)
+{
+	return rm_quiesce_mode() == REMAP_QUIESCE_GUARD ? RM_VARIANT_TWIN_FIRST
+							: rm_plan_first_variant(facts);
+}
+
+static enum rm_variant first_variant(
+	const struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return piece->source.len <= RM_PRESENT_PAGES * rm_page_size() &&
+			       rm_plan_may_run_on(facts) && !world->alone &&
+			       rm_quiesce_mode() != REMAP_QUIESCE_CALLER && !rm_quiesce_is_alone()
+		       ? RM_VARIANT_RUNNING
+		       : stopping_variant(facts);
+}
+
 /* Whether a plan that failed with r leaves another way, and which. */
 static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant *variant)
 {
 	const bool shared = facts->kind == RM_KIND_SHARED;
 
+	if (r == -ETIME && *variant == RM_VARIANT_RUNNING) {
+		*variant = stopping_variant(facts);
+		return true;
+	}
 	/* Opening a file in the window could wait for a thread that is stopped, if it lies on FUSE. */
 	if (r == -ENOMEM && *variant == RM_VARIANT_TWIN_FIRST && facts->kind != RM_KIND_FILE) {
 		*variant = RM_VARIANT_TWIN_LATE;
@@ -51,19 +73,12 @@ void rm_move_give_back(struct rm_world *world)
 	world->kept.len = 0;
 }
 
-/* A guarded window holds nothing but moves. */
-static enum rm_variant first_variant(const struct rm_facts *facts)
-{
-	return rm_quiesce_mode() == REMAP_QUIESCE_GUARD ? RM_VARIANT_TWIN_FIRST
-							: rm_plan_first_variant(facts);
-}
-
 long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	const struct rm_facts *facts, bool whole)
 {
 	const struct rm_features *features = rm_features();
 	const uint32_t mark = rm_known_mark(world);
-	enum rm_variant variant = first_variant(facts);
+	enum rm_variant variant = first_variant(world, piece, facts);
 	struct rm_plan plan;
 	long r;
 

@@ -40,6 +40,10 @@
  * old page tables are dropped. The range is never a hole (A8), but the new one's page tables are empty: Rss moves
  * only with the first touches, which is why it is not the first choice.
  *
+ * Variant "running": the same for a small range of shmem that is neither armed nor locked; the page table entries that were
+ * there are made again by touching (present.c). Where there are other threads it is the first choice: to stop one of them
+ * takes longer.
+ *
  * No system call is made here and nothing outside the arguments is read.
  */
 #include "emul/plan.h"
@@ -289,6 +293,25 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 							     : RM_VARIANT_TWIN_FIRST;
 }
 
+bool rm_plan_may_run_on(const struct rm_facts *facts)
+{
+	return facts->kind == RM_KIND_SHARED && facts->shmem && (facts->vma.prot & PROT_READ) &&
+	       facts->uffd.fd < 0 && !facts->target_armed &&
+	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_UFFD)) && !facts->lock_future;
+}
+
+static void plan_running(struct rm_plan *plan, const struct rm_request *piece)
+{
+	plan->strategy = "running";
+	add(plan, RM_OP_PRESENT, RM_SOURCE, RM_NOWHERE, 0);
+	if (!(piece->flags & RM_FIXED) && piece->target)
+		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+	add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
+	add(plan, RM_OP_TOUCH, RM_TARGET, RM_NOWHERE, 0);
+	add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 1);
+}
+
 static void plan_duplicate(
 	struct rm_plan *plan, const struct rm_request *piece, const struct rm_facts *facts)
 {
@@ -365,6 +388,8 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 		fail(plan, -EINVAL, reason);
 	} else if (variant == RM_VARIANT_DUPLICATE) {
 		plan_duplicate(plan, piece, facts);
+	} else if (variant == RM_VARIANT_RUNNING) {
+		plan_running(plan, piece);
 	} else if (can_grow(piece, facts)) {
 		plan_grow(plan, piece, facts);
 	} else {
@@ -455,6 +480,11 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 			"map a second view of the %s at the %s: mremap, old_size 0", place, other);
 	case RM_OP_EMPTY:
 		return rm_format(buf, size, "drop the page tables of the %s: MADV_DONTNEED", place);
+	case RM_OP_PRESENT:
+		return rm_format(
+			buf, size, "look which pages of the %s have page table entries", place);
+	case RM_OP_TOUCH:
+		return rm_format(buf, size, "touch the same pages of the %s", place);
 	}
 	return rm_format(buf, size, "?");
 }

@@ -43,7 +43,9 @@ enum rm_op {
 	RM_OP_RESUME, /* the window closes */
 	RM_OP_AWAIT,  /* the monitor has read the event */
 	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */
-	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED */
+	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED; arg: it may have been locked meanwhile */
+	RM_OP_PRESENT,	 /* which pages of the source have page table entries */
+	RM_OP_TOUCH,	 /* the same are made in place; no harm if not */
 };
 
 enum rm_map_how {
@@ -73,6 +75,7 @@ enum rm_variant {
 	RM_VARIANT_DIRECT,     /* the mapping can be made again by one call: in the hole, no twin */
 	RM_VARIANT_TWIN_LATE,  /* the twin is made in the hole: peak usage is the kernel's own */
 	RM_VARIANT_DUPLICATE, /* shared memory only: nobody is stopped, page tables are not carried over */
+	RM_VARIANT_RUNNING,   /* the same with page tables made again: a small range */
 };
 
 /* The last VMA of the range, or the only one. piece is the part of the request that lies in facts->vma. */
@@ -81,6 +84,9 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 
 /* The first variant to try: the quickest that is right. Pure. */
 enum rm_variant rm_plan_first_variant(const struct rm_facts *facts);
+
+/* Whether nobody need be stopped if the range is small (RM_VARIANT_RUNNING). Pure. */
+bool rm_plan_may_run_on(const struct rm_facts *facts);
 
 /* One line for step i of the plan, as people read it: the length. For logs and remap-probe --explain. */
 size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size);

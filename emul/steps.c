@@ -242,6 +242,13 @@ static int do_duplicate(struct rm_steps *x, const struct rm_step *step)
 	return 0;
 }
 
+static int do_empty(struct rm_range range, bool others_run)
+{
+	const int r = (int)rm_sys_madvise(range.start, range.len, MADV_DONTNEED);
+
+	return r == -EINVAL && others_run ? -ESTALE : r; /* locked meanwhile */
+}
+
 int rm_steps_unmap(struct rm_steps *x, enum rm_place place)
 {
 	int r = x->owned[place] ? (int)rm_sys_munmap(x->at[place], length_at(x, place)) : 0;
@@ -393,7 +400,13 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_DUPLICATE:
 		return do_duplicate(x, step);
 	case RM_OP_EMPTY:
-		return (int)rm_sys_madvise(r.start, r.len, MADV_DONTNEED);
+		return do_empty(r, step->arg);
+	case RM_OP_PRESENT:
+		return rm_present_read(
+			&x->present, r, x->world->dirents, sizeof(x->world->dirents));
+	case RM_OP_TOUCH:
+		rm_present_touch(&x->present, r.start);
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -441,6 +454,19 @@ static int undo_move_told(struct rm_steps *x, const struct rm_step *step)
 	return r ? r : -EINPROGRESS;
 }
 
+/* A FIXED destination stays reserved for the next attempt: others may run. */
+static int undo_duplicate(struct rm_steps *x, const struct rm_step *step)
+{
+	long r;
+
+	if (step->other != RM_TARGET || !(x->piece->flags & RM_FIXED))
+		return rm_steps_unmap(x, step->other);
+	r = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	return rm_is_err(r) ? (int)r : 0;
+}
+
 int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 {
 	switch (step->op) {
@@ -467,7 +493,7 @@ int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_MOVE_TOLD:
 		return undo_move_told(x, step);
 	case RM_OP_DUPLICATE:
-		return rm_steps_unmap(x, step->other);
+		return undo_duplicate(x, step);
 	default:
 		return 0; /* changes only the twin, which goes as a whole, or nothing */
 	}

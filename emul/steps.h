@@ -8,6 +8,7 @@
 #include "emul/facts.h"
 #include "emul/mover.h"
 #include "emul/plan.h"
+#include "emul/present.h"
 #include "emul/types.h"
 
 struct rm_world;
@@ -24,6 +25,7 @@ struct rm_steps {
 	bool stopped;
 	bool guarded; /* instead of stopped: other threads run */
 	struct rm_mover mover;
+	struct rm_present present;
 	long native; /* what RM_OP_NATIVE returned */
 	int undo_failures;
 };

@@ -5,6 +5,8 @@
  */
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -360,23 +362,76 @@ static void home_again(void **state)
 	arena_end(&a);
 }
 
+/* What the object has and the mapping has not touched is not brought in. */
+static void cached_elsewhere(void **state)
+{
+	int fd = make_memfd(0);
+	struct vma now;
+
+	(void)state;
+	arena_make(&a, PAGES);
+	check(mmap(a.source, a.len, RW, MAP_SHARED | MAP_FIXED, fd, 0) == a.source);
+	fill(a.source + 3 * PAGE, PAGE,
+		5); /* writing brings in one page, reading would bring in its neighbours */
+	check(vma_at(a.source, &now));
+	check_is(now.rss, PAGE / 1024);
+	moved(a.source, a.len, ONTO, a.target);
+	check(vma_at(a.target, &now));
+	check_is(now.rss, PAGE / 1024);
+	check(vma_at(a.source, &now) && !now.rss);
+	check(filled(a.target + 3 * PAGE, PAGE, 5) && filled(a.target, PAGE, 70));
+	close(fd);
+	arena_end(&a);
+}
+
+/* --- the same beside another thread, which then need not stand still for it --- */
+
+static sem_t over;
+static pthread_t other;
+
+static void *wait_till_over(void *arg)
+{
+	while (sem_wait(&over))
+		;
+	return arg;
+}
+
+static int with_a_thread(void **state)
+{
+	(void)state;
+	return sem_init(&over, 0, 0) || pthread_create(&other, NULL, wait_till_over, NULL);
+}
+
+static int without(void **state)
+{
+	(void)state;
+	return sem_post(&over) || pthread_join(other, NULL) || sem_destroy(&over);
+}
+
+#define BOTH(function, behaviour)                                                                  \
+	CASE(function, behaviour),                                                                 \
+	{                                                                                          \
+		behaviour "-beside-a-thread", function, with_a_thread, without, NULL               \
+	}
+
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
-		CASE(anonymous, "dontunmap-of-shared-anonymous-memory"),
-		CASE(memfd, "dontunmap-of-a-memfd"),
-		CASE(memfd_closed, "dontunmap-of-a-memfd-that-is-closed"),
-		CASE(memfd_read_only, "dontunmap-of-a-read-only-view-of-a-memfd"),
-		CASE(memfd_sealed, "dontunmap-of-a-sealed-memfd"),
-		CASE(memfd_sealed_for_writing, "dontunmap-of-a-memfd-sealed-for-writing"),
-		CASE(tmpfs, "dontunmap-of-a-tmpfs-file"),
-		CASE(disk, "dontunmap-of-a-shared-file"),
-		CASE(no_access, "dontunmap-of-shared-prot-none"),
-		CASE(sysv, "dontunmap-of-sysv-shared-memory"),
-		CASE(beyond_the_object, "dontunmap-of-a-mapping-longer-than-its-object"),
-		CASE(sparse, "dontunmap-allocates-nothing-in-the-object"),
-		CASE(page_tables, "dontunmap-of-shared-memory-moves-page-tables"),
-		CASE(home_again, "dontunmap-of-shared-memory-a-hundred-times"),
+		BOTH(anonymous, "dontunmap-of-shared-anonymous-memory"),
+		BOTH(memfd, "dontunmap-of-a-memfd"),
+		BOTH(memfd_closed, "dontunmap-of-a-memfd-that-is-closed"),
+		BOTH(memfd_read_only, "dontunmap-of-a-read-only-view-of-a-memfd"),
+		BOTH(memfd_sealed, "dontunmap-of-a-sealed-memfd"),
+		BOTH(memfd_sealed_for_writing, "dontunmap-of-a-memfd-sealed-for-writing"),
+		BOTH(tmpfs, "dontunmap-of-a-tmpfs-file"),
+		BOTH(disk, "dontunmap-of-a-shared-file"),
+		BOTH(no_access, "dontunmap-of-shared-prot-none"),
+		BOTH(sysv, "dontunmap-of-sysv-shared-memory"),
+		BOTH(beyond_the_object, "dontunmap-of-a-mapping-longer-than-its-object"),
+		BOTH(sparse, "dontunmap-allocates-nothing-in-the-object"),
+		BOTH(page_tables, "dontunmap-of-shared-memory-moves-page-tables"),
+		BOTH(home_again, "dontunmap-of-shared-memory-a-hundred-times"),
+		BOTH(cached_elsewhere, "dontunmap-of-shared-memory-moves-only-what-was-mapped"),
 	};
 
 	return BEHAVE_RUN(cases);

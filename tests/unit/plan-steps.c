@@ -28,6 +28,7 @@
 #define LATE	  RM_VARIANT_TWIN_LATE
 #define DUPLICATE RM_VARIANT_DUPLICATE
 #define DIRECT	  RM_VARIANT_DIRECT
+#define RUNNING	  RM_VARIANT_RUNNING
 
 enum { NATIVE_ANON = 1, NATIVE_SHARED = 2, NATIVE_FILE = 4 };
 
@@ -260,6 +261,12 @@ static const struct row {
 	{"shared, nobody can be stopped, locked on fault", RM_KIND_SHARED, RW,
 		RM_VF_LOCKED | RM_VF_LOCKONFAULT, {.variant = DUPLICATE}, 0,
 		"duplicate: unlock:S dup:S>D lock:D=onfault empty:S"},
+	{"shared, nobody need be stopped", RM_KIND_SHARED, RW, 0,
+		{.fixed = true, .variant = RUNNING}, 0,
+		"running: present:S verify:S dup:S>D touch:D empty:S"},
+	{"shared, nobody need be stopped, hint", RM_KIND_SHARED, RW, 0,
+		{.hint = true, .variant = RUNNING}, 0,
+		"running: present:S reserve:D verify:S dup:S>D touch:D empty:S"},
 	/* --- native --- */
 	{"anon, native", RM_KIND_ANON, RW, AC, {.natives = NATIVE_ANON}, 0, "native: native:S>D"},
 	{"anon, native, the middle", RM_KIND_ANON, RW, AC,
@@ -374,7 +381,9 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 		[RM_OP_RESUME] = "resume",
 		[RM_OP_AWAIT] = "await",
 		[RM_OP_DUPLICATE] = "dup",
-		[RM_OP_EMPTY] = "empty"};
+		[RM_OP_EMPTY] = "empty",
+		[RM_OP_PRESENT] = "present",
+		[RM_OP_TOUCH] = "touch"};
 	static const char places[] = {[RM_NOWHERE] = '-',
 		[RM_SOURCE] = 'S',
 		[RM_TARGET] = 'D',
@@ -492,11 +501,38 @@ static void what_is_direct(void **state)
 	}
 }
 
+/* Nobody need be stopped for a readable mapping of shmem that nobody watches and nothing locks. */
+static void who_may_run_on(void **state)
+{
+	struct rm_facts all;
+
+	(void)state;
+	memset(&all, 0, sizeof(all));
+	all.kind = RM_KIND_SHARED;
+	all.shmem = true;
+	all.vma.prot = PROT_READ;
+	all.uffd.fd = -1;
+	assert_true(rm_plan_may_run_on(&all));
+	for (int i = 0; i < 8; i++) {
+		struct rm_facts facts = all;
+
+		facts.kind = i == 0 ? RM_KIND_ANON : facts.kind;
+		facts.shmem = i != 1;
+		facts.vma.prot = i == 2 ? PROT_NONE : facts.vma.prot;
+		facts.uffd.fd = i == 3 ? 5 : -1;
+		facts.target_armed = i == 4;
+		facts.vma.vmflags = i == 5 ? RM_VF_LOCKED : i == 6 ? RM_VF_UFFD_WP : 0;
+		facts.lock_future = i == 7;
+		assert_false(rm_plan_may_run_on(&facts));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_direct),
 		cmocka_unit_test(exactly_these_steps),
+		cmocka_unit_test(who_may_run_on),
 	};
 
 	return unit_run(tests);
