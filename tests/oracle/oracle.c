@@ -56,6 +56,7 @@ enum {
 	OPT_LEVEL,
 	OPT_EACH,
 	OPT_TIMEOUT,
+	OPT_THREADS,
 	OPT_PORTABLE,
 	OPT_PRINT,
 	OPT_REPRO,
@@ -81,6 +82,7 @@ static const struct option options[] = {
 	{"level", required_argument, NULL, OPT_LEVEL},
 	{"each", required_argument, NULL, OPT_EACH},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"threads", required_argument, NULL, OPT_THREADS},
 	{"portable", no_argument, NULL, OPT_PORTABLE},
 	{"print-sequence", no_argument, NULL, OPT_PRINT},
 	{"repro", no_argument, NULL, OPT_REPRO},
@@ -115,6 +117,7 @@ static const char help[] =
 	"  --portable         only sequences whose outcome does not depend on what a kernel "
 	"merges\n"
 	"  --timeout N        seconds after which a sequence counts as hung (20)\n"
+	"  --threads N        threads that wait beside each sequence, in its process (0)\n"
 	"  --print-sequence   print the operations of the seeds instead of running them\n"
 	"  --repro            print them, or the script, as a C program\n"
 	"  --script FILE      run the operations in FILE (as --print-sequence prints them)\n"
@@ -359,6 +362,9 @@ static void take_option(int opt, struct command *command)
 		break;
 	case OPT_TIMEOUT:
 		oracle_opt.timeout = (int)parse_number("timeout", optarg, 1, 100000);
+		break;
+	case OPT_THREADS:
+		oracle_opt.threads = (int)parse_number("threads", optarg, 0, 1000);
 		break;
 	case OPT_PORTABLE:
 		oracle_opt.portable = true;

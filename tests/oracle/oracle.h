@@ -119,6 +119,7 @@ struct oracle_options {
 	enum oracle_level level;
 	enum oracle_each each;
 	int timeout; /* seconds that a sequence may take */
+	int threads; /* that wait beside it, in the same process */
 	bool quiet;
 	bool portable; /* nothing that kernels merge or are configured differently */
 	bool run_scenarios;

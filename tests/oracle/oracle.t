@@ -106,6 +106,9 @@ compare_config() { # configuration command...
 	done <"$out.open"
 	compare 0 "random sequences, content, $config" --portable --level content \
 		--sequences "$((sequences * 4))" -- "$@"
+	# Threads that have to be stopped, or that a move goes on beside.
+	compare 0 "random sequences beside a thread, content, $config" --portable --level content --threads 1 \
+		--seed 100001 --sequences "$sequences" -- "$@"
 }
 
 # This kernel, under remap-run with the given options, against what 6.18 answered; scenarios that are open for such a kernel

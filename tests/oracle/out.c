@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -138,6 +139,27 @@ void oracle_reap(const char *what, pid_t pid)
 		oracle_out("died %s exit %d\n", what, WEXITSTATUS(status));
 }
 
+static void *wait_for_the_end(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* Others in the same memory, whom an emulation has to stop or to do without. They do nothing. */
+static void bring_company(void)
+{
+	for (int i = 0; i < oracle_opt.threads; i++) {
+		pthread_t thread;
+		int error = pthread_create(&thread, NULL, wait_for_the_end, NULL);
+
+		if (error) {
+			oracle_out("trouble thread %s\n", oracle_errno_name(error));
+			_exit(99);
+		}
+	}
+}
+
 struct oracle_result oracle_run_child(void (*body)(void *), void *arg)
 {
 	struct oracle_result result = {out->text, 0};
@@ -155,6 +177,7 @@ struct oracle_result oracle_run_child(void (*body)(void *), void *arg)
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(alive[0]);
+		bring_company();
 		body(arg);
 		_exit(0);
 	}

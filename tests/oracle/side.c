@@ -64,8 +64,9 @@ static int build_argv(char **argv, int max, char **prefix, bool serve, char (*te
 	snprintf(text[4], 96, "--level=%s", levels[oracle_opt.level]);
 	snprintf(text[5], 96, "--each=%s", each[oracle_opt.each]);
 	snprintf(text[6], 96, "--timeout=%d", oracle_opt.timeout);
-	snprintf(text[7], 96, "--sequences=%lu", oracle_opt.sequences);
-	for (i = 0; i < 7; i++)
+	snprintf(text[7], 96, "--threads=%d", oracle_opt.threads);
+	snprintf(text[8], 96, "--sequences=%lu", oracle_opt.sequences);
+	for (i = 0; i < 8; i++)
 		argv[count++] = text[i];
 	if (oracle_opt.portable)
 		argv[count++] = (char *)(uintptr_t) "--portable";
@@ -73,7 +74,7 @@ static int build_argv(char **argv, int max, char **prefix, bool serve, char (*te
 		argv[count++] = (char *)(uintptr_t) "--serve";
 	} else {
 		if (oracle_opt.run_random)
-			argv[count++] = text[7];
+			argv[count++] = text[8];
 		if (oracle_opt.run_scenarios)
 			argv[count++] = (char *)(uintptr_t) "--scenarios";
 		for (i = 0; oracle_opt.run_scenarios && oracle_opt.names[i] && count < max - 1; i++)
@@ -85,7 +86,7 @@ static int build_argv(char **argv, int max, char **prefix, bool serve, char (*te
 
 int oracle_side_start(struct oracle_side *side, char **prefix, bool serve)
 {
-	static char text[8][96];
+	static char text[9][96];
 	char *argv[256];
 	int to[2], from[2];
 
