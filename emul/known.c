@@ -138,12 +138,32 @@ static void end(struct rm_known *known)
 		;
 }
 
+/* Whether the range, whose length need not be rounded, reaches into the mapping or lies beside it. */
+static bool touches(const struct rm_known_entry *e, struct rm_range range)
+{
+	const uintptr_t start = atomic_load(&e->start), end = rm_range_end(range);
+
+	return range.start <= atomic_load(&e->end) &&
+	       (start <= end || start - end < rm_page_size());
+}
+
+/* What is mapped beside a mapping that is known may be one with it now: who looks at the bounds will see that. */
+static void forget_loose(struct rm_known *known, struct rm_range range)
+{
+	for (size_t i = 0; i < RM_KNOWN_RANGES; i++)
+		if (touches(&known->ranges[i], range))
+			atomic_store(&known->ranges[i].loose, 0);
+}
+
 static void forget_facts(struct rm_known *known, struct rm_range range)
 {
 	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
 		struct rm_known_entry *e = &known->ranges[i];
 
-		if (atomic_load(&e->valid) && atomic_load(&e->start) < range.start + range.len &&
+		if (!touches(e, range))
+			continue;
+		atomic_store(&e->loose, 0);
+		if (atomic_load(&e->start) < range.start + range.len &&
 			range.start < atomic_load(&e->end))
 			atomic_store(&e->valid, false);
 	}
@@ -192,6 +212,7 @@ void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int pr
 		forget_range(known, range);
 		rm_scars_forget(range);
 	}
+	forget_loose(known, range);
 	rm_origins_forget((struct rm_range){range.start, rm_page_round(range.len)});
 	rm_born_mapped(&known->born, range, prot, flags);
 	end(known);
@@ -361,6 +382,7 @@ void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts
 	forget_facts(known, (struct rm_range){facts->vma.start, facts->vma.end - facts->vma.start});
 	e = make_entry(known);
 	e->serial = ++known->serial;
+	atomic_store(&e->loose, 0);
 	facts->known = (unsigned int)(e - known->ranges) + 1;
 	facts->known_serial = e->serial;
 	known->facts[e - known->ranges] = *facts;
@@ -395,6 +417,26 @@ static bool entry_holds(const struct rm_world *world, const struct rm_facts *fac
 
 	return !atomic_load(&world->known.changing) && atomic_load(&e->valid) &&
 	       e->serial == facts->known_serial;
+}
+
+void rm_known_is_loose(
+	struct rm_world *world, const struct rm_facts *facts, uint32_t mark, uintptr_t target)
+{
+	_Atomic uintptr_t *loose;
+
+	if (!facts->known || !entry_holds(world, facts))
+		return;
+	loose = &world->known.ranges[facts->known - 1].loose;
+	atomic_store(loose, target);
+	if (!unchanged(&world->known, mark))
+		atomic_store(loose, 0);
+}
+
+bool rm_known_was_loose(
+	const struct rm_world *world, const struct rm_facts *facts, uintptr_t target)
+{
+	return facts->known && target && entry_holds(world, facts) &&
+	       atomic_load(&world->known.ranges[facts->known - 1].loose) == target;
 }
 
 bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts)

@@ -27,6 +27,8 @@ struct rm_known {
 		_Atomic bool valid;
 		_Atomic uintptr_t start, end; /* of the mapping */
 		uint32_t serial;	      /* which of the facts that were ever kept */
+		/* where it was moved to, and then its twin did not merge, and nothing has come to lie beside that since */
+		_Atomic uintptr_t loose;
 	} ranges[RM_KNOWN_RANGES];
 	struct rm_facts facts[RM_KNOWN_RANGES]; /* of the entries, which are looked through often */
 	uint32_t serial;
@@ -111,6 +113,15 @@ int __must_check rm_known_promise(struct rm_world *world, struct rm_range range)
  * the other threads, or there are none.
  */
 bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts);
+/*
+ * When the mapping that known facts are of was moved to target its twin merged with nothing. That is kept, too, if nothing has
+ * changed since the mark, until something comes to lie beside it.
+ */
+void rm_known_is_loose(
+	struct rm_world *world, const struct rm_facts *facts, uint32_t mark, uintptr_t target);
+bool rm_known_was_loose(
+	const struct rm_world *world, const struct rm_facts *facts, uintptr_t target);
+
 /* Whether facts of a mapping that is just the range may be known. Takes no lock. */
 bool rm_known_covers(struct rm_range range);
 

@@ -78,6 +78,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 {
 	const struct rm_features *features = rm_features();
 	const uint32_t mark = rm_known_mark(world);
+	/* Going where it went last time, and nothing has come to lie beside it: as little merges as then. */
+	const bool loose = rm_known_was_loose(world, facts, piece->target) &&
+			   piece->source.start == facts->vma.start &&
+			   rm_range_end(piece->source) == facts->vma.end;
 	enum rm_variant variant = first_variant(world, piece, facts);
 	struct rm_plan plan;
 	long r;
@@ -103,18 +107,19 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	if (rm_is_err(r))
 		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
 	world->kept.len = 0; /* taken */
-	if (plan.steps[0].op != RM_OP_NATIVE) {
-		rm_scars_look(world, facts, piece->source, mark);
-		/* What has come to lie beside the source, perhaps in the same mapping before, is another one everywhere. */
-		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
-		rm_stat_add(RM_STAT_EMULATED, 1);
-		rm_stat_add(RM_STAT_BYTES, piece->source.len);
-	}
 	rm_origins_moved(piece->source.start, (uintptr_t)r, piece->source.len, piece->source.len);
 	rm_known_changed(world, (struct rm_range){(uintptr_t)r, piece->source.len});
 	rm_known_moved(world, mark, facts, piece->source, (uintptr_t)r);
 	if (rm_uffd_wants_remap_event(&facts->uffd))
 		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
+	if (plan.steps[0].op != RM_OP_NATIVE) {
+		if (loose || rm_scars_look(world, facts, piece->source, mark))
+			rm_known_is_loose(world, facts, mark, (uintptr_t)r);
+		/* What has come to lie beside the source, perhaps in the same mapping before, is another one everywhere. */
+		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
+		rm_stat_add(RM_STAT_EMULATED, 1);
+		rm_stat_add(RM_STAT_BYTES, piece->source.len);
+	}
 	return r;
 }
 

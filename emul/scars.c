@@ -131,26 +131,28 @@ static void look(uintptr_t at)
 		add(&scars, at);
 }
 
-void rm_scars_look(
+bool rm_scars_look(
 	struct rm_world *world, const struct rm_facts *facts, struct rm_range piece, uint32_t mark)
 {
 	const struct rm_vma *vma = &facts->vma;
 	const bool locked = vma->vmflags & RM_VF_LOCKED;
-	bool start = false, end = false;
+	bool start = false, end = false, whole = true;
 
 	if (!rm_known_watching())
-		return;
+		return false;
 	/*
 	 * Of a part, the lock goes and stays with the rest: two mappings; the kernel's own way is not imitated (A11). Where
 	 * the mapping began and ended it still does, to the kernel; but not where it was left in pieces.
 	 */
 	if (vma->start != piece.start || is_in(&scars, vma->start)) {
+		whole = false;
 		if (!locked)
 			look(piece.start);
 	} else {
 		start = (locked || facts->known) && rm_is_joined(vma->start);
 	}
 	if (vma->end != rm_range_end(piece) || is_in(&scars, vma->end)) {
+		whole = false;
 		if (!locked)
 			look(rm_range_end(piece));
 	} else {
@@ -158,11 +160,12 @@ void rm_scars_look(
 	}
 	/* If somebody has mapped something meanwhile, it is that which has merged, as everywhere. */
 	if ((!start && !end) || !rm_known_unchanged(world, mark))
-		return;
+		return whole && !start && !end;
 	if (start)
 		add(&seams, vma->start);
 	if (end)
 		add(&seams, vma->end);
+	return false;
 }
 
 /* From 6.6 on memory that is not writable and was never touched is not charged any more, which no program sees. */

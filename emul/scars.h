@@ -14,7 +14,7 @@ struct rm_world;
  * After a move of piece, all or a part of the mapping that the facts are of: notes whether at both ends of it there is one mapping
  * or two. mark is rm_known_mark() from before the move.
  */
-void rm_scars_look(
+bool rm_scars_look(
 	struct rm_world *world, const struct rm_facts *facts, struct rm_range piece, uint32_t mark);
 
 /* Something has been unmapped, mapped anew or moved away there. Async-signal-safe, takes no lock. */

@@ -238,6 +238,25 @@ static void c_side_by_side(void) /* two that do not merge because either was tou
 	report(mremap(heap + 2 * PAGE, PAGE, PAGE, LEAVE, NULL), 1);
 	report(mremap(heap, 3 * PAGE, 3 * PAGE, LEAVE, NULL), 3);
 }
+/* What comes to lie beside a mapping after it has moved, and come back, more than once. */
+static void c_comes_beside(void)
+{
+	char *next;
+
+	heap = arena + 40 * LEN;
+	next = mmap(heap + PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	next[0] = 'n';
+	report(mremap(next, PAGE, PAGE, MOVE, arena + 50 * LEN), 1);
+	mmap(heap, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	for (int i = 0; i < 3; i++) {
+		heap[0] = (char)('a' + i);
+		report(mremap(heap, PAGE, PAGE, LEAVE | MREMAP_FIXED, aside), 1);
+	}
+	heap[0] = 'x';
+	report(mremap(arena + 50 * LEN, PAGE, PAGE, MOVE, next), 1);
+	report(mremap(heap, PAGE, PAGE, LEAVE | MREMAP_FIXED, aside), 1);
+	report(mremap(heap, 2 * PAGE, 2 * PAGE, LEAVE, NULL), 2);
+}
 
 static const struct {
 	const char *name;
@@ -266,6 +285,7 @@ static const struct {
 	{"locked", c_locked, 0},
 	{"locked-twice", c_locked_twice, 0},
 	{"side-by-side", c_side_by_side, 0},
+	{"comes-beside", c_comes_beside, 0},
 	{"locked-none", c_locked_none, 0},
 	{"locked-shared", c_locked_shared, 0},
 	{"locked-advised", c_locked_advised, 0},
