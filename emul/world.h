@@ -77,6 +77,7 @@ struct rm_world {
 	/* scratch of the lock's holder */
 	struct rm_maps maps;
 	char dirents[16384];
+	char apart_stack[32768] __attribute__((aligned(16))); /* apart.c */
 };
 
 /* How a caller gets in and out. saved is what rm_world_leave needs. */
