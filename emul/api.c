@@ -207,13 +207,14 @@ static int beside_the_kernel(
 
 long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)
 {
+	const struct rm_range target = {new, flags &RM_FIXED ? new_len : 0}; /* perhaps a hole */
 	const struct rm_features *features;
 	struct rm_request request;
 	long r;
 
 	if (rm_conf_disabled())
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
-	features = rm_features();
+	features = rm_features_away(target);
 	if (flags & RM_MIRROR) /* no kernel's own */
 		return rm_mirror(old, old_len, new_len, flags, new);
 	/* Shared memory would grow beyond its object, to SIGBUS (B19). Nobody else has such an answer to growth. */

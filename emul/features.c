@@ -295,7 +295,7 @@ static uintptr_t find_task_size(void)
 	return (uintptr_t)p == beyond ? large : classic;
 }
 
-const struct rm_features *rm_features(void)
+const struct rm_features *rm_features_away(struct rm_range avoid)
 {
 	static struct rm_features features;
 	static _Atomic int ready;
@@ -313,13 +313,18 @@ const struct rm_features *rm_features(void)
 	rm_quiesce_default_mode(rm_conf()->quiesce);
 	features = found;
 	if (!rm_features_all_native(&found))
-		rm_world_prepare(); /* now, so that no later call makes the process grow */
+		rm_world_prepare(avoid); /* now, so that no later call makes the process grow */
 	atomic_store_explicit(&ready, 1, memory_order_release);
 	if (!rm_features_all_native(&found) && rm_quiesce_mode() == REMAP_QUIESCE_GUARD)
 		rm_guard_prepare();
 	rm_log(RM_LOG_INFO, "native DONTUNMAP: anon %d shared %d file %d", found.native_anon,
 		found.native_shared, found.native_file);
 	return &features;
+}
+
+const struct rm_features *rm_features(void)
+{
+	return rm_features_away((struct rm_range){0, 0});
 }
 
 static const char *reason_for(const struct feature_row *row, int error)

@@ -37,6 +37,8 @@ struct rm_features {
 
 /* Probed once per process, then a read of one word. Honours native:no. Not async-signal-safe the first time. */
 const struct rm_features *rm_features(void);
+/* The same; what has to be made the first time and stays comes to lie outside of avoid. */
+const struct rm_features *rm_features_away(struct rm_range avoid);
 
 static inline bool rm_features_dontunmap(const struct rm_features *f)
 {

@@ -53,7 +53,7 @@ void rm_known_watch(void)
 {
 	if (rm_conf()->facts == RM_FACTS_EXACT)
 		return;
-	rm_world_prepare();
+	rm_world_prepare((struct rm_range){0, 0});
 	atomic_store(&all.watching, rm_world_peek() != NULL);
 }
 

@@ -24,7 +24,7 @@ libemul_la_SOURCES = \
 	emul/log.c emul/log.h \
 	emul/mirror.c emul/mirror.h \
 	emul/move.c emul/move.h \
-	emul/mover.c emul/mover.h \
+	emul/mover.c emul/mover.h emul/apart.c emul/apart.h \
 	emul/scars.c emul/scars.h \
 	emul/numbers.c emul/numbers.h \
 	emul/obey.c emul/obey.h \

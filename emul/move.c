@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "emul/apart.h"
 #include "emul/exec.h"
 #include "emul/facts.h"
 #include "emul/features.h"
@@ -130,12 +131,28 @@ static int look_again(struct rm_world *world, const struct rm_facts *facts, int 
 	return ++*tries < MAX_TRIES ? 0 : rm_refuse("another thread keeps changing the range");
 }
 
+struct reading {
+	struct rm_world *world;
+	const struct rm_request *piece;
+	struct rm_facts *facts;
+};
+
+static long read_apart(void *argument)
+{
+	const struct reading *reading = argument;
+
+	return rm_facts_read(reading->world, reading->piece, reading->facts);
+}
+
 /* What is known from earlier is used once only. */
 static int collect(
 	struct rm_world *world, const struct rm_request *piece, int tries, struct rm_facts *facts)
 {
+	struct reading reading = {world, piece, facts};
 	int r = tries ? rm_facts_read(world, piece, facts) : rm_facts_collect(world, piece, facts);
 
+	if (r == -EMFILE)
+		r = (int)rm_apart(world, read_apart, &reading);
 	/* -ENOENT and the like: no /proc, or no smaps in it */
 	if (r && r != -EFAULT && r != -ENOMEM)
 		return rm_refuse("/proc/self/smaps can not be read, so nothing can be emulated");

@@ -46,8 +46,8 @@ static int run(void *argument)
 int rm_mover_start(struct rm_mover *mover, struct rm_range source, uintptr_t target)
 {
 	const size_t len = rm_page_round(sizeof(struct rm_mover_shared));
-	long at = rm_sys_mmap(
-		0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/* Not into the destination, which may be a hole. */
+	long at = rm_map_away(len, PROT_READ | PROT_WRITE, (struct rm_range){target, source.len});
 	struct rm_mover_shared *shared = (struct rm_mover_shared *)at;
 	long pid, result;
 

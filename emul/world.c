@@ -36,8 +36,54 @@ size_t rm_page_size(void)
 	return s;
 }
 
+static long map_anywhere(size_t len, int prot)
+{
+	return rm_sys_mmap(0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/* So much that there is enough beside avoid, wherever it comes to lie; what is not needed goes again. */
+static long map_beside(size_t len, int prot, struct rm_range avoid)
+{
+	const size_t all = avoid.len + 2 * len;
+	const long room = all > avoid.len ? map_anywhere(all, prot) : -ENOMEM;
+	const bool low = (uintptr_t)room + len <= avoid.start ||
+			 (uintptr_t)room >= rm_range_end(avoid);
+
+	if (rm_is_err(room))
+		return room;
+	rm_sys_munmap((uintptr_t)room + (low ? len : 0), all - len);
+	return low ? room : room + (long)(all - len);
+}
+
+long rm_map_away(size_t len, int prot, struct rm_range avoid)
+{
+	/* what came to lie in the wrong place stays there until the right one is found */
+	uintptr_t blockers[16];
+	size_t n = 0;
+	long addr = map_anywhere(len, prot), beside;
+
+	while (!rm_is_err(addr) &&
+		rm_range_overlaps((struct rm_range){(uintptr_t)addr, len}, avoid)) {
+		beside = n ? -ENOMEM : map_beside(len, prot, avoid);
+		if (!rm_is_err(beside)) {
+			rm_sys_munmap((uintptr_t)addr, len);
+			return beside;
+		}
+		if (n == RM_ARRAY_LEN(blockers)) {
+			rm_sys_munmap((uintptr_t)addr, len);
+			addr = -ENOMEM;
+			break;
+		}
+		blockers[n++] = (uintptr_t)addr;
+		addr = map_anywhere(len, prot);
+	}
+	while (n)
+		rm_sys_munmap(blockers[--n], len);
+	return addr;
+}
+
 /* Made by whoever comes first; a loser of the race gives its own back. Never unmapped again. */
-static struct rm_world *world_get(void)
+static struct rm_world *world_get(struct rm_range avoid)
 {
 	struct rm_world *world = atomic_load_explicit(&the_world, memory_order_acquire);
 	struct rm_world *none = NULL;
@@ -46,8 +92,7 @@ static struct rm_world *world_get(void)
 
 	if (world)
 		return world;
-	addr = rm_sys_mmap(
-		0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	addr = rm_map_away(len, PROT_READ | PROT_WRITE, avoid);
 	if (rm_is_err(addr))
 		return NULL;
 	world = (struct rm_world *)addr;
@@ -63,31 +108,6 @@ static struct rm_world *world_get(void)
 		world = none;
 	}
 	return world;
-}
-
-long rm_map_away(size_t len, int prot, struct rm_range avoid)
-{
-	uintptr_t blockers
-		[16]; /* what came to lie in the wrong place stays there until the right one is found */
-	size_t n = 0;
-	long addr;
-
-	for (;;) {
-		addr = rm_sys_mmap(
-			0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (rm_is_err(addr) ||
-			!rm_range_overlaps((struct rm_range){(uintptr_t)addr, len}, avoid))
-			break;
-		if (n == RM_ARRAY_LEN(blockers)) {
-			rm_sys_munmap((uintptr_t)addr, len);
-			addr = -ENOMEM;
-			break;
-		}
-		blockers[n++] = (uintptr_t)addr;
-	}
-	while (n)
-		rm_sys_munmap(blockers[--n], len);
-	return addr;
 }
 
 long rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid)
@@ -122,9 +142,9 @@ struct rm_world *rm_world_peek(void)
 	return atomic_load_explicit(&the_world, memory_order_acquire);
 }
 
-void rm_world_prepare(void)
+void rm_world_prepare(struct rm_range avoid)
 {
-	(void)world_get();
+	(void)world_get(avoid);
 }
 
 static bool try_lock(struct rm_world *world)
@@ -197,7 +217,8 @@ static bool is_our_world(struct rm_world *world)
  */
 static bool block_if_alone(struct rm_world *world, uint64_t *saved_mask, bool *others)
 {
-	const bool ask_first = !&__libc_single_threaded || !__libc_single_threaded || world->not_libcs;
+	const bool ask_first = !&__libc_single_threaded || !__libc_single_threaded ||
+			       world->not_libcs;
 	const uint64_t all = ~0ULL;
 
 	world->alone = *others = false;
@@ -215,7 +236,7 @@ static bool block_if_alone(struct rm_world *world, uint64_t *saved_mask, bool *o
 
 int rm_world_enter(struct rm_entry *entry)
 {
-	struct rm_world *world = world_get();
+	struct rm_world *world = world_get((struct rm_range){0, 0});
 	bool alone, others;
 	int holder;
 

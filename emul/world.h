@@ -79,6 +79,7 @@ struct rm_world {
 	/* scratch of the lock's holder */
 	struct rm_maps maps;
 	char dirents[16384];
+	char apart_stack[32768] __attribute__((aligned(16))); /* apart.c */
 };
 
 /* How a caller gets in and out. saved is what rm_world_leave needs. */
@@ -95,8 +96,8 @@ struct rm_entry {
 int __must_check rm_world_enter(struct rm_entry *entry);
 void rm_world_leave(struct rm_entry *entry);
 
-/* Makes the world's mapping now rather than at the first entry. What goes wrong is reported then. */
-void rm_world_prepare(void);
+/* Makes the world's mapping now rather than at the first entry, not in avoid. What goes wrong is reported then. */
+void rm_world_prepare(struct rm_range avoid);
 
 /* The world if it has been made; NULL. Not entered: only for what it says is for everybody. */
 struct rm_world *rm_world_peek(void);

@@ -5,7 +5,10 @@
  *
  * What a MREMAP_FIXED destination loses then is not looked at: 6.18 has destroyed it, and better is allowed.
  */
+#include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "tests/behave/behave.h"
 
@@ -100,13 +103,25 @@ LIMITED(data_none, RLIMIT_DATA, "VmData:", PROT_NONE, ANON, false, false, 0)
 LIMITED(data_shared, RLIMIT_DATA, "VmData:", RW, MAP_SHARED | MAP_ANONYMOUS, true, false, 0)
 
 /* No descriptor is to be had: the library must not need one it cannot get, or say so and do nothing. */
+struct no_fds {
+	bool hard; /* the hard limit, too */
+	bool threads;
+};
+
+static void *wait_for_ever(void *arg)
+{
+	pause();
+	return arg;
+}
+
 static void no_fds_child(void *arg)
 {
-	struct rlimit limit = {0, 0};
+	const struct no_fds *how = arg;
+	struct rlimit limit = {0, 0}, was;
+	pthread_t thread;
 	char *new;
 	int fd;
 
-	(void)arg;
 	arena_make(&a, 8);
 	arena_map(&a, RW, ANON, -1);
 	fill(a.source, a.len, 1);
@@ -115,19 +130,46 @@ static void no_fds_child(void *arg)
 	check(fd >= 0);
 	close(fd);
 	limit.rlim_cur = (rlim_t)fd;
+	if (how->hard)
+		limit.rlim_max = limit.rlim_cur;
+	check(!how->threads || !pthread_create(&thread, NULL, wait_for_ever, NULL));
 	check(!setrlimit(RLIMIT_NOFILE, &limit));
 	new = mremap(a.source, a.len, a.len, ONTO, a.target);
-	limit.rlim_cur = limit.rlim_max;
-	check(!setrlimit(RLIMIT_NOFILE, &limit));
+	check(new == a.target || (errno == EINVAL && filled(a.source, a.len, 1)));
 	check(new == a.target);
+	check(!getrlimit(RLIMIT_NOFILE, &was));
+	check_is(was.rlim_cur, limit.rlim_cur);
+	check_is(was.rlim_max, limit.rlim_max);
+	check(dup(0) == -1 && errno == EMFILE);
+	for (int i = 0; i < fd; i++)
+		check(fcntl(i, F_GETFD) >= 0);
+	check_is(waitpid(-1, NULL, __WALL), -1);
 	check(filled(a.target, a.len, 1));
 	check(zeroed(a.source, a.len));
 }
 
 static void no_fds(void **state)
 {
+	struct no_fds how = {false, false};
+
 	(void)state;
-	in_child(no_fds_child, NULL);
+	in_child(no_fds_child, &how);
+}
+
+static void no_fds_at_all(void **state)
+{
+	struct no_fds how = {true, false};
+
+	(void)state;
+	in_child(no_fds_child, &how);
+}
+
+static void no_fds_among_threads(void **state)
+{
+	struct no_fds how = {false, true};
+
+	(void)state;
+	in_child(no_fds_child, &how);
 }
 
 /* All three accountings come back to where they were when both ranges are gone. */
@@ -174,6 +216,8 @@ int main(void)
 		CASE(data_none, "dontunmap-of-prot-none-needs-no-rlimit-data"),
 		CASE(data_shared, "dontunmap-of-shared-memory-needs-no-rlimit-data"),
 		CASE(no_fds, "dontunmap-needs-no-descriptor"),
+		CASE(no_fds_at_all, "dontunmap-needs-no-descriptor-below-the-hard-limit"),
+		CASE(no_fds_among_threads, "dontunmap-among-threads-needs-no-descriptor"),
 		CASE(nothing_leaks, "dontunmap-and-munmap-leak-nothing"),
 	};
 

@@ -5,6 +5,7 @@ EXTRA_DIST += tests/behave/open tests/behave/run-configs
 
 if HAVE_CMOCKA
 behave_common = tests/behave/behave.c tests/behave/look.c tests/behave/behave.h
+uffd_common = $(behave_common) tests/behave/uffd.c tests/behave/uffd.h
 mirror_common = $(behave_common) tests/behave/mirror.h
 behave_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -pthread
 behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
@@ -29,7 +30,8 @@ behave_programs = \
 	tests/behave/private-file.behave \
 	tests/behave/process.behave \
 	tests/behave/shared.behave \
-	tests/behave/userfaultfd.behave
+	tests/behave/userfaultfd.behave \
+	tests/behave/userfaultfd-events.behave
 behave_linked = \
 	tests/behave/advice-linked \
 	tests/behave/calls-linked \
@@ -50,7 +52,8 @@ behave_linked = \
 	tests/behave/private-file-linked \
 	tests/behave/process-linked \
 	tests/behave/shared-linked \
-	tests/behave/userfaultfd-linked
+	tests/behave/userfaultfd-linked \
+	tests/behave/userfaultfd-events-linked
 check_PROGRAMS += $(behave_programs) $(behave_linked)
 TESTS += $(behave_programs)
 
@@ -206,11 +209,19 @@ tests_behave_shared_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_shared_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_shared_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
-tests_behave_userfaultfd_behave_SOURCES = tests/behave/userfaultfd.c $(behave_common)
+tests_behave_userfaultfd_behave_SOURCES = tests/behave/userfaultfd.c $(uffd_common)
 tests_behave_userfaultfd_behave_CFLAGS = $(behave_cflags)
 tests_behave_userfaultfd_behave_LDADD = $(CMOCKA_LIBS)
-tests_behave_userfaultfd_linked_SOURCES = tests/behave/userfaultfd.c $(behave_common)
+tests_behave_userfaultfd_linked_SOURCES = tests/behave/userfaultfd.c $(uffd_common)
 tests_behave_userfaultfd_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_userfaultfd_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_userfaultfd_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_userfaultfd_events_behave_SOURCES = tests/behave/userfaultfd-events.c $(uffd_common)
+tests_behave_userfaultfd_events_behave_CFLAGS = $(behave_cflags)
+tests_behave_userfaultfd_events_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_userfaultfd_events_linked_SOURCES = tests/behave/userfaultfd-events.c $(uffd_common)
+tests_behave_userfaultfd_events_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_userfaultfd_events_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_userfaultfd_events_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 endif

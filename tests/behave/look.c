@@ -8,6 +8,7 @@
  */
 #include "tests/behave/behave.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -138,6 +139,44 @@ unsigned long process_status(const char *field)
 	return p ? strtoul(p + strlen(field), NULL, 10) : 0;
 }
 
+/* Whether a thread is on its way out; also if it is gone. */
+static bool is_exiting(const char *tid)
+{
+	enum { EXITING = 0x4 }; /* PF_EXITING: include/linux/sched.h */
+	char path[300], stat[512] = "";
+	unsigned int flags = EXITING;
+	const char *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, stat, sizeof(stat) - 1) > 0 && (p = strrchr(stat, ')')))
+		sscanf(p, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+	close(fd);
+	return flags & EXITING;
+}
+
+/* pthread_join() returns before the thread has left its group (exit_mm()): such a one is not counted any more. */
+static unsigned long count_threads(void)
+{
+	static char entries[32768] __attribute__((aligned(8)));
+	unsigned long count = process_status("Threads:");
+	int dir = count > 1 ? open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	long got, at;
+
+	if (dir < 0)
+		return count;
+	for (count = 0; (got = syscall(SYS_getdents64, dir, entries, sizeof(entries))) > 0;)
+		for (at = 0; at < got;) {
+			const struct dirent64 *entry = (const void *)(entries + at);
+
+			count += *entry->d_name != '.' && !is_exiting(entry->d_name);
+			at += entry->d_reclen;
+		}
+	close(dir);
+	return count;
+}
+
 static void look(struct look *l)
 {
 	struct stat st;
@@ -152,7 +191,7 @@ static void look(struct look *l)
 			syscall(SYS_rt_sigaction, sig, NULL, l->actions[sig], 8L);
 	for (int fd = 0; fd < MAX_FDS; fd++)
 		l->fds[fd] = fstat(fd, &st) ? 0 : st.st_ino;
-	l->threads = process_status("Threads:");
+	l->threads = count_threads();
 	l->vm_size = process_status("VmSize:") * 1024;
 	for (const char *p = proc_text("/proc/self/maps"); *p; p = next_line(p)) {
 		struct line *line = &l->lines[l->nlines];

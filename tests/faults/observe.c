@@ -51,7 +51,8 @@ bool snapshot_take(struct snapshot *s)
 		return false;
 	for (char *line = smaps; *line;) {
 		char *end = strchr(line, '\n');
-		size_t len = end ? (size_t)(end - line) : strlen(line);
+		const size_t line_len = end ? (size_t)(end - line) : strlen(line);
+		size_t len = line_len;
 		bool header = (*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f');
 
 		if (header || !strncmp(line, "VmFlags:", 8)) {
@@ -70,7 +71,7 @@ bool snapshot_take(struct snapshot *s)
 			at += len;
 			s->maps[at++] = '\n';
 		}
-		line += len + (end != NULL);
+		line += line_len + (end != NULL);
 	}
 	s->maps[at] = '\0';
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &s->mask, sizeof(s->mask));

@@ -102,20 +102,22 @@ static void the_list_is_swept(void **state)
 	assert_false(rm_converted_at((uintptr_t)kept));
 }
 
+/* The page that is converted next lies before all others: /proc lists them in this order, and is read up to where it is. */
 static int fill_the_list(void *arg)
 {
-	char *p = mmap(NULL, 3 * RM_CONVERTED_MAX * 4096UL, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int pages = RM_CONVERTED_MAX + 1;
+	char *p = mmap(
+		NULL, pages * 4096UL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)arg;
-	for (int i = 0; i < RM_CONVERTED_MAX; i++)
-		if (remap_prepare(p + 2 * i * 4096, 4096, REMAP_PREPARE_MIRROR))
+	for (int i = pages - 1; i > 0; i--)
+		if (remap_prepare(p + i * 4096L, 4096, REMAP_PREPARE_MIRROR))
 			return 1;
 	/* all are in use */
-	if (remap_prepare(p + 2 * RM_CONVERTED_MAX * 4096, 4096, REMAP_PREPARE_MIRROR) != -ENOMEM)
+	if (remap_prepare(p, 4096, REMAP_PREPARE_MIRROR) != -ENOMEM)
 		return 2;
-	munmap(p, 4096);
-	return remap_prepare(p + 2 * RM_CONVERTED_MAX * 4096, 4096, REMAP_PREPARE_MIRROR) ? 3 : 0;
+	munmap(p + 4096, 4096);
+	return remap_prepare(p, 4096, REMAP_PREPARE_MIRROR) ? 3 : 0;
 }
 
 static void a_full_list_is_enomem(void **state)

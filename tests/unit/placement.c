@@ -6,6 +6,7 @@
  */
 #include "tests/unit/unit.h"
 
+#include <string.h>
 #include <sys/resource.h>
 
 #include "libremap.h"
@@ -22,6 +23,59 @@ static size_t mapped(void)
 	assert_int_equal(fscanf(f, "%lu", &pages), 1);
 	fclose(f);
 	return pages * 4096;
+}
+
+static char *reserve(size_t len)
+{
+	return mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/*
+ * In a child. Moves len bytes out of a mapping, first of them at page first, to where the kernel puts the next mapping, whatever
+ * its length: the gaps that lie higher are filled before.
+ */
+static int move_into_next_gap(size_t first, size_t len)
+{
+	const int flags = REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_FIXED | REMAP_MREMAP_DONTUNMAP;
+	char *from = mmap(
+		NULL, 256 * 4096 + len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *source = from + first * 4096, *to;
+	size_t before;
+
+	memset(from, 'x', 256 * 4096 + len);
+	for (size_t gap = 64 * MIB; gap >= 4096; gap /= 2)
+		for (int i = 0; i < 40; i++)
+			(void)reserve(gap);
+	to = reserve(len);
+	munmap(to, len);
+	before = mapped();
+	if (remap_mremap(source, len, len, flags, to) != to)
+		return 1;
+	if (memchr(source, 'x', len) || to[0] != 'x' || to[len - 1] != 'x')
+		return 2;
+	return mapped() < before + len ? 3 : 0;
+}
+
+static int first_call(void *unused)
+{
+	(void)unused;
+	return move_into_next_gap(0, MIB);
+}
+
+static int first_call_status = -1; /* of a child that was made before anything else */
+
+static int part_of_a_mapping(void *unused)
+{
+	(void)unused;
+	return move_into_next_gap(1, MIB);
+}
+
+/* What the library maps for itself does not come to lie in a destination that is a hole, at the first call nor later. */
+static void destination_in_the_next_gap(void **state)
+{
+	(void)state;
+	assert_child_ok(first_call_status);
+	assert_child_ok(unit_in_child(part_of_a_mapping, NULL));
 }
 
 /* Moves len bytes at offset in 1 GiB and back; the difference of the addresses. */
@@ -81,11 +135,13 @@ static void no_room_for_the_detour(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(destination_in_the_next_gap),
 		cmocka_unit_test(whole_page_tables),
 		cmocka_unit_test(no_room_for_the_detour),
 	};
 
 	setenv("LIBREMAP_CONF", "native:no", 1);
+	first_call_status = unit_in_child(first_call, NULL);
 	if (remap_prepare(NULL, 0, 0)) /* its own memory is mapped now */
 		return unit_skip_all("nothing can be emulated here");
 	return unit_run(tests);

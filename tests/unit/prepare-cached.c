@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
+#include "emul/apart.h"
 #include "libremap.h"
 
 #define PAGE  4096UL
@@ -22,6 +23,15 @@ static char *range, *target; /* LEN bytes each, with unmapped pages around */
 static void map_at(char *at, int flags)
 {
 	assert_true(mmap(at, LEN, RW, MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0) == at);
+}
+
+/* In place of emul/apart.c: here who has no descriptor has none, so that a look into /proc is found out. */
+long rm_apart(struct rm_world *world, long (*function)(void *), void *argument)
+{
+	(void)world;
+	(void)function;
+	(void)argument;
+	return -EMFILE;
 }
 
 static int begin(void **state)

@@ -23,7 +23,17 @@ for subject in errno shared private hugetlb life lazy seen memory; do
 		"RM_LAZY_MIB=8 RM_SWAPON=/disk RM_SHMEM_THP=yes sh tests/behave/run-configs tests/behave/mirror-$subject.behave"
 done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
-# The rest assumes 6.18's own behaviour or this machine's address space in places, and is for looking into things:
+# What libremap does by itself, never this kernel's flag.
+for subject in advice calls errno limits locked monitor-moves placement private-anonymous private-file shared \
+	userfaultfd userfaultfd-events; do
+	line behave/$subject 300 "RM_CONFIGS=emulate sh tests/behave/run-configs tests/behave/$subject.behave"
+done
+quick='destination-kept facts-collect fill-thread guard-window known-ranges placement plan-steps prepare-cached'
+quick="$quick restart-calls restart-signals segv-owner world-lock"
+for name in $quick; do
+	line "unit/$name" 100 "tests/unit/$name"
+done
+# The rest takes long, or is this kernel's own behaviour where that is not 6.18's, and is for looking into things:
 # RM_VM_LIST_ALL=yes make check-vm.
 [ "${RM_VM_LIST_ALL:-no}" = yes ] || exit 0
 for program in "$root"/tests/behave/*.behave; do
@@ -41,6 +51,9 @@ for kind in unit faults; do
 		*.t | *.sh | *.*) continue ;;
 		esac
 		[ -x "$program" ] || continue
-		line "$kind/$name" 400 "tests/$kind/$name"
+		case " $quick " in
+		*" $name "*) continue ;; # above
+		esac
+		line "$kind/$name" 1500 "tests/$kind/$name"
 	done
 done
