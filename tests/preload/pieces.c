@@ -109,6 +109,17 @@ static void c_shrink_fixed(void)
 	report(mremap(heap, LEN, LEN - PAGE, MOVE, arena + 32 * LEN), PAGES - 1);
 	printf(" %s", msync(heap, LEN, MS_ASYNC) ? "gone" : "there");
 }
+/* old_size reaches over whatever lies behind; all of that goes, and only what is kept has to be one mapping. */
+static void c_shrink_far(void)
+{
+	mmap(heap + LEN + PAGE, PAGE, PROT_READ, ANON | MAP_FIXED, -1, 0);
+	mmap(heap + 3 * LEN, LEN, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	report(mremap(heap, 3 * LEN + PAGE, LEN - PAGE, MOVE, arena + 32 * LEN), PAGES - 1);
+	printf(" %s", msync(heap + LEN + PAGE, PAGE, MS_ASYNC) ? "gone" : "there");
+	printf(" %s", msync(heap + 3 * LEN, PAGE, MS_ASYNC) ? "gone" : "there");
+	printf(" %s", msync(heap + 3 * LEN + PAGE, PAGE, MS_ASYNC) ? "gone" : "there");
+	report(mremap(arena + 32 * LEN, LEN, 5 * PAGE, MOVE, heap), 5);
+}
 static void c_move(void)
 {
 	heap = report(mremap(heap, LEN, LEN, MOVE, arena + 32 * LEN), PAGES);
@@ -252,6 +263,7 @@ static const struct {
 	{"grow-no-room", c_grow_no_room, 3},
 	{"grow-fixed", c_grow_fixed, 3},
 	{"shrink-fixed", c_shrink_fixed, 3},
+	{"shrink-far", c_shrink_far, 3},
 	{"move", c_move, 3},
 	{"shrink", c_shrink, 3},
 	{"protected", c_protected, 3},
