@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "emul/origins.h"
+#include "emul/scars.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -85,11 +86,13 @@ static bool may_lock_future(struct rm_world *world, struct rm_range source)
 	return *at != '0';
 }
 
-static bool may_have_moved(const struct rm_facts *facts)
+/* What earlier moves have to do with it. */
+static void look_back(struct rm_facts *facts)
 {
 	uintptr_t origins[RM_ORIGINS_TRIED];
 
-	return facts->kind == RM_KIND_ANON && rm_origins_of(facts->vma.start, origins);
+	facts->moved = facts->kind == RM_KIND_ANON && rm_origins_of(facts->vma.start, origins);
+	facts->apart = rm_seams_at(facts->vma.start) || rm_seams_at(facts->vma.end);
 }
 
 int rm_facts_collect(
@@ -100,12 +103,12 @@ int rm_facts_collect(
 	int r;
 
 	if (rm_known_find(world, request, facts)) {
-		facts->moved = may_have_moved(facts);
+		look_back(facts);
 		return 0;
 	}
 	/* What can not be kept can not be verified later, so it is not used either. */
 	if (rm_born_find(world, request, facts)) {
-		facts->moved = may_have_moved(facts);
+		look_back(facts);
 		rm_known_keep(world, mark, facts);
 		if (facts->known)
 			return 0;
@@ -159,7 +162,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 		return -ENOENT; /* a kernel without CONFIG_PROC_PAGE_MONITOR */
 
 	facts->kind = rm_facts_kind(&facts->vma);
-	facts->moved = may_have_moved(facts);
+	look_back(facts);
 	if (facts->kind == RM_KIND_ANON || facts->kind == RM_KIND_FILE) {
 		uintptr_t first = facts->vma.start > request->source.start ? facts->vma.start
 									   : request->source.start;

@@ -140,12 +140,12 @@ static void add_private_twin(
 
 /*
  * A locked mapping that is moved as a whole loses its lock, and may then be like what lies beside it; 6.18 does not merge
- * them. A twin that has been touched keeps the page offset of where that was, and does not merge either.
+ * them, now or when it is moved again, until something is done to either.
  */
 static bool stays_apart(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return (facts->vma.vmflags & RM_VF_LOCKED) && facts->kind == RM_KIND_ANON &&
-	       facts->uffd.fd < 0 && piece->source.start == facts->vma.start &&
+	return ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart) && facts->uffd.fd < 0 &&
+	       piece->source.start == facts->vma.start &&
 	       rm_range_end(piece->source) == facts->vma.end;
 }
 
@@ -278,7 +278,7 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 	/* what mmap charges; what was writable once and is not any more stays charged */
 	const bool charged = (vma->prot & PROT_WRITE) && !(vma->vmflags & RM_VF_NORESERVE);
 
-	if (rm_uffd_wants_remap_event(&facts->uffd))
+	if (rm_uffd_wants_remap_event(&facts->uffd) || facts->apart)
 		return RM_VARIANT_TWIN_FIRST;
 	if (facts->kind == RM_KIND_SHARED)
 		return vma->vmflags & RM_VF_LOCKED ? RM_VARIANT_TWIN_FIRST : RM_VARIANT_DIRECT;
@@ -414,7 +414,7 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(buf, size, "name the %s like the source", place);
 	case RM_OP_APART:
 		return rm_format(
-			buf, size, "touch the %s and empty it, so that it will not merge", place);
+			buf, size, "watch the %s, so that it will not merge where it is moved", place);
 	case RM_OP_STOP:
 		return rm_format(buf, size, "stop every other thread");
 	case RM_OP_VERIFY:

@@ -30,7 +30,7 @@ enum rm_op {
 	RM_OP_ADVISE,	 /* arg = MADV_ */
 	RM_OP_BIND,	 /* the source's NUMA policy */
 	RM_OP_NAME,	 /* the source's anonymous name */
-	RM_OP_APART,	 /* touched and emptied: it will not merge where it goes; no harm if not */
+	RM_OP_APART,	 /* it will not merge where it goes; no harm if it does */
 	RM_OP_STOP,	 /* other threads stand still from here: the window opens */
 	RM_OP_VERIFY,	 /* the source is still what the facts say */
 	RM_OP_DISARM,	 /* the program's userfaultfd lets go of the source */

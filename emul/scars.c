@@ -120,6 +120,11 @@ bool rm_seams_span(struct rm_range range)
 	return span(&seams, range);
 }
 
+bool rm_seams_at(uintptr_t at)
+{
+	return atomic_load_explicit(&seams.count, memory_order_relaxed) && is_in(&seams, at);
+}
+
 /* Whether what is on either side of at is one mapping is asked of the kernel. */
 static void look(uintptr_t at)
 {
@@ -127,6 +132,17 @@ static void look(uintptr_t at)
 		forget(&scars, (struct rm_range){at, 0});
 	else
 		add(&scars, at);
+}
+
+/*
+ * Whether there is a seam where a mapping that was moved as a whole begins or ends: what lies on the other side has merged with
+ * its twin, or is there, and the twin of a locked mapping has been kept from merging.
+ */
+static bool is_seam(uintptr_t at, uintptr_t beyond, const struct rm_facts *facts)
+{
+	if ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart)
+		return rm_sys_is_mapped(beyond);
+	return facts->known && rm_is_joined(at);
 }
 
 void rm_scars_look(
@@ -146,13 +162,13 @@ void rm_scars_look(
 		if (!locked)
 			look(piece.start);
 	} else {
-		start = (locked || facts->known) && rm_is_joined(vma->start);
+		start = is_seam(vma->start, vma->start - rm_page_size(), facts);
 	}
 	if (vma->end != rm_range_end(piece) || is_in(&scars, vma->end)) {
 		if (!locked)
 			look(rm_range_end(piece));
 	} else {
-		end = (locked || facts->known) && rm_is_joined(vma->end);
+		end = is_seam(vma->end, vma->end, facts);
 	}
 	/* If somebody has mapped something meanwhile, it is that which has merged, as everywhere. */
 	if ((!start && !end) || !rm_known_unchanged(world, mark))
@@ -237,8 +253,7 @@ static long move_all(struct rm_world *world, const struct rm_range *pieces, int 
 
 	for (int i = 0; i < n; i++) {
 		const bool last = i == n - 1;
-		const struct rm_range piece = {
-			pieces[i].start, pieces[i].len + (last ? less : 0)};
+		const struct rm_range piece = {pieces[i].start, pieces[i].len + (last ? less : 0)};
 		long r = move_one(world, piece, pieces[i].len + (last ? more : 0),
 			target + (piece.start - start), flags & RM_DONTUNMAP);
 

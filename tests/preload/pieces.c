@@ -237,6 +237,26 @@ static void c_locked_twice(void) /* the second time it is not locked any more, a
 	report(mremap(heap, LEN, LEN + PAGE, 0), PAGES);
 	report(mremap(heap, 4 * PAGE, 5 * PAGE, MREMAP_MAYMOVE), 5);
 }
+static void c_locked_protected(void) /* by which the kernel merges what it did not before */
+{
+	locked(MAP_PRIVATE, PROT_READ);
+	report(mremap(heap, LEN, LEN + PAGE, 0), PAGES);
+	mprotect(heap, LEN, RW);
+	report(mremap(heap, LEN, LEN + PAGE, 0), PAGES);
+}
+static void c_locked_moved(void) /* both, one after the other: that merges them, too */
+{
+	locked(MAP_PRIVATE, RW);
+	report(mremap(heap, LEN, LEN, MOVE, arena + 48 * LEN), PAGES);
+	report(mremap(arena + 48 * LEN, LEN, LEN, LEAVE, NULL), PAGES);
+}
+static void c_locked_left(void) /* the same, both staying where they are */
+{
+	locked(MAP_PRIVATE, RW);
+	report(mremap(heap, LEN, LEN, LEAVE | MREMAP_FIXED, arena + 48 * LEN), PAGES);
+	report(mremap(arena + 48 * LEN, LEN, LEN, LEAVE, NULL), PAGES);
+	report(mremap(heap, LEN, LEN, LEAVE, NULL), PAGES);
+}
 static void c_side_by_side(void) /* two that do not merge because either was touched alone */
 {
 	heap = mmap(arena + 40 * LEN, PAGE, RW, ANON | MAP_FIXED, -1, 0);
@@ -277,6 +297,9 @@ static const struct {
 	{"inherited", c_inherited, 0},
 	{"locked", c_locked, 0},
 	{"locked-twice", c_locked_twice, 0},
+	{"locked-protected", c_locked_protected, 0},
+	{"locked-moved", c_locked_moved, 0},
+	{"locked-left", c_locked_left, 0},
 	{"side-by-side", c_side_by_side, 0},
 	{"locked-none", c_locked_none, 0},
 	{"locked-shared", c_locked_shared, 0},
