@@ -362,7 +362,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_HEAL:
 		return do_heal(x, step);
 	case RM_OP_REJOIN:
-		return x->guarded ? 0 : rm_rejoin(r, x->at[step->other]);
+		return x->guarded ? 0 : rm_rejoin(r, x->facts->vma.end, x->at[step->other]);
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:
