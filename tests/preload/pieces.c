@@ -201,6 +201,15 @@ static void c_inherited(void) /* nothing moved, but by fork it is not what it wa
 	wait(&status);
 }
 
+static void c_gaps(void) /* nothing is left in pieces; a range may go on behind its last mapping, also behind what was moved before */
+{
+	heap = mmap(arena + 40 * LEN, 2 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	heap[0] = 'a';
+	heap[PAGE] = 'b';
+	report(mremap(heap + PAGE, 2 * PAGE, 2 * PAGE, MOVE, arena + 48 * LEN), 1);
+	report(mremap(heap, 2 * PAGE, 2 * PAGE, MOVE, arena + 50 * LEN), 1);
+}
+
 /* A locked mapping beside one that is like it but for the lock. */
 static void locked(int flags, int prot)
 {
@@ -295,6 +304,7 @@ static const struct {
 	{"beside", c_beside, 3},
 	{"child", c_child, 3},
 	{"inherited", c_inherited, 0},
+	{"gaps", c_gaps, 0},
 	{"locked", c_locked, 0},
 	{"locked-twice", c_locked_twice, 0},
 	{"locked-protected", c_locked_protected, 0},
