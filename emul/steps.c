@@ -336,6 +336,10 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		/* RLIMIT_DATA does not count what is not writable, and the source need not be */
 		(void)rm_sys_mprotect(r.start, r.len, step->arg);
 		return 0;
+	case RM_OP_TOUCH:
+		/* by the kernel's hand, so that a page that can not be had is no signal */
+		(void)rm_syscall(SYS_rt_sigpending, (long)r.start, sizeof(uint64_t), 0, 0, 0, 0);
+		return 0;
 	case RM_OP_ADVISE:
 		return (int)rm_sys_madvise(r.start, r.len, step->arg);
 	case RM_OP_BIND:

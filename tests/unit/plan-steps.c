@@ -39,7 +39,7 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, apart;
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, apart, touched;
 		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
@@ -177,6 +177,20 @@ static const struct row {
 	{"anon, direct", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .variant = DIRECT}, 0,
 		"direct: stop verify:S move:S>D map:S=prot resume"},
+	{"anon, direct, once written, which would be forgotten", RM_KIND_ANON, RO, AC,
+		{.fixed = true, .unlocked = true, .touched = true, .variant = DIRECT}, 0,
+		"direct: stop verify:S move:S>D map:S=prot charge:S touch:S empty:S protect:S=r-- "
+		"resume"},
+	{"anon, direct, once written, the first part of what was moved: it can not be rejoined", RM_KIND_ANON,
+		RO, AC,
+		{.fixed = true, .unlocked = true, .touched = true, .moved = true, .variant = DIRECT,
+			.end_off = 0x3000},
+		0,
+		"direct: stop verify:S move:S>D map:S=prot charge:S touch:S empty:S protect:S=r-- "
+		"resume"},
+	{"anon, once written, which would be forgotten: not away from its place", RM_KIND_ANON, RO, AC,
+		{.fixed = true, .unlocked = true, .touched = true}, 0,
+		"twin: map:T=prot charge:T protect:T=r-- stop verify:S move:S>D move:T>S resume"},
 	{"anon, direct, anywhere", RM_KIND_ANON, RW, AC, {.unlocked = true, .variant = DIRECT}, 0,
 		"direct: reserve:D stop verify:S move:S>D map:S=prot resume"},
 	{"anon, direct, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
@@ -344,6 +358,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->lock_future = !row->x.unlocked;
 	facts->moved = row->x.moved;
 	facts->apart = row->x.apart;
+	facts->touched = row->x.touched;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
 	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) |
@@ -369,6 +384,7 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 		[RM_OP_BIND] = "bind",
 		[RM_OP_NAME] = "name",
 		[RM_OP_APART] = "apart",
+		[RM_OP_TOUCH] = "touch",
 		[RM_OP_STOP] = "stop",
 		[RM_OP_VERIFY] = "verify",
 		[RM_OP_DISARM] = "disarm",
@@ -465,6 +481,8 @@ static void what_is_direct(void **state)
 			{.unlocked = true, .apart = true}, 0, NULL},
 		{"the future locked", RM_KIND_ANON, RW, AC, {.name = NULL}, 0, NULL},
 		{"once writable", RM_KIND_ANON, RO, AC, {.unlocked = true}, 0, NULL},
+		{"once writable, which would be forgotten", RM_KIND_ANON, RO, AC,
+			{.unlocked = true, .touched = true}, 1, NULL},
 		{"writable, not charged", RM_KIND_ANON, RW, 0, {.unlocked = true}, 0, NULL},
 		{"key", RM_KIND_ANON, RW, AC, {.unlocked = true, .pkey = 1}, 0, NULL},
 		{"policy", RM_KIND_ANON, RW, AC, {.unlocked = true, .policy = true}, 1, NULL},
