@@ -35,7 +35,7 @@ static int documented(const struct rm_step *step, int error)
 long rm_exec(struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_plan *plan)
 {
-	struct rm_steps x = {.world = world, .piece = piece, .facts = facts, .plan = plan};
+	struct rm_steps x = {.world = world, .piece = piece, .facts = facts, .plan = plan, .apart = -1};
 	unsigned int i, failed = 0;
 	int r = 0;
 

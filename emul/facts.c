@@ -13,10 +13,12 @@
 #include "emul/facts.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "emul/file.h"
 #include "emul/origins.h"
+#include "emul/scars.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -86,11 +88,45 @@ static bool may_lock_future(struct rm_world *world, struct rm_range source)
 	return *at != '0';
 }
 
-static bool may_have_moved(const struct rm_facts *facts)
+/*
+ * Whether this kernel takes the charge off memory that has never been touched when it can not be written any more. Asked of
+ * a page between two of shared memory, so that it does not merge with what has been touched.
+ */
+static bool kernel_discharges(struct rm_world *world)
 {
+	static _Atomic int known; /* 1 no, 2 yes */
+	const size_t page = rm_page_size();
+	struct rm_vma vma;
+	uintptr_t at;
+	long room;
+
+	if (atomic_load(&known))
+		return atomic_load(&known) == 2;
+	room = rm_sys_mmap(0, 3 * page, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (rm_is_err(room))
+		return false;
+	at = (uintptr_t)room + page;
+	/* unlocked first, as mlockall(MCL_FUTURE) would touch it */
+	if (!rm_is_err(rm_sys_mmap(
+		    at, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)) &&
+		!rm_sys_munlock(at, page) && !rm_sys_mprotect(at, page, PROT_READ | PROT_WRITE) &&
+		!rm_sys_mprotect(at, page, PROT_READ) &&
+		rm_maps_find(&world->maps, true, at, &vma) > 0)
+		atomic_store(&known, vma.vmflags & RM_VF_ACCOUNT ? 1 : 2);
+	rm_sys_munmap((uintptr_t)room, 3 * page);
+	return atomic_load(&known) == 2;
+}
+
+/* What has been done to it earlier. */
+static void look_back(struct rm_world *world, struct rm_facts *facts)
+{
+	const bool anon = facts->kind == RM_KIND_ANON;
 	uintptr_t origins[RM_ORIGINS_TRIED];
 
-	return facts->kind == RM_KIND_ANON && rm_origins_of(facts->vma.start, origins);
+	facts->moved = anon && rm_origins_of(facts->vma.start, origins);
+	facts->apart = rm_seams_at(facts->vma.start) || rm_seams_at(facts->vma.end);
+	facts->touched = anon && (facts->vma.vmflags & RM_VF_ACCOUNT) &&
+			 !(facts->vma.prot & PROT_WRITE) && kernel_discharges(world);
 }
 
 int rm_facts_collect(
@@ -101,14 +137,18 @@ int rm_facts_collect(
 	int r;
 
 	if (rm_known_find(world, request, facts)) {
-		facts->moved = may_have_moved(facts);
+		look_back(world, facts);
 		return 0;
 	}
-	/* What can not be kept can not be verified later, so it is not used either. */
+	/*
+	 * What can not be kept can not be verified later, so it is not used either. What can not be written any more may have lost
+	 * its charge when it became so.
+	 */
 	if (rm_born_find(world, request, facts)) {
-		facts->moved = may_have_moved(facts);
-		rm_known_keep(world, mark, facts);
-		if (facts->known)
+		look_back(world, facts);
+		if (!facts->touched)
+			rm_known_keep(world, mark, facts);
+		if (!facts->touched && facts->known)
 			return 0;
 	}
 	r = rm_facts_read(world, request, facts);
@@ -161,7 +201,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 
 	facts->kind = rm_facts_kind(&facts->vma);
 	facts->shmem = facts->kind == RM_KIND_SHARED && rm_file_is_shmem(&facts->vma);
-	facts->moved = may_have_moved(facts);
+	look_back(world, facts);
 	if (facts->kind == RM_KIND_ANON || facts->kind == RM_KIND_FILE) {
 		uintptr_t first = facts->vma.start > request->source.start ? facts->vma.start
 									   : request->source.start;

@@ -33,6 +33,7 @@
 #include "emul/procmaps.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
+#include "emul/uffd.h"
 #include "emul/world.h"
 
 #define FILLS	      8
@@ -40,7 +41,6 @@
 #define LET_GO	      ((size_t)2 << 20)	  /* what is let go of at once, aligned */
 #define PRESENT_BITS  (3ULL << 62)
 #define SYS_CLOSE_ALL 436	   /* close_range, 5.9 */
-#define NEW_UFFD      _IO(0xAA, 0) /* USERFAULTFD_IOC_NEW of /dev/userfaultfd, 6.1 */
 
 #if defined(__SANITIZE_ADDRESS__) /* wants to know every thread */
 #define SANITIZED true
@@ -112,43 +112,6 @@ void rm_fill_wait(void)
 		while (fill && fill->pid == pid && atomic_load(&fill->busy))
 			rm_sys_futex_wait(&fill->busy, 1, NULL);
 	}
-}
-
-/* A userfaultfd that serves system calls too, and tells of moves. */
-static int open_uffd(void)
-{
-	struct uffdio_api api;
-	long fd = rm_syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0), device;
-
-	if (fd == -EPERM) {
-		device = rm_sys_open("/dev/userfaultfd", O_RDWR | O_CLOEXEC, 0);
-		if (device >= 0) {
-			fd = rm_sys_ioctl(
-				(int)device, NEW_UFFD, (void *)(uintptr_t)(O_CLOEXEC | O_NONBLOCK));
-			rm_sys_close((int)device);
-		}
-	}
-	if (fd < 0)
-		return (int)fd;
-	memset(&api, 0, sizeof(api));
-	api.api = UFFD_API;
-	api.features = UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_MISSING_SHMEM;
-	if (rm_sys_ioctl((int)fd, UFFDIO_API, &api)) {
-		rm_sys_close((int)fd);
-		return -EINVAL;
-	}
-	return (int)fd;
-}
-
-static int watch(int uffd, struct rm_range range)
-{
-	struct uffdio_register reg;
-
-	memset(&reg, 0, sizeof(reg));
-	reg.range.start = range.start;
-	reg.range.len = range.len;
-	reg.mode = UFFDIO_REGISTER_MODE_MISSING;
-	return (int)rm_sys_ioctl(uffd, UFFDIO_REGISTER, &reg);
 }
 
 static void wake(const struct rm_fill *fill, uintptr_t page)
@@ -399,12 +362,13 @@ struct rm_fill *rm_fill_prepare(struct rm_range back)
 	if (!fill)
 		return NULL;
 	memset(fill, 0, offsetof(struct rm_fill, maps));
-	fill->uffd = open_uffd();
+	/* one that serves system calls too, and tells of moves */
+	fill->uffd = rm_uffd_open(0, UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_MISSING_SHMEM);
 	if (fill->uffd < 0)
 		goto give_back;
 	fill->back = back;
 	fill->pid = rm_sys_getpid();
-	if (watch(fill->uffd, back) || rm_maps_find(&fill->maps, false, back.start, &vma) <= 0)
+	if (rm_uffd_watch(fill->uffd, back) || rm_maps_find(&fill->maps, false, back.start, &vma) <= 0)
 		goto close;
 	fill->inode = vma.inode;
 	atomic_store(&fill->busy, 1);
@@ -430,7 +394,7 @@ give_back:
 
 int rm_fill_watch(struct rm_fill *fill, struct rm_range view)
 {
-	int r = watch(fill->uffd, view);
+	int r = rm_uffd_watch(fill->uffd, view);
 
 	if (!r)
 		fill->views[fill->nviews++] = view;

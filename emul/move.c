@@ -109,6 +109,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
 	world->kept.len = 0; /* taken */
 	rm_origins_moved(piece->source.start, (uintptr_t)r, piece->source.len, piece->source.len);
+	if (!(piece->flags & RM_DONTUNMAP)) { /* there is nothing any more */
+		rm_scars_forget(piece->source);
+		rm_known_changed(world, piece->source);
+	}
 	rm_known_changed(world, (struct rm_range){(uintptr_t)r, piece->source.len});
 	rm_known_moved(world, mark, facts, piece->source, (uintptr_t)r);
 	if (rm_uffd_wants_remap_event(&facts->uffd))

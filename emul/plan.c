@@ -16,8 +16,9 @@
  * are left to the twin: growing would populate.
  *
  * A private twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
- * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. A shared twin is made by
- * the kernel with all that; only a lock is taken off, with what it has populated.
+ * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. Kernels from 6.6 on take the charge off
+ * again when it becomes read-only, unless it has been touched: there, which is only where the flag is native anyway, it is made in
+ * the hole and touched. A shared twin is made by the kernel with all that; only a lock is taken off, with what it has populated.
  *
  * A userfaultfd with EVENT_REMAP is told of the move by the kernel, which holds the mover until the program's monitor has
  * read the event; the monitor may stand still. So that move is made by a helper, and what follows does not wait for
@@ -131,6 +132,11 @@ static void add_private_twin(
 		add(plan, vma->prot & PROT_WRITE ? RM_OP_PROTECT : RM_OP_CHARGE, place, RM_NOWHERE,
 			prot);
 	}
+	/* Only in the hole: touched elsewhere it would count its pages from there and merge with nothing here. */
+	if (facts->touched && place == RM_SOURCE) {
+		add(plan, RM_OP_TOUCH, place, RM_NOWHERE, 0);
+		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
+	}
 	if (prot != vma->prot || vma->pkey)
 		add(plan, RM_OP_PROTECT, place, RM_NOWHERE, vma->prot);
 	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
@@ -144,12 +150,12 @@ static void add_private_twin(
 
 /*
  * A locked mapping that is moved as a whole loses its lock, and may then be like what lies beside it; 6.18 does not merge
- * them. A twin that has been touched keeps the page offset of where that was, and does not merge either.
+ * them, now or when it is moved again, until something is done to either.
  */
 static bool stays_apart(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return (facts->vma.vmflags & RM_VF_LOCKED) && facts->kind == RM_KIND_ANON &&
-	       facts->uffd.fd < 0 && piece->source.start == facts->vma.start &&
+	return ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart) && facts->uffd.fd < 0 &&
+	       piece->source.start == facts->vma.start &&
 	       rm_range_end(piece->source) == facts->vma.end;
 }
 
@@ -166,10 +172,10 @@ static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
 	add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
 }
 
-/* The head of a mapping that was moved before: its twin does not merge with the rest by itself. */
+/* The head of a mapping that was moved before: its twin, if it is untouched, can be made to merge with the rest. */
 static bool has_rest(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return facts->moved && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
+	return facts->moved && !facts->touched && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) &&
 	       piece->source.start == facts->vma.start && rm_range_end(piece->source) < facts->vma.end;
 }
@@ -282,12 +288,15 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 	/* what mmap charges; what was writable once and is not any more stays charged */
 	const bool charged = (vma->prot & PROT_WRITE) && !(vma->vmflags & RM_VF_NORESERVE);
 
-	if (rm_uffd_wants_remap_event(&facts->uffd))
+	if (rm_uffd_wants_remap_event(&facts->uffd) || facts->apart)
 		return RM_VARIANT_TWIN_FIRST;
 	if (facts->kind == RM_KIND_SHARED)
 		return vma->vmflags & RM_VF_LOCKED ? RM_VARIANT_TWIN_FIRST : RM_VARIANT_DIRECT;
-	if (facts->kind != RM_KIND_ANON || facts->lock_future || (vma->vmflags & RM_VF_LOCKED) ||
-		vma->pkey || charged != !!(vma->vmflags & RM_VF_ACCOUNT))
+	if (facts->kind != RM_KIND_ANON || (vma->vmflags & RM_VF_LOCKED) || vma->pkey)
+		return RM_VARIANT_TWIN_FIRST;
+	if (facts->touched)
+		return RM_VARIANT_DIRECT;
+	if (facts->lock_future || charged != !!(vma->vmflags & RM_VF_ACCOUNT))
 		return RM_VARIANT_TWIN_FIRST;
 	return finishing_calls(facts) <= MAX_FINISHING_CALLS ? RM_VARIANT_DIRECT
 							     : RM_VARIANT_TWIN_FIRST;
@@ -430,6 +439,10 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_CHARGE:
 		return rm_format(buf, size,
 			"mprotect the %s to rw- for a moment, so that it is charged", place);
+	case RM_OP_TOUCH:
+		return rm_format(buf, size,
+			"write a word to the %s, so that it stays charged when it is read-only",
+			place);
 	case RM_OP_ADVISE:
 		return rm_format(
 			buf, size, "madvise the %s MADV_%s", place, advice_name(step->arg));
@@ -439,7 +452,7 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(buf, size, "name the %s like the source", place);
 	case RM_OP_APART:
 		return rm_format(
-			buf, size, "touch the %s and empty it, so that it will not merge", place);
+			buf, size, "watch the %s, so that it will not merge where it is moved", place);
 	case RM_OP_STOP:
 		return rm_format(buf, size, "stop every other thread");
 	case RM_OP_VERIFY:

@@ -27,10 +27,11 @@ enum rm_op {
 	RM_OP_LOCK,    /* mlock, or mlock2 ONFAULT: arg */
 	RM_OP_PROTECT, /* arg = PROT_ */
 	RM_OP_CHARGE, /* made writable for a moment, so that it is charged; not to succeed is no harm */
+	RM_OP_TOUCH,	 /* written to, for its anon_vma; not to succeed is no harm */
 	RM_OP_ADVISE,	 /* arg = MADV_ */
 	RM_OP_BIND,	 /* the source's NUMA policy */
 	RM_OP_NAME,	 /* the source's anonymous name */
-	RM_OP_APART,	 /* touched and emptied: it will not merge where it goes; no harm if not */
+	RM_OP_APART,	 /* it will not merge where it goes; no harm if it does */
 	RM_OP_STOP,	 /* other threads stand still from here: the window opens */
 	RM_OP_VERIFY,	 /* the source is still what the facts say */
 	RM_OP_DISARM,	 /* the program's userfaultfd lets go of the source */
@@ -38,10 +39,10 @@ enum rm_op {
 	RM_OP_MOVE_TOLD, /* the same, and the program's monitor is told: REMAP event */
 	RM_OP_ARM,	 /* and watches it again */
 	RM_OP_GROW,	 /* the mapping that ends at the hole grows over it */
-	RM_OP_HEAL,   /* the source's last page goes to other and comes back, so that all merges */
+	RM_OP_HEAL, /* the source's last page goes to other and comes back, so that all merges */
 	RM_OP_REJOIN, /* the source, empty again, becomes one with what goes on behind it; no harm if not */
-	RM_OP_RESUME, /* the window closes */
-	RM_OP_AWAIT,  /* the monitor has read the event */
+	RM_OP_RESUME,	 /* the window closes */
+	RM_OP_AWAIT,	 /* the monitor has read the event */
 	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */
 	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED; arg: it may have been locked meanwhile */
 	RM_OP_PRESENT,	 /* which pages of the source have page table entries */

@@ -17,14 +17,23 @@
  * That nothing is shown to anybody follows from moving page tables only. Where the head may be of huge pages it is done
  * with 2 MiB instead of a page, so that none is split.
  *
- * Only if nothing lies at h - 1 and h: memory of the program that has nothing to do with the move is not taken away for a moment,
- * as what the kernel does by itself (io_uring, vhost, another process that reads it) does not stand still. Not for what a forked
- * child has inherited: the kernel merges nothing new with that (is_mergeable_anon_vma()).
+ * Memory of the program that has nothing to do with the move is not taken away for a moment, as what the kernel does by itself
+ * (io_uring, vhost, another process that reads it) does not stand still. So this needs h - 1 and h free. If only one of them is, the
+ * page of the twin goes there, and may merge with what lies on the other:
+ *
+ *   a part of the mapping that stayed there   it has the anon_vma
+ *   the mapping's own emptied source          by 6.18 it has none until it is touched. Then it is given ours: by a page behind
+ *                                             its end, from the end of what was moved, grown to count on from there. That it has ours from
+ *                                             then on shows only where the kernel would merge it with something that has another
+ *   anything else                             has another one; what has grown from it does not merge, and the twin is made again
+ *
+ * Not for what a forked child has inherited: the kernel merges nothing new with that (is_mergeable_anon_vma()).
  */
 #include "emul/rejoin.h"
 
 #include <errno.h>
 
+#include "emul/features.h"
 #include "emul/origins.h"
 #include "emul/sys.h"
 #include "emul/world.h"
@@ -41,40 +50,54 @@ static long move(uintptr_t from, size_t len, uintptr_t to)
  * The map count is the only reason for which a way back could fail, and nobody else maps anything now: so some mappings are
  * made that can be given up then.
  */
-static bool get_ballast(struct rm_range *ballast)
+struct ballast {
+	struct rm_range parts[2]; /* the second one for by_neighbour(), which adds up to 9 */
+};
+
+static bool get_ballast(struct rm_range *part)
 {
-	const size_t page = rm_page_size();
+	const size_t page = rm_page_size(), len = 2 * ISLANDS * page;
 	bool got = true;
 	long at;
 
-	ballast->len = 2 * ISLANDS * page;
-	at = rm_sys_mmap(
-		0, ballast->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	at = rm_sys_mmap(0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (rm_is_err(at))
 		return false;
-	ballast->start = (uintptr_t)at;
 	for (size_t i = 0; i < ISLANDS && got; i++)
-		got = !rm_sys_mprotect(ballast->start + 2 * i * page, page, PROT_READ);
-	if (!got)
-		rm_sys_munmap(ballast->start, ballast->len);
+		got = !rm_sys_mprotect((uintptr_t)at + 2 * i * page, page, PROT_READ);
+	if (got)
+		*part = (struct rm_range){(uintptr_t)at, len};
+	else
+		rm_sys_munmap((uintptr_t)at, len);
 	return got;
 }
 
 /* Once: others may come to lie there. */
-static void drop(struct rm_range *ballast)
+static void drop(struct ballast *ballast)
 {
-	if (ballast->len)
-		rm_sys_munmap(ballast->start, ballast->len);
-	ballast->len = 0;
+	for (size_t i = 0; i < RM_ARRAY_LEN(ballast->parts); i++) {
+		if (ballast->parts[i].len)
+			rm_sys_munmap(ballast->parts[i].start, ballast->parts[i].len);
+		ballast->parts[i].len = 0;
+	}
 }
 
 /* What must not fail. */
-static bool put(uintptr_t from, size_t len, uintptr_t to, struct rm_range *ballast)
+static bool put(uintptr_t from, size_t len, uintptr_t to, struct ballast *ballast)
 {
 	if (!rm_is_err(move(from, len, to)))
 		return true;
 	drop(ballast);
 	return !rm_is_err(move(from, len, to));
+}
+
+/* What lies there may have merged with a mapping of the program's, which is split now. */
+static void let_go(uintptr_t start, size_t len, struct ballast *ballast)
+{
+	if (rm_sys_munmap(start, len)) {
+		drop(ballast);
+		rm_sys_munmap(start, len);
+	}
 }
 
 /* Whether nothing lies there; then it is reserved. */
@@ -90,58 +113,262 @@ static bool reserve(struct rm_range place)
 	return false;
 }
 
-/* 1: it is done; 0: all is as before; -ENOMEM: a way back has failed. */
-static int rejoin_at(
-	uintptr_t h, size_t unit, struct rm_range head, uintptr_t target, struct rm_range *ballast)
-{
-	const uintptr_t below = h - unit;
-	const bool there = h == target; /* the head's pages have moved to where they come from */
-	const struct rm_range place = {below, there ? unit : 2 * unit};
-	bool borrowed = there, lent, done = false, back = true;
-	uintptr_t room;
-	long got;
+struct head {
+	struct rm_range range; /* where the twin is */
+	uintptr_t end;	       /* of the mapping that it begins */
+	uintptr_t target;      /* where what was in it is now */
+	bool huge;	       /* perhaps it is of huge pages */
+};
 
-	if (h <= 2 * unit || (h & (unit - 1)) || !reserve(place))
-		return 0;
-	/* Before there are holes: what grows must not come to lie in one, nor reach into where it is to go. */
-	got = rm_map_away(unit + head.len, PROT_NONE, place);
-	if (rm_is_err(got)) {
-		rm_sys_munmap(place.start, place.len);
-		return 0;
-	}
-	room = (uintptr_t)got;
-	if (!there)
-		borrowed = !rm_is_err(move(target, unit, h));
-	lent = borrowed && !rm_is_err(move(head.start, unit, below));
-	if (lent && rm_is_joined(h))
-		done = !rm_is_err(
-			rm_sys_mremap(below, unit, unit + head.len, RM_MAYMOVE | RM_FIXED, room));
-	if (done)
-		back = put(room + unit, head.len, head.start, ballast);
-	else if (lent)
-		back = put(below, unit, head.start, ballast);
-	if (borrowed && !there)
-		back &= put(h, unit, target, ballast);
-	if (!back) /* what is there is not to be unmapped */
-		return -ENOMEM;
-	rm_sys_munmap(room, unit + head.len);
-	rm_sys_munmap(place.start, place.len);
-	return done;
+/* Where a page of the twin is put. */
+struct way {
+	struct rm_range place; /* reserved meanwhile */
+	uintptr_t at;
+	size_t unit; /* how much of the twin */
+	size_t skip; /* from there to what counts as the head */
+	bool sure; /* it merges with what was in the head; else with what lies there, and may have got another anon_vma */
+	uintptr_t behind; /* the end of what lies there, if it may have no anon_vma; or 0 */
+};
+
+static bool is_one(uintptr_t start, uintptr_t end)
+{
+	return rm_sys_in_one_mapping(start, end - start, rm_features()->task_size);
 }
 
-int rm_rejoin(struct rm_range head, uintptr_t target)
+/* Where the mapping that at lies in begins. Asking the kernel a few times takes less than reading /proc/self/maps. */
+static uintptr_t find_start(uintptr_t at)
 {
-	const size_t unit = head.len >= PMD_SIZE && !(target & (PMD_SIZE - 1)) ? PMD_SIZE
-									       : rm_page_size();
-	uintptr_t origins[RM_ORIGINS_TRIED];
-	const size_t n = rm_origins_of(head.start, origins);
-	struct rm_range ballast;
+	const size_t page = rm_page_size();
+	const uintptr_t end = at + page;
+	size_t step;
+
+	for (step = page; step < at && is_one(at - step, end); step *= 2)
+		at -= step;
+	while ((step /= 2) >= page)
+		if (is_one(at - step, end))
+			at -= step;
+	return at;
+}
+
+/* Where it ends, most likely at guess. */
+static uintptr_t find_end(uintptr_t at, uintptr_t guess)
+{
+	const size_t page = rm_page_size();
+	uintptr_t end = at + page;
+	size_t step;
+
+	if (is_one(at, guess) && !is_one(at, guess + page))
+		return guess;
+	for (step = page; is_one(at, end + step); step *= 2)
+		end += step;
+	while ((step /= 2) >= page)
+		if (is_one(at, end + step))
+			end += step;
+	return end;
+}
+
+static bool find_way(uintptr_t h, const struct head *head, struct way *way)
+{
+	const size_t page = rm_page_size(), unit = head->huge ? PMD_SIZE : page;
+	uintptr_t start, end;
+
+	if (h <= 2 * unit || (h & (unit - 1)))
+		return false;
+	*way = (struct way){
+		{h - unit, h == head->target ? unit : 2 * unit}, h - unit, unit, unit, true, 0};
+	if (reserve(way->place))
+		return true;
+	if (!rm_sys_is_mapped(h)) {
+		*way = (struct way){{h, page}, h, page, 0, false, 0};
+		return reserve(way->place);
+	}
+	start = find_start(h);
+	if (start <= page)
+		return false;
+	start -= page;
+	*way = (struct way){{start, page}, start, page, h - start, false, 0};
+	if (!reserve(way->place))
+		return false;
+	end = find_end(h, h + (head->end - head->range.start));
+	if (!head->huge)
+		way->behind = end;
+	return true;
+}
+
+static bool has_merged(const struct way *way)
+{
+	return rm_is_joined(way->at + way->unit) || (!way->skip && rm_is_joined(way->at));
+}
+
+/* Now that there is a page like the head at way->at. 1: it is done; 0: it is not; -ENOMEM: a way back has failed. */
+static int take(
+	const struct way *way, struct rm_range twin, uintptr_t room, struct ballast *ballast)
+{
+	if (rm_is_err(rm_sys_mremap(
+		    way->at, way->unit, way->skip + twin.len, RM_MAYMOVE | RM_FIXED, room)))
+		return 0;
+	return put(room + way->skip, twin.len, twin.start, ballast) ? 1 : -ENOMEM;
+}
+
+/* By what was in the head. 1: it is done; 0: all is as before; -ENOMEM: a way back has failed. */
+static int by_head(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
+	struct ballast *ballast)
+{
+	const bool there = h == head->target; /* its pages have moved to where they come from */
+	const bool borrowed = there || !rm_is_err(move(head->target, way->unit, h));
+	const bool lent = borrowed && !rm_is_err(move(head->range.start, way->unit, way->at));
+	int r = lent && has_merged(way) ? take(way, head->range, room, ballast) : 0;
+
+	if (!r && lent && !put(way->at, way->unit, head->range.start, ballast))
+		r = -ENOMEM;
+	if (borrowed && !there && !put(h, way->unit, head->target, ballast))
+		r = -ENOMEM;
+	return r;
+}
+
+/* Whether the page that counts on behind what lies at h was in the head; then where it is now. */
+static uintptr_t find_tail(const struct way *way, uintptr_t h, const struct head *head)
+{
+	return way->behind && way->behind < h + head->range.len ? head->target + (way->behind - h)
+								: 0;
+}
+
+/* How much room making that page takes. */
+static size_t tail_len(const struct way *way, uintptr_t h, const struct head *head)
+{
+	return way->behind < h + head->range.len
+		       ? 0
+		       : way->behind - (h + head->range.len) + 2 * rm_page_size();
+}
+
+/*
+ * What lies at h is mostly what the whole mapping has left there when it was moved; if nobody has touched it since, it has no anon_vma,
+ * and would count anew in the room. A page behind it that goes on counting where it ends, and has ours, gives it that: by merging
+ * (6.15), or when it is touched (find_mergeable_anon_vma()). What was in the head has such a page, or grows into one. Whether there
+ * is one now, 0 or 1; -ENOMEM.
+ */
+static int put_tail(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
+	struct ballast *ballast)
+{
+	const size_t page = rm_page_size(), len = tail_len(way, h, head);
+	const uintptr_t tail = find_tail(way, h, head),
+			last = head->target + head->range.len - page;
+	bool moved;
+
+	/* looked at now, as the room may have come to lie there */
+	if (!way->behind || rm_sys_is_mapped(way->behind))
+		return 0;
+	if (tail)
+		return !rm_is_err(move(tail, page, way->behind));
+	if (rm_is_err(rm_sys_mremap(last, page, len, RM_MAYMOVE | RM_FIXED, room)))
+		return 0;
+	moved = !rm_is_err(move(room + len - page, page, way->behind));
+	return put(room, page, last, ballast) ? moved : -ENOMEM;
+}
+
+static bool take_tail(
+	const struct way *way, uintptr_t h, const struct head *head, struct ballast *ballast)
+{
+	const uintptr_t tail = find_tail(way, h, head);
+
+	if (tail)
+		return put(way->behind, rm_page_size(), tail, ballast);
+	let_go(way->behind, rm_page_size(), ballast);
+	return true;
+}
+
+/*
+ * Before 6.15: way->at is touched, with what lies at h, if what lies behind that really counts on. Otherwise, as h is only a guess, it
+ * would get an anon_vma that nobody else has. An empty page of the twin shows it: that counts from wherever it lies.
+ */
+static void touch(const struct way *way, uintptr_t empty, struct ballast *ballast)
+{
+	const size_t page = rm_page_size();
+	const uintptr_t next = way->behind + page;
+
+	if (rm_sys_is_mapped(next) || rm_is_err(move(empty, page, next)))
+		return;
+	/* by the kernel's hand: what can not be written stays as it is */
+	if (rm_is_joined(next))
+		(void)rm_syscall(SYS_rt_sigpending, (long)way->at, sizeof(uint64_t), 0, 0, 0, 0);
+	let_go(next, page, ballast);
+}
+
+/* By what lies beside way->at. A second page of the twin is kept, from which it can be grown again. */
+static int by_neighbour(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
+	struct ballast *ballast)
+{
+	const struct rm_range range = head->range;
+	const uintptr_t lent = room + way->skip + range.len, kept = lent + way->unit,
+			empty = kept + way->unit;
+	int tail, r = 0;
+
+	if (rm_is_err(rm_sys_mremap(
+		    range.start, way->unit, 3 * way->unit, RM_MAYMOVE | RM_FIXED, lent)))
+		return 0;
+	tail = put_tail(way, h, head, empty + way->unit, ballast);
+	if (tail < 0)
+		return -ENOMEM;
+	if (!rm_is_err(move(lent, way->unit, way->at)) && has_merged(way)) {
+		if (tail && !rm_is_joined(way->behind))
+			touch(way, empty, ballast);
+		r = take(way, range, room, ballast);
+	}
+	if (!r && !put(kept, way->unit, range.start, ballast))
+		r = -ENOMEM;
+	/* another anon_vma */
+	if (r > 0 && !rm_is_joined(rm_range_end(range)) &&
+		!rm_is_err(rm_sys_mremap(
+			kept, way->unit, range.len, RM_MAYMOVE | RM_FIXED, room + way->skip)))
+		r = put(room + way->skip, range.len, range.start, ballast) ? 0 : -ENOMEM;
+	if (tail && !take_tail(way, h, head, ballast))
+		r = -ENOMEM;
+	return r;
+}
+
+/* 1: it is done; 0: all is as before; -ENOMEM: a way back has failed. */
+static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *ballast)
+{
+	struct way way;
+	size_t len;
+	long room;
 	int r = 0;
 
-	if (!n || rm_is_joined(rm_range_end(head)) || !get_ballast(&ballast))
+	if (!find_way(h, head, &way))
+		return 0;
+	if (!way.sure && !ballast->parts[1].len && !get_ballast(&ballast->parts[1])) {
+		let_go(way.place.start, way.place.len, ballast);
+		return 0;
+	}
+	/* Before there are holes: what grows must not come to lie in one, nor reach into where it is to go. */
+	len = way.skip + head->range.len;
+	if (!way.sure)
+		len += 3 * way.unit + (way.behind ? tail_len(&way, h, head) : 0);
+	room = rm_map_away(len, PROT_NONE, way.place);
+	if (!rm_is_err(room)) {
+		r = way.sure ? by_head(&way, h, head, (uintptr_t)room, ballast)
+			     : by_neighbour(&way, h, head, (uintptr_t)room, ballast);
+		if (r < 0) /* what is there is not to be unmapped */
+			return r;
+		let_go((uintptr_t)room, len, ballast);
+	}
+	let_go(way.place.start, way.place.len, ballast);
+	return r;
+}
+
+int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target)
+{
+	const struct head head = {
+		range, end, target, range.len >= PMD_SIZE && !(target & (PMD_SIZE - 1))};
+	uintptr_t origins[RM_ORIGINS_TRIED];
+	const size_t n = rm_origins_of(range.start, origins);
+	struct ballast ballast = {0};
+	int r = 0;
+
+	if (!n || rm_is_joined(rm_range_end(range)) || !get_ballast(&ballast.parts[0]))
 		return 0;
 	for (size_t i = 0; i < n && !r; i++)
-		r = rejoin_at(origins[i], unit, head, target, &ballast);
+		r = rejoin_at(origins[i], &head, &ballast);
 	drop(&ballast);
 	return r < 0 ? r : 0;
 }

@@ -122,6 +122,11 @@ bool rm_seams_span(struct rm_range range)
 	return span(&seams, range);
 }
 
+bool rm_seams_at(uintptr_t at)
+{
+	return atomic_load_explicit(&seams.count, memory_order_relaxed) && is_in(&seams, at);
+}
+
 /* Whether what is on either side of at is one mapping is asked of the kernel. */
 static void look(uintptr_t at)
 {
@@ -129,6 +134,17 @@ static void look(uintptr_t at)
 		forget(&scars, (struct rm_range){at, 0});
 	else
 		add(&scars, at);
+}
+
+/*
+ * Whether there is a seam where a mapping that was moved as a whole begins or ends: what lies on the other side has merged with
+ * its twin, or is there, and the twin of a locked mapping has been kept from merging.
+ */
+static bool is_seam(uintptr_t at, uintptr_t beyond, const struct rm_facts *facts)
+{
+	if ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart)
+		return rm_sys_is_mapped(beyond);
+	return facts->known && rm_is_joined(at);
 }
 
 bool rm_scars_look(
@@ -149,14 +165,14 @@ bool rm_scars_look(
 		if (!locked)
 			look(piece.start);
 	} else {
-		start = (locked || facts->known) && rm_is_joined(vma->start);
+		start = is_seam(vma->start, vma->start - rm_page_size(), facts);
 	}
 	if (vma->end != rm_range_end(piece) || is_in(&scars, vma->end)) {
 		whole = false;
 		if (!locked)
 			look(rm_range_end(piece));
 	} else {
-		end = (locked || facts->known) && rm_is_joined(vma->end);
+		end = is_seam(vma->end, vma->end, facts);
 	}
 	/* If somebody has mapped something meanwhile, it is that which has merged, as everywhere. */
 	if ((!start && !end) || !rm_known_unchanged(world, mark))
@@ -211,6 +227,7 @@ static int find_pieces(struct rm_world *world, struct rm_range source, struct rm
 	return -EFAULT;
 }
 
+/* piece.len is its old_size, which may reach over what is to be cut off. */
 static long move_one(struct rm_world *world, struct rm_range piece, size_t new_len,
 	uintptr_t target, unsigned long flags)
 {
@@ -230,16 +247,20 @@ static long move_one(struct rm_world *world, struct rm_range piece, size_t new_l
 	return r ? r : rm_move_piece(world, &request, &facts, false);
 }
 
-/* All pieces to target, the last one grown by more bytes. Undone if one fails. */
+/*
+ * All pieces to target, the last one grown by more bytes, or with less bytes cut off behind it: that is the kernel's to do, for
+ * whatever lies there, mapped or not, in whatever mappings. Undone if one fails, except for what has been cut off, as in 6.18.
+ */
 static long move_all(struct rm_world *world, const struct rm_range *pieces, int n, size_t more,
-	uintptr_t target, unsigned long flags)
+	size_t less, uintptr_t target, unsigned long flags)
 {
 	const uintptr_t start = pieces[0].start;
 
 	for (int i = 0; i < n; i++) {
-		const size_t len = pieces[i].len + (i == n - 1 ? more : 0);
-		long r = move_one(world, pieces[i], len, target + (pieces[i].start - start),
-			flags & RM_DONTUNMAP);
+		const bool last = i == n - 1;
+		const struct rm_range piece = {pieces[i].start, pieces[i].len + (last ? less : 0)};
+		long r = move_one(world, piece, pieces[i].len + (last ? more : 0),
+			target + (piece.start - start), flags & RM_DONTUNMAP);
 
 		if (!rm_is_err(r))
 			continue;
@@ -259,11 +280,11 @@ static long move_all(struct rm_world *world, const struct rm_range *pieces, int 
 static long in_pieces(struct rm_world *world, const struct rm_request *request, size_t old_len)
 {
 	const size_t len = request->source.len, kept = old_len < len ? old_len : len,
-		     more = len - kept;
+		     more = len - kept, less = old_len - kept;
 	const uintptr_t start = request->source.start;
 	const bool fixed = request->flags & RM_FIXED;
 	struct rm_range pieces[MAX_PIECES];
-	int n = find_pieces(world, (struct rm_range){start, old_len}, pieces);
+	int n = find_pieces(world, (struct rm_range){start, kept}, pieces);
 	long r, target = (long)request->target;
 
 	if (n < 0)
@@ -275,20 +296,15 @@ static long in_pieces(struct rm_world *world, const struct rm_request *request, 
 			return rm_is_err(r) ? r : (long)start;
 		target = 0;
 	}
-	if (kept < old_len) {
-		rm_sys_munmap(start + kept, old_len - kept);
-		rm_scars_forget((struct rm_range){start + kept, old_len - kept});
-		n = find_pieces(world, (struct rm_range){start, kept}, pieces);
-		if (n < 0)
-			return n;
-	}
 	if (!fixed)
 		target = rm_sys_mmap((uintptr_t)target, len, PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (rm_is_err(target))
 		return target;
 	rm_scars_forget((struct rm_range){(uintptr_t)target, len});
-	r = move_all(world, pieces, n, more, (uintptr_t)target, request->flags);
+	r = move_all(world, pieces, n, more, less, (uintptr_t)target, request->flags);
+	if (less)
+		rm_scars_forget((struct rm_range){start + kept, less});
 	if (rm_is_err(r)) {
 		if (!fixed)
 			rm_sys_munmap((uintptr_t)target, len);

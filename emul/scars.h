@@ -25,8 +25,9 @@ bool rm_scars_span(struct rm_range range);
 
 /* The same for seams; attributes that are set there count as well. */
 void rm_seams_forget(struct rm_range range);
-/* Whether 6.18 would have more than one mapping in the range, where there is one. */
+/* Whether 6.18 would have more than one mapping in the range, where there is perhaps one. */
 bool rm_seams_span(struct rm_range range);
+bool rm_seams_at(uintptr_t at);
 
 /*
  * mremap of a source that spans scars, as if it were one mapping. request->source.len is the new length. The new address or

@@ -115,6 +115,9 @@ int rm_steps_leave_room(struct rm_steps *x)
 	const size_t page = rm_page_size();
 	long low, high;
 
+	if (x->apart >= 0)
+		rm_sys_close(x->apart);
+	x->apart = -1;
 	if (!x->room)
 		return 0;
 	low = rm_sys_munmap(x->room, page);
@@ -286,25 +289,6 @@ static int do_heal(struct rm_steps *x, const struct rm_step *step)
 	return 0;
 }
 
-/*
- * By the kernel's hand, so that a page that can not be had is no signal: it writes a word of ours there; where that is not allowed,
- * by /proc/self/mem, which like a debugger writes to private memory whatever its protection.
- */
-static int do_apart(const struct rm_steps *x, enum rm_place place)
-{
-	const uintptr_t at = x->at[place];
-
-	if (rm_syscall(SYS_rt_sigpending, (long)at, sizeof(uint64_t), 0, 0, 0, 0)) {
-		long mem = rm_sys_open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC, 0);
-
-		if (mem >= 0) {
-			(void)rm_syscall(SYS_pwrite64, mem, (long)"", 1, (long)at, 0, 0);
-			rm_sys_close((int)mem);
-		}
-	}
-	return (int)rm_sys_madvise(at, rm_page_size(), MADV_DONTNEED);
-}
-
 static int do_lock(const struct rm_steps *x, enum rm_place place, bool on_fault)
 {
 	const struct rm_range r = range_at(x, place);
@@ -359,6 +343,10 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		/* RLIMIT_DATA does not count what is not writable, and the source need not be */
 		(void)rm_sys_mprotect(r.start, r.len, step->arg);
 		return 0;
+	case RM_OP_TOUCH:
+		/* by the kernel's hand, so that a page that can not be had is no signal */
+		(void)rm_syscall(SYS_rt_sigpending, (long)r.start, sizeof(uint64_t), 0, 0, 0, 0);
+		return 0;
 	case RM_OP_ADVISE:
 		return (int)rm_sys_madvise(r.start, r.len, step->arg);
 	case RM_OP_BIND:
@@ -367,7 +355,8 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_NAME:
 		return do_name(x, step);
 	case RM_OP_APART:
-		return do_apart(x, step->place);
+		x->apart = rm_uffd_set_apart(r);
+		return 0;
 	case RM_OP_STOP:
 		return open_window(x);
 	case RM_OP_VERIFY:
@@ -384,7 +373,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_HEAL:
 		return do_heal(x, step);
 	case RM_OP_REJOIN:
-		return x->guarded ? 0 : rm_rejoin(r, x->at[step->other]);
+		return x->guarded ? 0 : rm_rejoin(r, x->facts->vma.end, x->at[step->other]);
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:

@@ -21,6 +21,7 @@ struct rm_steps {
 	const struct rm_plan *plan;
 	uintptr_t at[RM_PLACES]; /* by enum rm_place */
 	bool owned[RM_PLACES];	 /* ours to unmap */
+	int apart;		 /* RM_OP_APART's descriptor, to be closed at the end; or -1 */
 	uintptr_t room;		 /* where the twin's surroundings begin; 0: there are none */
 	bool stopped;
 	bool guarded; /* instead of stopped: other threads run */
@@ -35,7 +36,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step);
 /* 0, or -errno if it can not be taken back. */
 int rm_steps_undo(struct rm_steps *x, const struct rm_step *step);
 
-/* The pages beside the twin, which is not there any more, are unmapped. */
+/* The pages beside the twin, which is not there any more, are unmapped, and it needs no userfaultfd any more. */
 int rm_steps_leave_room(struct rm_steps *x);
 /* What lies at place is unmapped if it is ours. */
 int rm_steps_unmap(struct rm_steps *x, enum rm_place place);

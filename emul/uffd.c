@@ -29,6 +29,8 @@
 #define UFFDIO_REGISTER_MODE_MINOR ((uint64_t)1 << 2)
 #endif
 
+#define NEW_UFFD	_IO(0xAA, 0) /* USERFAULTFD_IOC_NEW of /dev/userfaultfd, 6.1 */
+#define USER_ONLY	1	     /* UFFD_USER_MODE_ONLY, 5.11 */
 #define TEST_PAGES	0x500000000000UL
 #define TEST_PAGES_MASK 0x0ffffffff000UL
 
@@ -48,6 +50,51 @@ static int register_range(int fd, uint64_t mode, struct rm_range range)
 	reg.range.len = range.len;
 	reg.mode = mode;
 	return (int)rm_sys_ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+int rm_uffd_open(int flags, uint64_t features)
+{
+	struct uffdio_api api;
+	long fd, device;
+
+	flags |= O_CLOEXEC | O_NONBLOCK;
+	fd = rm_syscall(SYS_userfaultfd, flags, 0, 0, 0, 0, 0);
+	if (fd == -EPERM) {
+		device = rm_sys_open("/dev/userfaultfd", O_RDWR | O_CLOEXEC, 0);
+		if (device >= 0) {
+			fd = rm_sys_ioctl((int)device, NEW_UFFD, (void *)(uintptr_t)flags);
+			rm_sys_close((int)device);
+		}
+	}
+	if (fd < 0)
+		return (int)fd;
+	memset(&api, 0, sizeof(api));
+	api.api = UFFD_API;
+	api.features = features;
+	if (rm_sys_ioctl((int)fd, UFFDIO_API, &api)) {
+		rm_sys_close((int)fd);
+		return -EINVAL;
+	}
+	return (int)fd;
+}
+
+int rm_uffd_watch(int fd, struct rm_range range)
+{
+	return register_range(fd, UFFDIO_REGISTER_MODE_MISSING, range);
+}
+
+int rm_uffd_set_apart(struct rm_range range)
+{
+	int fd = rm_uffd_open(USER_ONLY, 0), r;
+
+	if (fd == -EINVAL)
+		fd = rm_uffd_open(0, 0);
+	if (fd < 0)
+		return fd;
+	r = rm_uffd_watch(fd, range);
+	if (r)
+		rm_sys_close(fd);
+	return r ? r : fd;
 }
 
 /* What was asked for in UFFDIO_API: 0, or -errno if that can not be learned. */

@@ -256,6 +256,51 @@ static void head_at_the_end(void **state)
 	check(!munmap(at, len) && !munmap(target, len / 2) && !munmap(hole, 3 * some));
 }
 
+/*
+ * The same where the memory comes from what is still there, and nothing lies on either side of that: a part of the mapping that it
+ * was one with, or what has been left of it, untouched, also after it was split by protection.
+ */
+static void head_of_moved_from(void **state)
+{
+	static const struct {
+		size_t first, pages, skip; /* what is moved, of 8 pages, and what of that is another mapping then */
+	} rows[] = {{0, 8, 0}, {2, 4, 0}, {0, 4, 0}, {3, 5, 0}, {0, 8, 3}, {2, 6, 2}};
+	char *area = mmap(NULL, 256 * PAGE, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+	char *at = area + 32 * PAGE, *to = area + 64 * PAGE, *head, *aside = area + 96 * PAGE;
+
+	(void)state;
+	check(area != MAP_FAILED);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const size_t len = rows[i].pages * PAGE, skip = rows[i].skip * PAGE;
+
+		check(!munmap(area, 256 * PAGE));
+		check(mmap(at, 8 * PAGE, RW, ANON | MAP_FIXED, -1, 0) == at);
+		fill(at, 8 * PAGE, 2);
+		fill(at + rows[i].first * PAGE, len, 1);
+		moved(at + rows[i].first * PAGE, len, ONTO, to);
+		head = to + skip;
+		if (skip)
+			check(!mprotect(to, skip, PROT_READ));
+		/* again: what it comes from is not what it was after the first time */
+		for (int twice = 0; twice < 2; twice++) {
+			moved(head, 2 * PAGE, ONTO, aside);
+			check_is(vma_count(to, len), 1 + !!skip);
+			check(zeroed(head, 2 * PAGE));
+			check(!memcmp(memcpy(head, aside, 2 * PAGE), aside, 2 * PAGE));
+			if (skip)
+				check(!mprotect(to, skip, RW));
+			check_is(vma_count(to, len), 1);
+			check(filled(to, len, 1));
+			if (skip)
+				check(!mprotect(to, skip, PROT_READ));
+		}
+		check_is(vma_count(area, 256 * PAGE), 3 + !!skip);
+		check(zeroed(at + rows[i].first * PAGE, len));
+		check_is(vma_count(at, 8 * PAGE), 1);
+	}
+	check(!munmap(area, 256 * PAGE));
+}
+
 /* The same of huge pages, which are not split for it: neither those that stay nor those that move. */
 static void head_of_huge(void **state)
 {
@@ -515,6 +560,8 @@ int main(void)
 		CASE(head, "dontunmap-of-the-head-does-not-split"),
 		CASE(head_of_moved, "dontunmap-of-the-head-of-moved-memory-does-not-split"),
 		CASE(head_at_the_end, "dontunmap-of-the-head-of-moved-memory-at-the-lower-end"),
+		CASE(head_of_moved_from,
+			"dontunmap-of-the-head-of-memory-moved-from-what-is-still-there-does-not-split"),
 		CASE(head_of_huge, "dontunmap-of-the-head-of-moved-huge-pages-splits-none"),
 		CASE(middle, "dontunmap-of-the-middle-does-not-split"),
 		CASE(tail, "dontunmap-of-the-tail-does-not-split"),

@@ -44,6 +44,8 @@ enum scenario_flag {
 	ONE_ADVICE = 1 << 12,  /* DONTDUMP */
 	HEAD = 1 << 14,	       /* the first four pages of it only */
 	MOVED = 1 << 13,       /* the mapping was touched elsewhere, where nothing is now */
+	LEFT = 1 << 15,	       /* but another mapping like it */
+	TOUCHED = 1 << 16,     /* which has been touched */
 	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };
 

@@ -174,13 +174,21 @@ static bool set_up_several(void)
 	       !madvise((void *)(at + 6 * PAGE), 2 * PAGE, MADV_DONTFORK);
 }
 
-static bool move_here(uintptr_t at, int prot)
+static bool move_here(const struct scenario *s, uintptr_t at, int prot)
 {
 	if (!map_at(ORIGIN, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1))
 		return false;
 	*(volatile char *)ORIGIN = 1;
-	return remap_mremap((void *)ORIGIN, PAGES * PAGE, PAGES * PAGE,
-		       REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_FIXED, (void *)at) != MAP_FAILED;
+	if (remap_mremap((void *)ORIGIN, PAGES * PAGE, PAGES * PAGE,
+		    REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_FIXED, (void *)at) == MAP_FAILED)
+		return false;
+	if (!(s->flags & LEFT))
+		return true;
+	if (!map_at(ORIGIN, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1))
+		return false;
+	if (s->flags & TOUCHED)
+		*(volatile char *)ORIGIN = 2;
+	return true;
 }
 
 static bool set_up_source(const struct scenario *s)
@@ -195,7 +203,7 @@ static bool set_up_source(const struct scenario *s)
 	switch (s->kind) {
 	case KIND_ANON:
 		if (s->flags & MOVED)
-			return move_here(at, prot);
+			return move_here(s, at, prot);
 		return map_at(at, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	case KIND_SHARED:
 		return map_at(at, PAGES * PAGE, prot, MAP_SHARED | MAP_ANONYMOUS, -1);

@@ -109,6 +109,17 @@ static void c_shrink_fixed(void)
 	report(mremap(heap, LEN, LEN - PAGE, MOVE, arena + 32 * LEN), PAGES - 1);
 	printf(" %s", msync(heap, LEN, MS_ASYNC) ? "gone" : "there");
 }
+/* old_size reaches over whatever lies behind; all of that goes, and only what is kept has to be one mapping. */
+static void c_shrink_far(void)
+{
+	mmap(heap + LEN + PAGE, PAGE, PROT_READ, ANON | MAP_FIXED, -1, 0);
+	mmap(heap + 3 * LEN, LEN, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	report(mremap(heap, 3 * LEN + PAGE, LEN - PAGE, MOVE, arena + 32 * LEN), PAGES - 1);
+	printf(" %s", msync(heap + LEN + PAGE, PAGE, MS_ASYNC) ? "gone" : "there");
+	printf(" %s", msync(heap + 3 * LEN, PAGE, MS_ASYNC) ? "gone" : "there");
+	printf(" %s", msync(heap + 3 * LEN + PAGE, PAGE, MS_ASYNC) ? "gone" : "there");
+	report(mremap(arena + 32 * LEN, LEN, 5 * PAGE, MOVE, heap), 5);
+}
 static void c_move(void)
 {
 	heap = report(mremap(heap, LEN, LEN, MOVE, arena + 32 * LEN), PAGES);
@@ -190,6 +201,15 @@ static void c_inherited(void) /* nothing moved, but by fork it is not what it wa
 	wait(&status);
 }
 
+static void c_gaps(void) /* nothing is left in pieces; a range may go on behind its last mapping, also behind what was moved before */
+{
+	heap = mmap(arena + 40 * LEN, 2 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	heap[0] = 'a';
+	heap[PAGE] = 'b';
+	report(mremap(heap + PAGE, 2 * PAGE, 2 * PAGE, MOVE, arena + 48 * LEN), 1);
+	report(mremap(heap, 2 * PAGE, 2 * PAGE, MOVE, arena + 50 * LEN), 1);
+}
+
 /* A locked mapping beside one that is like it but for the lock. */
 static void locked(int flags, int prot)
 {
@@ -225,6 +245,26 @@ static void c_locked_twice(void) /* the second time it is not locked any more, a
 	report(mremap(heap, 4 * PAGE, 4 * PAGE, LEAVE | MREMAP_FIXED, aside), 4);
 	report(mremap(heap, LEN, LEN + PAGE, 0), PAGES);
 	report(mremap(heap, 4 * PAGE, 5 * PAGE, MREMAP_MAYMOVE), 5);
+}
+static void c_locked_protected(void) /* by which the kernel merges what it did not before */
+{
+	locked(MAP_PRIVATE, PROT_READ);
+	report(mremap(heap, LEN, LEN + PAGE, 0), PAGES);
+	mprotect(heap, LEN, RW);
+	report(mremap(heap, LEN, LEN + PAGE, 0), PAGES);
+}
+static void c_locked_moved(void) /* both, one after the other: that merges them, too */
+{
+	locked(MAP_PRIVATE, RW);
+	report(mremap(heap, LEN, LEN, MOVE, arena + 48 * LEN), PAGES);
+	report(mremap(arena + 48 * LEN, LEN, LEN, LEAVE, NULL), PAGES);
+}
+static void c_locked_left(void) /* the same, both staying where they are */
+{
+	locked(MAP_PRIVATE, RW);
+	report(mremap(heap, LEN, LEN, LEAVE | MREMAP_FIXED, arena + 48 * LEN), PAGES);
+	report(mremap(arena + 48 * LEN, LEN, LEN, LEAVE, NULL), PAGES);
+	report(mremap(heap, LEN, LEN, LEAVE, NULL), PAGES);
 }
 static void c_side_by_side(void) /* two that do not merge because either was touched alone */
 {
@@ -271,6 +311,7 @@ static const struct {
 	{"grow-no-room", c_grow_no_room, 3},
 	{"grow-fixed", c_grow_fixed, 3},
 	{"shrink-fixed", c_shrink_fixed, 3},
+	{"shrink-far", c_shrink_far, 3},
 	{"move", c_move, 3},
 	{"shrink", c_shrink, 3},
 	{"protected", c_protected, 3},
@@ -282,8 +323,12 @@ static const struct {
 	{"beside", c_beside, 3},
 	{"child", c_child, 3},
 	{"inherited", c_inherited, 0},
+	{"gaps", c_gaps, 0},
 	{"locked", c_locked, 0},
 	{"locked-twice", c_locked_twice, 0},
+	{"locked-protected", c_locked_protected, 0},
+	{"locked-moved", c_locked_moved, 0},
+	{"locked-left", c_locked_left, 0},
 	{"side-by-side", c_side_by_side, 0},
 	{"comes-beside", c_comes_beside, 0},
 	{"locked-none", c_locked_none, 0},

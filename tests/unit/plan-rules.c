@@ -253,6 +253,7 @@ static const struct text {
 	{{RM_OP_BIND, RM_TWIN, RM_NOWHERE, 0}, "mbind the twin like the source"},
 	{{RM_OP_NAME, RM_TWIN, RM_NOWHERE, 0}, "name the twin like the source"},
 	{{RM_OP_APART, RM_TWIN, RM_NOWHERE, 0}, NULL},
+	{{RM_OP_TOUCH, RM_SOURCE, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0}, "stop every other thread"},
 	{{RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0},
 		"check that the source has not changed meanwhile"},

@@ -40,7 +40,7 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved;
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, apart, touched;
 		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
@@ -106,6 +106,12 @@ static const struct row {
 		"twin: map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
 	{"anon, locked", RM_KIND_ANON, RW, AC | RM_VF_LOCKED, {.fixed = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S resume"},
+	{"anon, locked until it was moved the last time", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .unlocked = true, .apart = true}, 0,
+		"twin: map:T=prot apart:T stop verify:S move:S>D move:T>S resume"},
+	{"anon, a part, beside one that it does not merge with", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .unlocked = true, .apart = true, .end_off = 0x3000}, 0,
+		"twin: map:T=prot stop verify:S move:S>D move:T>S resume"},
 	{"anon, key", RM_KIND_ANON, RW, AC, {.fixed = true, .pkey = 3}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- protect:T=rw- stop verify:S move:S>D "
 		"move:T>S resume"},
@@ -172,6 +178,20 @@ static const struct row {
 	{"anon, direct", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .variant = DIRECT}, 0,
 		"direct: stop verify:S move:S>D map:S=prot resume"},
+	{"anon, direct, once written, which would be forgotten", RM_KIND_ANON, RO, AC,
+		{.fixed = true, .unlocked = true, .touched = true, .variant = DIRECT}, 0,
+		"direct: stop verify:S move:S>D map:S=prot charge:S touch:S empty:S protect:S=r-- "
+		"resume"},
+	{"anon, direct, once written, the first part of what was moved: it can not be rejoined", RM_KIND_ANON,
+		RO, AC,
+		{.fixed = true, .unlocked = true, .touched = true, .moved = true, .variant = DIRECT,
+			.end_off = 0x3000},
+		0,
+		"direct: stop verify:S move:S>D map:S=prot charge:S touch:S empty:S protect:S=r-- "
+		"resume"},
+	{"anon, once written, which would be forgotten: not away from its place", RM_KIND_ANON, RO, AC,
+		{.fixed = true, .unlocked = true, .touched = true}, 0,
+		"twin: map:T=prot charge:T protect:T=r-- stop verify:S move:S>D move:T>S resume"},
 	{"anon, direct, anywhere", RM_KIND_ANON, RW, AC, {.unlocked = true, .variant = DIRECT}, 0,
 		"direct: reserve:D stop verify:S move:S>D map:S=prot resume"},
 	{"anon, direct, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
@@ -236,7 +256,7 @@ static const struct row {
 		RM_VF_DONTFORK | RM_VF_RANDOM, {.fixed = true, .pkey = 2, .policy = true}, 0,
 		"twin: dup:S>T stop verify:S move:S>D move:T>S resume"},
 	{"shared, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true}, 0,
-		"twin: dup:S>T unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
+		"twin: dup:S>T unlock:T empty:T apart:T stop verify:S move:S>D move:T>S resume"},
 	{"shared, late", RM_KIND_SHARED, RW, 0, {.fixed = true, .variant = LATE}, 0,
 		"twin-late: stop verify:S move:S>D dup:D>S resume"},
 	{"shared, locked, late", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true, .variant = LATE},
@@ -344,6 +364,8 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->target_armed = row->x.target_armed;
 	facts->lock_future = !row->x.unlocked;
 	facts->moved = row->x.moved;
+	facts->apart = row->x.apart;
+	facts->touched = row->x.touched;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
 	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) |
@@ -369,6 +391,7 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 		[RM_OP_BIND] = "bind",
 		[RM_OP_NAME] = "name",
 		[RM_OP_APART] = "apart",
+		[RM_OP_TOUCH] = "touch",
 		[RM_OP_STOP] = "stop",
 		[RM_OP_VERIFY] = "verify",
 		[RM_OP_DISARM] = "disarm",
@@ -463,8 +486,12 @@ static void what_is_direct(void **state)
 			{.unlocked = true, .armed = true}, 1, NULL},
 		{"the heap", RM_KIND_ANON, RW, AC, {.unlocked = true, .name = "[heap]"}, 1, NULL},
 		{"shared", RM_KIND_SHARED, RW, RM_VF_DONTFORK, {.policy = true}, 1, NULL},
+		{"beside one that it does not merge with", RM_KIND_ANON, RW, AC,
+			{.unlocked = true, .apart = true}, 0, NULL},
 		{"the future locked", RM_KIND_ANON, RW, AC, {.name = NULL}, 0, NULL},
 		{"once writable", RM_KIND_ANON, RO, AC, {.unlocked = true}, 0, NULL},
+		{"once writable, which would be forgotten", RM_KIND_ANON, RO, AC,
+			{.unlocked = true, .touched = true}, 1, NULL},
 		{"writable, not charged", RM_KIND_ANON, RW, 0, {.unlocked = true}, 0, NULL},
 		{"key", RM_KIND_ANON, RW, AC, {.unlocked = true, .pkey = 1}, 0, NULL},
 		{"policy", RM_KIND_ANON, RW, AC, {.unlocked = true, .policy = true}, 1, NULL},
