@@ -210,8 +210,9 @@ static int build(struct conversion *c)
 			rm_sys_madvise(c->object, len, MADV_DONTFORK)))
 		return -ENOMEM;
 	r = rm_maps_find(&c->world->maps, false, c->view, &object);
-	if (r > 0)
-		r = rm_converted_add(c->world, &object);
+	if (r <= 0)
+		return rm_refuse("/proc/self/maps can not be read");
+	r = rm_converted_add(c->world, &object);
 	if (r)
 		return r;
 	r = rm_lock_like((struct rm_range){c->view, len}, vma, false);
@@ -388,6 +389,15 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 	return r;
 }
 
+/* It was locked before and fits; were it not to, the content is safe all the same. */
+static void lock_again(const struct conversion *c)
+{
+	for (int tries = 0; tries < MAX_TRIES; tries++)
+		if (!rm_lock_like(c->source, &c->facts.vma, true))
+			return;
+	rm_log(RM_LOG_WARN, "%lx is not locked any more", c->source.start);
+}
+
 long rm_convert(const struct rm_request *request)
 {
 	const struct rm_range target = {request->target, request->source.len};
@@ -420,9 +430,8 @@ long rm_convert(const struct rm_request *request)
 		rm_stat_add(RM_STAT_CONVERTED, c.source.len);
 	}
 	drop(&c);
-	/* It was locked before and fits; were it not to, the content is safe all the same. */
-	if (!r && rm_lock_like(c.source, &c.facts.vma, true))
-		rm_log(RM_LOG_WARN, "%lx is not locked any more", c.source.start);
+	if (!r)
+		lock_again(&c);
 	if (r == -ESTALE && c.facts.kind != RM_KIND_SHARED)
 		r = rm_refuse("another thread keeps changing the range");
 	rm_world_leave(&entry);
