@@ -113,7 +113,9 @@ static int look(struct conversion *c, const struct rm_request *request)
 	if (c->source.len > c->facts.vma.end - c->source.start)
 		return -EFAULT;
 	reason = we_refuse(&c->facts);
-	return reason ? rm_refuse(reason) : 0;
+	if (reason)
+		return rm_refuse(reason);
+	return c->facts.target_sealed ? -EPERM : 0; /* which the view would find too late */
 }
 
 /* Room for the source, where its page tables can move whole if there is room for the detour: PROT_NONE. The address or -errno. */

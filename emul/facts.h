@@ -34,6 +34,7 @@ struct rm_facts {
 	struct rm_uffd uffd;	 /* who has armed it */
 	int uffd_error;		 /* armed, and why it is not known by whom: -errno */
 	bool target_armed; /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
+	bool target_sealed; /* likewise: part of it is; only by rm_facts_read */
 	bool lock_future;  /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
 	bool moved; /* the first part of the source may have been touched elsewhere (origins.c) */
 	unsigned int known; /* known.c: which entry these facts are kept in, from 1; 0: none */

@@ -224,6 +224,7 @@ resume:
 static long convert(const struct rm_request *huge, struct rm_vma *vma, struct object *object)
 {
 	const struct rm_vma was = *vma;
+	struct rm_facts facts;
 	struct rm_entry entry;
 	uintptr_t at = 0;
 	long view = 0;
@@ -231,6 +232,11 @@ static long convert(const struct rm_request *huge, struct rm_vma *vma, struct ob
 
 	if (r)
 		return r;
+	r = huge->flags & RM_FIXED ? rm_facts_read(entry.world, huge, &facts) : 0;
+	if (!r && (huge->flags & RM_FIXED) && facts.target_sealed)
+		r = -EPERM; /* which the view would find too late */
+	if (r)
+		goto leave;
 	/* No copy of huge pages is made for a child: it has nothing there (B1). */
 	if (rm_conf()->mirror_fork != RM_FORK_SHARE)
 		vma->vmflags |= RM_VF_DONTFORK;
