@@ -17,8 +17,9 @@
  * From 4 MiB of content, or 32 MiB of mapping, on the copying is left for later (fill.c): then the stop is one move of page
  * tables, as that of a DONTUNMAP, and three calls that cost the same for any size: the question for the mapping, one more view of the object
  * onto the source's place (it has no pages yet, so there is nothing to move), our userfaultfd on it. Not if userfaultfd is
- * refused, the source is locked (it has to be all there at once), or part of it is in swap or can not be read: that must
- * be known before it is too late to say so.
+ * refused, the source is locked (it has to be all there at once), or part of it can not be read: that must be known before it
+ * is too late to say so. What is not in memory is therefore brought in before the stop. What is in swap can be read then, also
+ * if it goes there again; guard regions and poison can not. Of memory without PROT_READ that can not be found out.
  *
  * Nothing is irreversible before the last move, and what can fail by want of memory has been done before the stop; if a move
  * fails all the same, the pages go back. The source is never absent for anybody who runs: a thread that waits in a system
@@ -45,6 +46,7 @@
 #include "emul/forked.h"
 #include "emul/log.h"
 #include "emul/pagemap.h"
+#include "emul/populate.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
@@ -221,6 +223,22 @@ static int build(struct conversion *c)
 	return r ? r : (int)rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE);
 }
 
+/* Whether all of the source can be read: what is in swap is brought in, which what only looks like it can not be. */
+static bool is_readable(struct conversion *c)
+{
+	struct rm_range run;
+
+	if (!c->pagemap.absent)
+		return true;
+	if (!(c->facts.vma.prot & PROT_READ))
+		return false;
+	rm_pagemap_begin_absent(&c->pagemap, c->source);
+	while (rm_pagemap_next(&c->pagemap, &run))
+		if (rm_populate(run, PROT_READ))
+			return false;
+	return true;
+}
+
 /* Whether the content can follow later: then a fill is ready for it. */
 static bool prepare_fill(struct conversion *c)
 {
@@ -234,7 +252,7 @@ static bool prepare_fill(struct conversion *c)
 	rm_pagemap_begin(&c->pagemap, c->source);
 	while (rm_pagemap_next(&c->pagemap, &run))
 		c->content += run.len;
-	if ((c->content < LAZY_FROM && len < LARGE_FROM) || c->pagemap.absent || c->pagemap.fd < 0)
+	if ((c->content < LAZY_FROM && len < LARGE_FROM) || c->pagemap.fd < 0 || !is_readable(c))
 		return false;
 	back = rm_sys_mremap(c->object, 0, len, RM_MAYMOVE, 0);
 	if (rm_is_err(back))
