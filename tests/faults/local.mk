@@ -12,6 +12,6 @@ tests_faults_fault_syscall_SOURCES = tests/faults/fault-syscall.c $(fault_common
 tests_faults_fault_syscall_CFLAGS = $(AM_CFLAGS) -pthread
 tests_faults_fault_syscall_LDADD = libemul.la -lpthread
 tests_faults_fault_mirror_SOURCES = tests/faults/fault-mirror.c tests/faults/faults.h \
-	tests/faults/observe.c $(fault_inject)
+	tests/faults/mirrors.h tests/faults/mirrors.c tests/faults/observe.c $(fault_inject)
 tests_faults_fault_mirror_CFLAGS = $(AM_CFLAGS) -pthread
 tests_faults_fault_mirror_LDADD = libemul.la -lpthread
