@@ -309,7 +309,7 @@ static int verify(struct conversion *c)
 	if (r < 0)
 		r = rm_maps_find(&c->world->maps, false, c->source.start, &now);
 	if (r < 0)
-		return r;
+		return -EINVAL; /* not -EIO, which exchange() has for worse */
 	if (!r || rm_range_end(c->source) > now.end || now.prot != was->prot || now.shared ||
 		now.inode || now.dev_major || now.dev_minor || strcmp(now.name, was->name))
 		return -ESTALE;
