@@ -17,8 +17,9 @@
  * From 4 MiB of content, or 32 MiB of mapping, on the copying is left for later (fill.c): then the stop is one move of page
  * tables, as that of a DONTUNMAP, and three calls that cost the same for any size: the question for the mapping, one more view of the object
  * onto the source's place (it has no pages yet, so there is nothing to move), our userfaultfd on it. Not if userfaultfd is
- * refused, the source is locked (it has to be all there at once), or part of it is in swap or can not be read: that must
- * be known before it is too late to say so.
+ * refused, the source is locked (it has to be all there at once), or part of it can not be read: that must be known before it
+ * is too late to say so. What is not in memory is therefore brought in before the stop. What is in swap can be read then, also
+ * if it goes there again; guard regions and poison can not. Of memory without PROT_READ that can not be found out.
  *
  * Nothing is irreversible before the last move, and what can fail by want of memory has been done before the stop; if a move
  * fails all the same, the pages go back. The source is never absent for anybody who runs: a thread that waits in a system
@@ -45,6 +46,7 @@
 #include "emul/forked.h"
 #include "emul/log.h"
 #include "emul/pagemap.h"
+#include "emul/populate.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
@@ -113,7 +115,9 @@ static int look(struct conversion *c, const struct rm_request *request)
 	if (c->source.len > c->facts.vma.end - c->source.start)
 		return -EFAULT;
 	reason = we_refuse(&c->facts);
-	return reason ? rm_refuse(reason) : 0;
+	if (reason)
+		return rm_refuse(reason);
+	return c->facts.target_sealed ? -EPERM : 0; /* which the view would find too late */
 }
 
 /* Room for the source, where its page tables can move whole if there is room for the detour: PROT_NONE. The address or -errno. */
@@ -210,12 +214,29 @@ static int build(struct conversion *c)
 			rm_sys_madvise(c->object, len, MADV_DONTFORK)))
 		return -ENOMEM;
 	r = rm_maps_find(&c->world->maps, false, c->view, &object);
-	if (r > 0)
-		r = rm_converted_add(c->world, &object);
+	if (r <= 0)
+		return rm_refuse("/proc/self/maps can not be read");
+	r = rm_converted_add(c->world, &object);
 	if (r)
 		return r;
 	r = rm_lock_like((struct rm_range){c->view, len}, vma, false);
 	return r ? r : (int)rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE);
+}
+
+/* Whether all of the source can be read: what is in swap is brought in, which what only looks like it can not be. */
+static bool is_readable(struct conversion *c)
+{
+	struct rm_range run;
+
+	if (!c->pagemap.absent)
+		return true;
+	if (!(c->facts.vma.prot & PROT_READ))
+		return false;
+	rm_pagemap_begin_absent(&c->pagemap, c->source);
+	while (rm_pagemap_next(&c->pagemap, &run))
+		if (rm_populate(run, PROT_READ))
+			return false;
+	return true;
 }
 
 /* Whether the content can follow later: then a fill is ready for it. */
@@ -231,7 +252,7 @@ static bool prepare_fill(struct conversion *c)
 	rm_pagemap_begin(&c->pagemap, c->source);
 	while (rm_pagemap_next(&c->pagemap, &run))
 		c->content += run.len;
-	if ((c->content < LAZY_FROM && len < LARGE_FROM) || c->pagemap.absent || c->pagemap.fd < 0)
+	if ((c->content < LAZY_FROM && len < LARGE_FROM) || c->pagemap.fd < 0 || !is_readable(c))
 		return false;
 	back = rm_sys_mremap(c->object, 0, len, RM_MAYMOVE, 0);
 	if (rm_is_err(back))
@@ -288,7 +309,7 @@ static int verify(struct conversion *c)
 	if (r < 0)
 		r = rm_maps_find(&c->world->maps, false, c->source.start, &now);
 	if (r < 0)
-		return r;
+		return -EINVAL; /* not -EIO, which exchange() has for worse */
 	if (!r || rm_range_end(c->source) > now.end || now.prot != was->prot || now.shared ||
 		now.inode || now.dev_major || now.dev_minor || strcmp(now.name, was->name))
 		return -ESTALE;
@@ -388,6 +409,15 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 	return r;
 }
 
+/* It was locked before and fits; were it not to, the content is safe all the same. */
+static void lock_again(const struct conversion *c)
+{
+	for (int tries = 0; tries < MAX_TRIES; tries++)
+		if (!rm_lock_like(c->source, &c->facts.vma, true))
+			return;
+	rm_log(RM_LOG_WARN, "%lx is not locked any more", c->source.start);
+}
+
 long rm_convert(const struct rm_request *request)
 {
 	const struct rm_range target = {request->target, request->source.len};
@@ -420,9 +450,8 @@ long rm_convert(const struct rm_request *request)
 		rm_stat_add(RM_STAT_CONVERTED, c.source.len);
 	}
 	drop(&c);
-	/* It was locked before and fits; were it not to, the content is safe all the same. */
-	if (!r && rm_lock_like(c.source, &c.facts.vma, true))
-		rm_log(RM_LOG_WARN, "%lx is not locked any more", c.source.start);
+	if (!r)
+		lock_again(&c);
 	if (r == -ESTALE && c.facts.kind != RM_KIND_SHARED)
 		r = rm_refuse("another thread keeps changing the range");
 	rm_world_leave(&entry);

@@ -167,7 +167,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 	struct rm_vma vma;
 	int r;
 
-	facts->target_armed = false;
+	facts->target_armed = facts->target_sealed = false;
 	facts->known = 0;
 	facts->lock_future = rm_known_watching() ? rm_known_has_seen(RM_SEEN_LOCK_FUTURE)
 						 : may_lock_future(world, request->source);
@@ -185,9 +185,10 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 			facts->vma = vma;
 			found = true;
 		}
-		if (fixed && vma.start < target_end && vma.end > request->target &&
-			(vma.vmflags & RM_VF_UFFD))
-			facts->target_armed = true;
+		if (fixed && vma.start < target_end && vma.end > request->target) {
+			facts->target_armed |= (vma.vmflags & RM_VF_UFFD) != 0;
+			facts->target_sealed |= (vma.vmflags & RM_VF_SEALED) != 0;
+		}
 		if (found && vma.end >= target_end)
 			break;
 	}

@@ -37,6 +37,7 @@
 #include "emul/world.h"
 
 #define FILLS	      8
+#define MAX_TRIES     1000 /* a millisecond each */
 #define PIECE	      ((size_t)256 << 10) /* copied between two looks for faults */
 #define LET_GO	      ((size_t)2 << 20)	  /* what is let go of at once, aligned */
 #define PRESENT_BITS  (3ULL << 62)
@@ -173,6 +174,7 @@ static void done(struct rm_fill *fill, size_t bytes)
 static void put_all(struct rm_fill *fill, size_t offset, uintptr_t source, size_t len, bool nested)
 {
 	const size_t page = rm_page_size();
+	unsigned int tries = 0;
 
 	while (len) {
 		long r = put(fill, offset, source, len);
@@ -183,7 +185,8 @@ static void put_all(struct rm_fill *fill, size_t offset, uintptr_t source, size_
 			serve_faults(fill);
 			continue;
 		}
-		if (r == -ENOMEM) { /* what has been let go of makes room */
+		/* what has been let go of makes room; and what is no fault of the source's may pass: nothing is given up for it */
+		if (r == -ENOMEM || (r < 0 && r != -EFAULT && tries++ < MAX_TRIES)) {
 			rm_sys_sleep_ns(1000000);
 			continue;
 		}
@@ -251,8 +254,12 @@ static void fill_all(struct rm_fill *fill)
 	uintptr_t gone = fill->aside.start;
 	struct rm_range run;
 
-	if (fill->unreadable)
-		(void)rm_sys_mprotect(fill->aside.start, fill->aside.len, PROT_READ);
+	for (unsigned int tries = 0; fill->unreadable && tries < MAX_TRIES; tries++) {
+		fill->unreadable =
+			rm_sys_mprotect(fill->aside.start, fill->aside.len, PROT_READ) != 0;
+		if (fill->unreadable)
+			rm_sys_sleep_ns(1000000);
+	}
 	rm_pagemap_open(&fill->pagemap, fill->entries, sizeof(fill->entries));
 	rm_pagemap_begin(&fill->pagemap, fill->aside);
 	while (rm_pagemap_next(&fill->pagemap, &run))

@@ -10,8 +10,9 @@
  * the memfd is mapped, so that the pool being empty is ENOMEM then and no SIGBUS later. With every other thread stopped
  * the pages that there are get copied, and the memfd takes the source's place by one mmap(MAP_FIXED). Huge pages can not
  * be moved aside before 5.16; what mmap could still fail for (map count, RLIMIT_AS, the reservation) has been asked for
- * by then, or the call replaces one for one. The descriptor is closed: kept, it would hold the huge pages when the program
- * has unmapped all. So a further mirror of such a range needs /proc/self/map_files. The file would be subject to
+ * by then, or the call replaces one for one. The view is there before that, with its page tables if they were asked for:
+ * after it only its way to a MREMAP_FIXED destination is left. The descriptor is closed: kept, it would hold the huge pages when
+ * the program has unmapped all. So a further mirror of such a range needs /proc/self/map_files. The file would be subject to
  * RLIMIT_FSIZE, with a signal (B7); that is looked at first.
  */
 #include "emul/hugetlb.h"
@@ -40,6 +41,8 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8U
 #endif
+
+#define MAX_TRIES 10
 
 /* An object and where in it the range begins. */
 struct object {
@@ -81,16 +84,13 @@ static int close_to(struct rm_range view, const struct rm_vma *vma, bool populat
 	return r;
 }
 
-/*
- * The view, first at the place that is wished for or anywhere. One that is FIXED is made a second time, onto its
- * destination, when all has succeeded: then the huge pages and the address space have been found to be there.
- */
-static long map_view(const struct rm_request *huge, const struct rm_vma *vma, const struct object *object)
+/* A view at an address, which is a wish if flags have not MAP_FIXED: where it is, or -errno and it is nowhere. */
+static long map_view(const struct rm_request *huge, const struct rm_vma *vma,
+	const struct object *object, uintptr_t address, int flags)
 {
 	const size_t len = huge->source.len;
-	const bool fixed = huge->flags & RM_FIXED, populate = huge->flags & RM_POPULATE;
-	const int flags = MAP_SHARED | object->flags;
-	long at = rm_sys_mmap(fixed ? 0 : huge->target, len, vma->prot, flags, object->fd,
+	const bool populate = huge->flags & RM_POPULATE;
+	long at = rm_sys_mmap(address, len, vma->prot, MAP_SHARED | object->flags | flags, object->fd,
 		object->offset);
 	int r;
 
@@ -99,21 +99,28 @@ static long map_view(const struct rm_request *huge, const struct rm_vma *vma, co
 	r = close_to((struct rm_range){(uintptr_t)at, len}, vma, populate);
 	if (!r && populate)
 		r = rm_populate((struct rm_range){(uintptr_t)at, len}, vma->prot);
-	if (!r && fixed) {
-		long onto = rm_sys_mmap(huge->target, len, vma->prot, flags | MAP_FIXED, object->fd,
-			object->offset);
-
-		rm_sys_munmap((uintptr_t)at, len);
-		if (rm_is_err(onto))
-			return onto;
-		at = onto;
-		r = close_to((struct rm_range){(uintptr_t)at, len}, vma, populate);
-		if (!r && populate)
-			r = rm_populate((struct rm_range){(uintptr_t)at, len}, vma->prot);
-	}
 	if (r)
 		rm_sys_munmap((uintptr_t)at, len);
 	return r ? r : at;
+}
+
+/* The view at the place that is wished for or anywhere; one that is FIXED is still to be placed. */
+static long make_view(const struct rm_request *huge, const struct rm_vma *vma, const struct object *object)
+{
+	return map_view(huge, vma, object, huge->flags & RM_FIXED ? 0 : huge->target, 0);
+}
+
+/*
+ * Where a FIXED destination is wanted the finished view is made a second time, onto that: the huge pages and the address space
+ * have been found to be there. To move it would do from 5.16 on; before, mremap unmaps the destination and refuses then.
+ */
+static long place_view(const struct rm_request *huge, const struct rm_vma *vma,
+	const struct object *object, long view)
+{
+	if (!(huge->flags & RM_FIXED))
+		return view;
+	rm_sys_munmap((uintptr_t)view, huge->source.len); /* or both would count towards RLIMIT_MEMLOCK */
+	return map_view(huge, vma, object, huge->target, MAP_FIXED);
 }
 
 /* The file of a shared mapping. What can not be written needs no descriptor that can. */
@@ -169,13 +176,14 @@ static int make_object(size_t len, size_t page, struct object *object, uintptr_t
 	return 0;
 }
 
-/* Inside the window. The huge pages that the source has, to the object; nothing of the source changes. */
+/* Inside the window. The huge pages that the source has, to the object. The source may be left readable. */
 static int copy_pages(const struct rm_request *huge, const struct rm_vma *vma, uintptr_t object)
 {
 	const uintptr_t end = rm_range_end(huge->source);
-	const bool readable = vma->prot & PROT_READ;
 	unsigned char there[1];
-	long r = readable ? 0 : rm_sys_mprotect(huge->source.start, huge->source.len, PROT_READ);
+	long r = vma->prot & PROT_READ
+			 ? 0
+			 : rm_sys_mprotect(huge->source.start, huge->source.len, PROT_READ);
 
 	for (uintptr_t at = huge->source.start; at < end && !r; at += vma->page) {
 		/* one byte: the huge page's first small one tells of all of it */
@@ -183,8 +191,6 @@ static int copy_pages(const struct rm_request *huge, const struct rm_vma *vma, u
 		if (!r && (there[0] & 1))
 			r = rm_copy(object + (at - huge->source.start), at, vma->page);
 	}
-	if (r && !readable)
-		(void)rm_sys_mprotect(huge->source.start, huge->source.len, vma->prot);
 	return (int)r;
 }
 
@@ -199,45 +205,61 @@ static int swap(struct rm_world *world, const struct rm_request *huge, const str
 	if (r)
 		return r;
 	r = rm_facts_verify(world, &facts, huge->source);
-	if (!r)
-		r = copy_pages(huge, vma, at);
+	if (r)
+		goto resume;
+	r = copy_pages(huge, vma, at);
 	if (!r) {
 		placed = rm_sys_mmap(huge->source.start, huge->source.len, vma->prot,
 			MAP_SHARED | MAP_FIXED, object->fd, 0);
 		r = rm_is_err(placed) ? (int)placed : 0;
 	}
+	if (r && !(vma->prot & PROT_READ) && rm_protect_like(huge->source, vma, vma->prot))
+		rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
+resume:
 	rm_quiesce_resume(world);
 	return r;
 }
 
-static int convert(const struct rm_request *huge, struct rm_vma *vma, struct object *object)
+/* The view of what is converted then, or -errno; *object is the caller's to close, and *vma is what the view is like. */
+static long convert(const struct rm_request *huge, struct rm_vma *vma, struct object *object)
 {
+	const struct rm_vma was = *vma;
+	struct rm_facts facts;
 	struct rm_entry entry;
 	uintptr_t at = 0;
+	long view = 0;
 	int r = rm_world_enter(&entry);
 
 	if (r)
 		return r;
+	r = huge->flags & RM_FIXED ? rm_facts_read(entry.world, huge, &facts) : 0;
+	if (!r && (huge->flags & RM_FIXED) && facts.target_sealed)
+		r = -EPERM; /* which the view would find too late */
+	if (r)
+		goto leave;
+	/* No copy of huge pages is made for a child: it has nothing there (B1). */
+	if (rm_conf()->mirror_fork != RM_FORK_SHARE)
+		vma->vmflags |= RM_VF_DONTFORK;
 	r = make_object(huge->source.len, vma->page, object, &at);
 	if (r)
 		goto leave;
-	r = swap(entry.world, huge, vma, object, at);
+	view = make_view(huge, vma, object);
+	r = rm_is_err(view) ? (int)view : swap(entry.world, huge, &was, object, at);
 	rm_sys_munmap(at, huge->source.len);
 	if (r) {
-		rm_sys_close(object->fd);
+		if (!rm_is_err(view))
+			rm_sys_munmap((uintptr_t)view, huge->source.len);
 		goto leave;
 	}
-	/* it has had all that before: what is refused now is no reason to fail, with the content safe */
-	if (close_to(huge->source, vma, true))
-		rm_log(RM_LOG_WARN, "%lx is not locked any more", huge->source.start);
-	/* No copy of huge pages is made for a child: it has nothing there (B1). */
-	if (rm_conf()->mirror_fork != RM_FORK_SHARE) {
-		vma->vmflags |= RM_VF_DONTFORK; /* for the view too */
-		(void)rm_sys_madvise(huge->source.start, huge->source.len, MADV_DONTFORK);
-	}
+	rm_stat_add(RM_STAT_CONVERTED, huge->source.len);
+	/* it has had all that before: what is refused now is tried again, and no reason to fail, with the content safe */
+	for (unsigned int tries = 0; tries < MAX_TRIES; tries++)
+		if (!close_to(huge->source, vma, true))
+			goto leave;
+	rm_log(RM_LOG_WARN, "%lx has lost its advice, or its lock", huge->source.start);
 leave:
 	rm_world_leave(&entry);
-	return r;
+	return r ? r : view;
 }
 
 long rm_mirror_hugetlb(const struct rm_request *request, struct rm_vma *vma)
@@ -245,26 +267,25 @@ long rm_mirror_hugetlb(const struct rm_request *request, struct rm_vma *vma)
 	const bool anonymous = !strcmp(vma->name, "/anon_hugepage (deleted)");
 	struct rm_request huge;
 	struct object object = {.fd = -1};
-	long view;
-	int r = align(request, vma, &huge);
+	long view = align(request, vma, &huge);
 
-	if (r)
-		return r;
+	if (view)
+		return view;
 	if (vma->shared)
-		r = find_object(&huge, vma, &object);
+		view = find_object(&huge, vma, &object);
 	else if (!anonymous)
-		r = rm_refuse("a private file mapping has no object to be seen twice");
+		view = rm_refuse("a private file mapping has no object to be seen twice");
 	else if (rm_conf()->mirror_private == RM_MIRROR_EINVAL)
-		r = rm_refuse("mirror_private:einval is set");
+		view = rm_refuse("mirror_private:einval is set");
 	else if (vma->vmflags & RM_VF_UFFD)
-		r = rm_refuse("private memory that a userfaultfd watches can not be converted");
+		view = rm_refuse("private memory that a userfaultfd watches can not be converted");
 	else
-		r = convert(&huge, vma, &object);
-	if (r == -ESTALE)
-		r = rm_refuse("another thread keeps changing the range");
-	if (r)
-		return r;
-	view = map_view(&huge, vma, &object);
-	rm_sys_close(object.fd);
-	return view;
+		view = convert(&huge, vma, &object);
+	if (!view)
+		view = make_view(&huge, vma, &object);
+	if (!rm_is_err(view))
+		view = place_view(&huge, vma, &object, view);
+	if (object.fd >= 0)
+		rm_sys_close(object.fd);
+	return view == -ESTALE ? rm_refuse("another thread keeps changing the range") : view;
 }

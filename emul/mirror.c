@@ -32,6 +32,7 @@
 #include "emul/conf.h"
 #include "emul/convert.h"
 #include "emul/features.h"
+#include "emul/fill.h"
 #include "emul/hugetlb.h"
 #include "emul/known.h"
 #include "emul/log.h"
@@ -112,6 +113,23 @@ static long view_beside(const struct rm_request *request)
 	return view;
 }
 
+/*
+ * A place that was reserved and not taken: given back if it is still the reservation, and not what another thread has mapped after
+ * the kernel had taken it away.
+ */
+static void give_back(struct rm_range place)
+{
+	struct rm_entry entry;
+	struct rm_vma vma;
+
+	if (rm_world_enter(&entry))
+		return;
+	if (rm_maps_find(&entry.world->maps, false, place.start, &vma) > 0 && !vma.prot &&
+		!vma.shared && !vma.inode && vma.end >= rm_range_end(place))
+		rm_sys_munmap(place.start, place.len);
+	rm_world_leave(&entry);
+}
+
 long rm_mirror_place(uintptr_t view, const struct rm_request *request)
 {
 	const size_t len = request->source.len;
@@ -130,7 +148,19 @@ long rm_mirror_place(uintptr_t view, const struct rm_request *request)
 			return (long)view;
 		}
 	}
-	return rm_sys_mremap(view, len, len, RM_MAYMOVE | RM_FIXED, request->target);
+	at = rm_sys_mremap(view, len, len, RM_MAYMOVE | RM_FIXED, request->target);
+	if (!rm_is_err(at) || fixed)
+		return at;
+	give_back((struct rm_range){request->target, len});
+	return (long)view;
+}
+
+/* The page tables of a view. What is still to be filled would come page by page, each asked for by itself: so that is waited for. */
+static int populate(struct rm_range view, const struct rm_vma *vma)
+{
+	if (atomic_load(&rm_fills_active))
+		rm_fill_wait();
+	return rm_populate(view, vma->prot);
 }
 
 /* What a view that the kernel has made still needs: its page tables if they were asked for, or no more than the lock. */
@@ -139,7 +169,7 @@ static int finish(const struct rm_request *request, long view, const struct rm_v
 	const struct rm_range range = {(uintptr_t)view, request->source.len};
 
 	if (request->flags & RM_POPULATE)
-		return rm_populate(range, vma->prot);
+		return populate(range, vma);
 	return is_locked(range.start) ? lock_on_fault(range) : 0;
 }
 
@@ -226,7 +256,7 @@ static long mirror_private(const struct rm_request *request, const struct rm_vma
 	if (rm_is_err(view))
 		return view;
 	if (request->flags & RM_POPULATE)
-		r = rm_populate((struct rm_range){(uintptr_t)view, len}, vma->prot);
+		r = populate((struct rm_range){(uintptr_t)view, len}, vma);
 	placed = r ? r : rm_mirror_place((uintptr_t)view, request);
 	if (rm_is_err(placed))
 		rm_sys_munmap((uintptr_t)view, len);
@@ -261,6 +291,23 @@ static long mirror(const struct rm_request *request)
 					: mirror_shared(request, &vma);
 }
 
+/* What system calls on the way may say besides (EACCES of mprotect, EMFILE of open, EBUSY of a userfaultfd) is nobody's to know. */
+static int documented(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+	case -EFAULT:
+	case -EINVAL:
+	case -ENOMEM:
+	case -EPERM:
+		return error;
+	case -EACCES:
+		return rm_refuse("the protection is forbidden for shared memory");
+	default:
+		return rm_refuse("a system call fails that hardly ever does");
+	}
+}
+
 long rm_mirror(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)
 {
 	struct rm_request request;
@@ -277,7 +324,9 @@ long rm_mirror(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 					 request.source.len});
 		rm_known_end(&change, request.source);
 	}
-	if (!rm_is_err(r))
+	if (rm_is_err(r))
+		r = documented((int)r);
+	else
 		rm_stat_add(RM_STAT_MIRRORS, 1);
 	if (rm_log_on(RM_LOG_INFO))
 		rm_log(RM_LOG_INFO, "mremap(%lx, %lu, %lu, %lx, %lx) = %lx", old, old_len, new_len,
@@ -285,29 +334,40 @@ long rm_mirror(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	return r;
 }
 
-int rm_mirror_prepare(uintptr_t addr, size_t len)
+static int prepare(const struct rm_request *request)
 {
-	struct rm_request request;
 	struct rm_vma vma;
 	long view;
-	int r = rm_mirror_check(
-		addr, len, len, RM_MAYMOVE | RM_MIRROR, 0, rm_features()->task_size, &request);
+	int r = look(request, true, &vma);
 
-	if (!r)
-		r = look(&request, true, &vma);
 	if (r)
 		return r;
 	if (vma.vmflags & RM_VF_HUGETLB)
 		return rm_refuse("huge pages are converted with their first mirror only");
 	if (vma.shared)
-		return request.source.len > vma.end - addr ? -EFAULT : 0;
+		return request->source.len > vma.end - request->source.start ? -EFAULT : 0;
 	r = may_convert(&vma);
 	if (r)
 		return r;
-	view = rm_convert(&request);
+	view = rm_convert(request);
 	if (view == -ESTALE) /* another thread has done it */
 		return 0;
 	if (!rm_is_err(view))
-		rm_sys_munmap((uintptr_t)view, request.source.len);
+		rm_sys_munmap((uintptr_t)view, request->source.len);
 	return rm_is_err(view) ? (int)view : 0;
+}
+
+int rm_mirror_prepare(uintptr_t addr, size_t len)
+{
+	struct rm_request request;
+	struct rm_change change;
+	int r = rm_mirror_check(
+		addr, len, len, RM_MAYMOVE | RM_MIRROR, 0, rm_features()->task_size, &request);
+
+	if (r)
+		return r;
+	rm_known_begin(&change);
+	r = prepare(&request);
+	rm_known_end(&change, request.source);
+	return r ? documented(r) : 0;
 }

@@ -35,6 +35,13 @@ void rm_pagemap_begin(struct rm_pagemap *pagemap, struct rm_range range)
 	pagemap->left = range;
 	pagemap->have = pagemap->at = 0;
 	pagemap->absent = false;
+	pagemap->wanted = PRESENT | SWAPPED;
+}
+
+void rm_pagemap_begin_absent(struct rm_pagemap *pagemap, struct rm_range range)
+{
+	rm_pagemap_begin(pagemap, range);
+	pagemap->wanted = SWAPPED;
 }
 
 /* Entries for the beginning of what is left; those that can not be read say that all is there. */
@@ -69,7 +76,7 @@ bool rm_pagemap_next(struct rm_pagemap *pagemap, struct rm_range *run)
 				break;
 			read_more(pagemap);
 		}
-		content = pagemap->entries[pagemap->at] & (PRESENT | SWAPPED);
+		content = pagemap->entries[pagemap->at] & pagemap->wanted;
 		pagemap->absent |= (pagemap->entries[pagemap->at] & SWAPPED) != 0;
 		if (!content && found)
 			break;

@@ -13,6 +13,7 @@ struct rm_pagemap {
 	uint64_t *entries;
 	size_t room, have, at; /* of entries */
 	bool absent; /* some were neither in memory nor holes: in swap, guard regions, poison */
+	uint64_t wanted; /* bits of an entry, one of which makes it one of a run */
 };
 
 /* buf is scratch for entries. Never fails. Raw system calls only. */
@@ -21,6 +22,9 @@ void rm_pagemap_close(struct rm_pagemap *pagemap);
 
 /* Begins with a range. */
 void rm_pagemap_begin(struct rm_pagemap *pagemap, struct rm_range range);
+
+/* The same for what is not in memory only: the runs are of pages in swap, guard regions, poison. */
+void rm_pagemap_begin_absent(struct rm_pagemap *pagemap, struct rm_range range);
 
 /*
  * The next run of pages that have content of their own, in memory or in swap; at most 8 MiB or so. False: no more. Page

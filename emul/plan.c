@@ -317,7 +317,7 @@ static void plan_running(struct rm_plan *plan, const struct rm_request *piece)
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
 	add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
-	add(plan, RM_OP_TOUCH, RM_TARGET, RM_NOWHERE, 0);
+	add(plan, RM_OP_BRING, RM_TARGET, RM_NOWHERE, 0);
 	add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 1);
 }
 
@@ -496,8 +496,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_PRESENT:
 		return rm_format(
 			buf, size, "look which pages of the %s have page table entries", place);
-	case RM_OP_TOUCH:
-		return rm_format(buf, size, "touch the same pages of the %s", place);
+	case RM_OP_BRING:
+		return rm_format(buf, size, "bring in the same pages of the %s", place);
 	}
 	return rm_format(buf, size, "?");
 }

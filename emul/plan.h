@@ -46,7 +46,7 @@ enum rm_op {
 	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */
 	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED; arg: it may have been locked meanwhile */
 	RM_OP_PRESENT,	 /* which pages of the source have page table entries */
-	RM_OP_TOUCH,	 /* the same are made in place; no harm if not */
+	RM_OP_BRING,	 /* the same are brought in at place; no harm if not */
 };
 
 enum rm_map_how {

@@ -393,7 +393,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_PRESENT:
 		return rm_present_read(
 			&x->present, r, x->world->dirents, sizeof(x->world->dirents));
-	case RM_OP_TOUCH:
+	case RM_OP_BRING:
 		rm_present_touch(&x->present, r.start);
 		return 0;
 	}

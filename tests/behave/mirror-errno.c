@@ -164,6 +164,47 @@ static void sealed(void **state)
 	in_child(sealed_child, NULL);
 }
 
+/* Found before the source is converted: it stays private. kind: of mmap. */
+static void sealed_target_child(void *arg)
+{
+	const int kind = *(const int *)arg;
+	const size_t huge = (size_t)2 << 20;
+	struct vma vma;
+	char *p, *target;
+
+	p = mmap(NULL, huge, RW, kind | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		behave_skip("no huge page");
+	target = mmap(NULL, 3 * huge, RW, ANON | MAP_NORESERVE, -1, 0);
+	check(target != MAP_FAILED);
+	target = (char *)(((uintptr_t)target + huge - 1) & ~(huge - 1));
+	if (syscall(SYS_mseal, target + huge - PAGE, PAGE, 0L))
+		behave_skip("no mseal");
+	fill(p, PAGE, 1);
+	fill(target, PAGE, 2);
+	refused(p, huge, huge, MIRROR_ONTO, target, EPERM);
+	check(filled(p, PAGE, 1) && filled(target, PAGE, 2));
+	check(vma_at(p, &vma));
+	check_is(vma.perms[3], kind & MAP_SHARED ? 's' : 'p');
+}
+
+static void sealed_target(void **state)
+{
+	static const int kinds[] = {MAP_PRIVATE, MAP_SHARED};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		in_child(sealed_target_child, (void *)&kinds[i]);
+}
+
+static void sealed_target_of_huge_pages(void **state)
+{
+	static const int kind = MAP_PRIVATE | MAP_HUGETLB;
+
+	(void)state;
+	in_child(sealed_target_child, (void *)&kind);
+}
+
 static void address_space_child(void *arg)
 {
 	struct rlimit limit;
@@ -348,6 +389,8 @@ int main(void)
 		CASE(private_file, "mirror-of-a-private-file-mapping-is-einval"),
 		CASE(aio_ring, "mirror-of-an-aio-ring-is-efault"),
 		CASE(sealed, "mirror-of-sealed-memory-is-eperm"),
+		CASE(sealed_target, "mirror-onto-sealed-memory-is-eperm"),
+		CASE(sealed_target_of_huge_pages, "mirror-of-huge-pages-onto-sealed-memory-is-eperm"),
 		CASE(address_space, "mirror-beyond-rlimit-as-is-enomem"),
 		CASE(locked, "mirror-of-locked-memory-is-locked-and-not-populated"),
 		CASE(memlock, "mirror-beyond-rlimit-memlock-is-eagain"),

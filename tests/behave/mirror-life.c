@@ -386,6 +386,46 @@ static void userfaultfd(void **state)
 	end();
 }
 
+/* Whether a page lets itself be written to: a system call says so without a signal. */
+static bool writable(char *at)
+{
+	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	ssize_t got = read(fd, at, 1);
+
+	close(fd);
+	return got == 1;
+}
+
+/* B14: protection is each view's own, the other one stays a way in. */
+static void protection(void **state)
+{
+	struct vma s, v;
+	int key;
+
+	(void)state;
+	make();
+	check(!mprotect(a.source, a.len, PROT_READ));
+	check(vma_at(a.source, &s) && vma_at(view, &v));
+	check(!strcmp(s.perms, "r--s") && !strcmp(v.perms, "rw-s"));
+	check(!writable(a.source) && writable(view));
+	fill(view, a.len, 51);
+	check(filled(a.source, a.len, 51));
+	check(!mprotect(view, a.len, PROT_NONE) && !mprotect(a.source, a.len, RW));
+	check(writable(a.source) && !writable(view));
+	fill(a.source, a.len, 52);
+	check(!mprotect(view, a.len, RW) && filled(view, a.len, 52));
+	key = (int)syscall(SYS_pkey_alloc, 0L, 0L);
+	if (key > 0) {
+		check(!syscall(SYS_pkey_mprotect, view, a.len, (long)RW, (long)key));
+		check(vma_at(a.source, &s) && vma_at(view, &v));
+		check_is(v.key, key);
+		check_is(s.key, 0);
+		check(!syscall(SYS_pkey_mprotect, view, a.len, (long)RW, 0L));
+		check(!syscall(SYS_pkey_free, (long)key));
+	}
+	end();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
@@ -400,6 +440,7 @@ int main(void)
 		CASE(mremap_of_a_view, "mremap-of-a-view-moves-shrinks-and-does-not-grow"),
 		CASE(dontunmap_of_a_view, "dontunmap-of-a-view"),
 		CASE(locks, "mlock-of-a-view-is-its-own"),
+		CASE(protection, "mprotect-of-a-view-is-its-own"),
 		CASE(futex_across, "futex-across-views"),
 		CASE(userfaultfd, "userfaultfd-on-a-view"),
 	};

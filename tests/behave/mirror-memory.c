@@ -128,7 +128,7 @@ static void swap_out(char *p, size_t len)
 	}
 }
 
-/* What is in swap comes with the rest; all of it at once, however much there is. */
+/* What is in swap comes with the rest. */
 static void swapped_before(void **state)
 {
 	static const size_t sizes[] = {64 * 4096, 6 * MIB};
@@ -136,7 +136,6 @@ static void swapped_before(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		const size_t len = sizes[i];
-		struct vma vma;
 		char *p, *view;
 
 		need_swap(SMALL_SWAP);
@@ -148,13 +147,74 @@ static void swapped_before(void **state)
 			swap_off();
 			behave_skip("nothing was swapped out");
 		}
-		view = mirrored(p, len, MIRROR, NULL);
-		check(vma_at(view, &vma) && !vma_has(&vma, "um")); /* nothing is to follow */
+		view = mremap(p, len, len, MIRROR, NULL);
+		check(view != MAP_FAILED);
 		check(is_right(p, len) && is_right(view, len));
 		check_one_memory(p, view, len);
 		check(!munmap(p, len) && !munmap(view, len));
 		swap_off();
 	}
+}
+
+/* That some of it is in swap does not make the rest come during the stop: it follows, as where userfaultfd lets it. */
+static void swapped_in_part(void **state)
+{
+	const size_t len = 128 * MIB, swapped = 256 * PAGE;
+	bool follows = false, would = false;
+
+	(void)state;
+	need_swap(SMALL_SWAP);
+	for (int i = 0; i < 20 && (!would || !follows); i++) {
+		char *p = make(len), *view;
+		struct vma vma;
+
+		check(!madvise(p, len, MADV_NOHUGEPAGE));
+		if (would)
+			swap_out(p + len / 2, swapped);
+		if (would && !swapped_pages(p, len)) {
+			munmap(p, len);
+			swap_off();
+			behave_skip("nothing was swapped out");
+		}
+		view = mremap(p, len, len, MIRROR, NULL);
+		check(view != MAP_FAILED);
+		check(vma_at(view, &vma));
+		*(would ? &follows : &would) |= vma_has(&vma, "um");
+		check(is_right(view, len) && is_right(p, len));
+		check(!munmap(p, len) && !munmap(view, len));
+	}
+	swap_off();
+	if (!would)
+		behave_skip("nothing is copied later here");
+	check(follows);
+}
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* 6.13 */
+#endif
+
+/* A guard region looks like a page in swap: what can not be read is found before, and nothing is converted. */
+static void guarded_and_swapped(void **state)
+{
+	const size_t len = 8 * MIB;
+	struct vma vma;
+	char *p;
+
+	(void)state;
+	need_swap(SMALL_SWAP);
+	p = make(len);
+	check(!madvise(p, len, MADV_NOHUGEPAGE));
+	swap_out(p + 2 * MIB, 256 * PAGE);
+	if (madvise(p + 4 * MIB, PAGE, MADV_GUARD_INSTALL)) {
+		munmap(p, len);
+		swap_off();
+		behave_skip("no guard regions");
+	}
+	refused(p, len, len, MIRROR, NULL, EINVAL);
+	check(vma_at(p, &vma) && vma.perms[3] == 'p');
+	check(is_right(p, 4 * MIB));
+	check(!munmap(p, len));
+	swap_off();
 }
 
 /* The object's pages go to swap and come back, in all views; holes are holes still. */
@@ -286,7 +346,7 @@ static void need_oom(void)
 		behave_skip("RM_OOM=yes lets a child be killed for want of memory");
 }
 
-/* Most of it is in swap then, and all is copied while everybody waits; the copy pushes out what was copied. */
+/* Most of it is in swap then; what is copied, and what is brought in to be read, pushes the rest out. */
 static void swap_for_one(void **state)
 {
 	int status;
@@ -330,6 +390,8 @@ int main(void)
 {
 	static const struct CMUnitTest cases[] = {
 		CASE(swapped_before, "mirror-of-memory-that-is-in-swap"),
+		CASE(swapped_in_part, "mirror-of-memory-partly-in-swap-is-filled-later"),
+		CASE(guarded_and_swapped, "mirror-of-memory-in-swap-with-guard-regions-is-einval"),
 		CASE(swapped_after, "converted-memory-goes-to-swap-and-comes-back"),
 		CASE(room_for_one, "mirror-in-a-memory-cgroup-with-room-for-one"),
 		CASE(swap_for_one, "mirror-in-a-memory-cgroup-with-room-in-swap"),

@@ -63,12 +63,10 @@ bool snapshot_take(struct snapshot *s)
 			if (!header) {
 				char *dirty = strstr(s->maps + at, " sd");
 
-				if (dirty) {
+				if (dirty)
 					memmove(dirty, dirty + 3, strlen(dirty + 3) + 1);
-					len -= 3;
-				}
 			}
-			at += len;
+			at += strlen(s->maps + at);
 			s->maps[at++] = '\n';
 		}
 		line += line_len + (end != NULL);

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "emul/converted.h"
+#include "emul/known.h"
 #include "libremap.h"
 
 #define LEN ((size_t)1 << 20)
@@ -126,6 +127,38 @@ static void a_full_list_is_enomem(void **state)
 	assert_child_ok(unit_in_child(fill_the_list, NULL));
 }
 
+#define DONTUNMAP (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP)
+
+/* What was learned of the range when it moved as private memory does not hold any more: it keeps its content from now on. */
+static int move_before_and_after(void *arg)
+{
+	struct rm_change change;
+	char *p, *first, *second;
+
+	(void)arg;
+	rm_known_watch();
+	rm_known_begin(&change);
+	p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	rm_known_end(&change, rm_everything);
+	memset(p, 7, LEN);
+	first = remap_mremap(p, LEN, LEN, DONTUNMAP, NULL);
+	if (first == MAP_FAILED || first[LEN - 1] != 7 || p[LEN - 1])
+		return 1;
+	memset(p, 8, LEN);
+	if (remap_prepare(p, LEN, REMAP_PREPARE_MIRROR))
+		return 2;
+	second = remap_mremap(p, LEN, LEN, DONTUNMAP, NULL);
+	if (second == MAP_FAILED || second[LEN - 1] != 8 || p[LEN - 1] != 8)
+		return 3;
+	return remap_prepare(p, LEN, REMAP_PREPARE_MIRROR) || !rm_converted_at((uintptr_t)p) ? 4 : 0;
+}
+
+static void what_was_known_of_it_is_forgotten(void **state)
+{
+	(void)state;
+	assert_child_ok(unit_in_child(move_before_and_after, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,7 +166,9 @@ int main(void)
 		cmocka_unit_test(what_can_not_be_is_said),
 		cmocka_unit_test(the_list_is_swept),
 		cmocka_unit_test(a_full_list_is_enomem),
+		cmocka_unit_test(what_was_known_of_it_is_forgotten),
 	};
 
+	setenv("LIBREMAP_CONF", "native:no", 1);
 	return unit_run(tests);
 }

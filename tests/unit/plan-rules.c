@@ -276,13 +276,13 @@ static const struct text {
 		"drop the page tables of the source: MADV_DONTNEED"},
 	{{RM_OP_PRESENT, RM_SOURCE, RM_NOWHERE, 0},
 		"look which pages of the source have page table entries"},
-	{{RM_OP_TOUCH, RM_TARGET, RM_NOWHERE, 0}, "touch the same pages of the destination"},
-	{{(enum rm_op)(RM_OP_TOUCH + 1), RM_NOWHERE, RM_NOWHERE, 0}, "?"},
+	{{RM_OP_BRING, RM_TARGET, RM_NOWHERE, 0}, "bring in the same pages of the destination"},
+	{{(enum rm_op)(RM_OP_BRING + 1), RM_NOWHERE, RM_NOWHERE, 0}, "?"},
 };
 
 static void every_step_has_a_text(void **state)
 {
-	bool seen[RM_OP_TOUCH + 2] = {false};
+	bool seen[RM_OP_BRING + 2] = {false};
 	struct rm_plan plan = {.nsteps = 1};
 
 	(void)state;
@@ -300,7 +300,7 @@ static void every_step_has_a_text(void **state)
 		rm_plan_describe(&plan, 0, cut, sizeof(cut));
 		assert_true(strlen(cut) < sizeof(cut));
 	}
-	for (int op = 0; op <= RM_OP_TOUCH + 1; op++)
+	for (int op = 0; op <= RM_OP_BRING + 1; op++)
 		assert_true(seen[op]);
 }
 

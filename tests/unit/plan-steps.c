@@ -283,10 +283,10 @@ static const struct row {
 		"duplicate: unlock:S dup:S>D lock:D=onfault empty:S"},
 	{"shared, nobody need be stopped", RM_KIND_SHARED, RW, 0,
 		{.fixed = true, .variant = RUNNING}, 0,
-		"running: present:S verify:S dup:S>D touch:D empty:S"},
+		"running: present:S verify:S dup:S>D bring:D empty:S"},
 	{"shared, nobody need be stopped, hint", RM_KIND_SHARED, RW, 0,
 		{.hint = true, .variant = RUNNING}, 0,
-		"running: present:S reserve:D verify:S dup:S>D touch:D empty:S"},
+		"running: present:S reserve:D verify:S dup:S>D bring:D empty:S"},
 	/* --- native --- */
 	{"anon, native", RM_KIND_ANON, RW, AC, {.natives = NATIVE_ANON}, 0, "native: native:S>D"},
 	{"anon, native, the middle", RM_KIND_ANON, RW, AC,
@@ -406,7 +406,7 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 		[RM_OP_DUPLICATE] = "dup",
 		[RM_OP_EMPTY] = "empty",
 		[RM_OP_PRESENT] = "present",
-		[RM_OP_TOUCH] = "touch"};
+		[RM_OP_BRING] = "bring"};
 	static const char places[] = {[RM_NOWHERE] = '-',
 		[RM_SOURCE] = 'S',
 		[RM_TARGET] = 'D',
