@@ -306,7 +306,7 @@ bool rm_plan_may_run_on(const struct rm_facts *facts)
 {
 	return facts->kind == RM_KIND_SHARED && facts->shmem && (facts->vma.prot & PROT_READ) &&
 	       facts->uffd.fd < 0 && !facts->target_armed &&
-	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_UFFD)) && !facts->lock_future;
+	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_UFFD));
 }
 
 static void plan_running(struct rm_plan *plan, const struct rm_request *piece)

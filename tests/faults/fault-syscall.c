@@ -19,11 +19,13 @@
 
 #define EVERY_NTH_READ 6 /* smaps is read in many small pieces, which are all alike */
 
-/* What a scenario begins with: no room for the twin, or nobody to be stopped. */
+/* What a scenario begins with: no room for the twin, nobody to be stopped, or everybody. */
 static int scenario_error(const void *arg, const struct seccomp_data *d)
 {
 	const struct scenario *s = arg;
 
+	if ((s->flags & STOPPED) && d->nr == SYS_mincore)
+		return EAGAIN;
 	if ((s->flags & SECOND_VIEW) && d->nr == SYS_rt_tgsigqueueinfo)
 		return EPERM;
 	if (!(s->flags & LATE) || inject->late_done)
