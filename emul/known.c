@@ -138,35 +138,30 @@ static void end(struct rm_known *known)
 		;
 }
 
-/* Whether the range, whose length need not be rounded, reaches into the mapping or lies beside it. */
-static bool touches(const struct rm_known_entry *e, struct rm_range range)
+/*
+ * What is mapped beside a mapping that is known may be one with it now: who looks at the bounds will see that, and looks again
+ * for what it merges with. What is mapped in it, or done to it, makes the facts untrue. The length need not be rounded.
+ */
+static void forget_some(struct rm_known *known, struct rm_range range, bool facts)
 {
-	const uintptr_t start = atomic_load(&e->start), end = rm_range_end(range);
+	const uintptr_t end = rm_range_end(range), gap = rm_page_size() - 1;
+	const uintptr_t last = end < SIZE_MAX - gap ? end + gap : SIZE_MAX;
 
-	return range.start <= atomic_load(&e->end) &&
-	       (start <= end || start - end < rm_page_size());
-}
+	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
+		struct rm_known_entry *e = &known->ranges[i];
+		const uintptr_t e_start = atomic_load(&e->start), e_end = atomic_load(&e->end);
 
-/* What is mapped beside a mapping that is known may be one with it now: who looks at the bounds will see that. */
-static void forget_loose(struct rm_known *known, struct rm_range range)
-{
-	for (size_t i = 0; i < RM_KNOWN_RANGES; i++)
-		if (touches(&known->ranges[i], range))
-			atomic_store(&known->ranges[i].loose, 0);
+		if (e_start > last || range.start > e_end || !atomic_load(&e->valid))
+			continue;
+		atomic_store(&e->loose, 0);
+		if (facts && e_start < end && range.start < e_end)
+			atomic_store(&e->valid, false);
+	}
 }
 
 static void forget_facts(struct rm_known *known, struct rm_range range)
 {
-	for (size_t i = 0; i < RM_KNOWN_RANGES; i++) {
-		struct rm_known_entry *e = &known->ranges[i];
-
-		if (!touches(e, range))
-			continue;
-		atomic_store(&e->loose, 0);
-		if (atomic_load(&e->start) < range.start + range.len &&
-			range.start < atomic_load(&e->end))
-			atomic_store(&e->valid, false);
-	}
+	forget_some(known, range, true);
 }
 
 static void forget_range(struct rm_known *known, struct rm_range range)
@@ -212,7 +207,7 @@ void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int pr
 		forget_range(known, range);
 		rm_scars_forget(range);
 	}
-	forget_loose(known, range);
+	forget_some(known, range, false);
 	rm_origins_forget((struct rm_range){range.start, rm_page_round(range.len)});
 	rm_born_mapped(&known->born, range, prot, flags);
 	end(known);
