@@ -293,7 +293,8 @@ static bool decorate_source(const struct mirror *m)
 	if (mirror_is_counted(m)) {
 		volatile uint64_t *word = (volatile uint64_t *)(mirror_source(m) + WORD);
 
-		*word = mirror_process.counted = 0;
+		*word = 0;
+		mirror_process.counted = 0;
 	}
 	return !(m->flags & (READ_ONLY | NO_ACCESS)) ||
 	       !mprotect((void *)at, len, m->flags & READ_ONLY ? PROT_READ : PROT_NONE);
