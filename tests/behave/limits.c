@@ -25,7 +25,7 @@ struct limited {
 
 static void limit_to(const struct limited *l, size_t more)
 {
-	volatile char room[128 * 1024]; /* lest the stack must grow when it cannot */
+	volatile char room[512 * 1024]; /* lest the stack must grow when it cannot */
 	struct rlimit limit;
 
 	for (size_t i = 0; i < sizeof(room); i += 1024)
