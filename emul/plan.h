@@ -44,7 +44,7 @@ enum rm_op {
 	RM_OP_RESUME,	 /* the window closes */
 	RM_OP_AWAIT,	 /* the monitor has read the event */
 	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */
-	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED; arg: it may have been locked meanwhile */
+	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED; arg: others run */
 	RM_OP_PRESENT,	 /* which pages of the source have page table entries */
 	RM_OP_BRING,	 /* the same are brought in at place; no harm if not */
 };

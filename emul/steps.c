@@ -245,11 +245,18 @@ static int do_duplicate(struct rm_steps *x, const struct rm_step *step)
 	return 0;
 }
 
+/*
+ * Others may run, and the source was right when the second view was made: the move has happened. What they have taken away
+ * since is not there to be emptied (-ENOMEM). What they have mapped there instead is emptied, as the move would have taken it
+ * along, had it come a little later; to know that it comes earlier they would have to be told by whoever made the call.
+ */
 static int do_empty(struct rm_range range, bool others_run)
 {
 	const int r = (int)rm_sys_madvise(range.start, range.len, MADV_DONTNEED);
 
-	return r == -EINVAL && others_run ? -ESTALE : r; /* locked meanwhile */
+	if (!others_run)
+		return r;
+	return r == -ENOMEM ? 0 : r == -EINVAL ? -ESTALE : r; /* -EINVAL: locked meanwhile */
 }
 
 int rm_steps_unmap(struct rm_steps *x, enum rm_place place)
@@ -452,7 +459,6 @@ static int undo_duplicate(struct rm_steps *x, const struct rm_step *step)
 		return rm_steps_unmap(x, step->other);
 	r = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-
 	return rm_is_err(r) ? (int)r : 0;
 }
 

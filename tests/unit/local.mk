@@ -25,6 +25,7 @@ unit_tests = \
 	tests/unit/restart-calls \
 	tests/unit/restart-signals \
 	tests/unit/restart-wait \
+	tests/unit/running-races \
 	tests/unit/segv-owner \
 	tests/unit/setxid-during-stops \
 	tests/unit/struct-growth \
@@ -36,6 +37,9 @@ unit_ldadd = libemul.la $(CMOCKA_LIBS) -lpthread
 tests_unit_conf_settings_SOURCES = tests/unit/conf-settings.c tests/unit/unit.h
 tests_unit_conf_settings_CFLAGS = $(unit_cflags)
 tests_unit_conf_settings_LDADD = $(unit_ldadd)
+tests_unit_running_races_SOURCES = tests/unit/running-races.c tests/unit/unit.h
+tests_unit_running_races_CFLAGS = $(unit_cflags)
+tests_unit_running_races_LDADD = $(unit_ldadd)
 tests_unit_destination_kept_SOURCES = tests/unit/destination-kept.c tests/unit/unit.h
 tests_unit_destination_kept_CFLAGS = $(unit_cflags)
 tests_unit_destination_kept_LDADD = $(unit_ldadd)

@@ -29,7 +29,7 @@ for subject in advice calls errno limits locked monitor-moves placement private-
 	line behave/$subject 300 "RM_CONFIGS=emulate sh tests/behave/run-configs tests/behave/$subject.behave"
 done
 quick='destination-kept facts-collect fill-thread guard-window known-ranges placement plan-steps prepare-cached'
-quick="$quick restart-calls restart-signals segv-owner world-lock"
+quick="$quick restart-calls restart-signals running-races segv-owner world-lock"
 for name in $quick; do
 	line "unit/$name" 100 "tests/unit/$name"
 done
