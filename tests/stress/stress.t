@@ -99,21 +99,16 @@ case " ${RM_CONFIGS:-emulate} " in
 	# Where the program stops its world itself nobody has to be stopped.
 	run_stress "emulated, quiesce:caller: safepoint, anon" "$all" \
 		"$run" --emulate --conf quiesce:caller -- "$stress" --scene safepoint
-	# Threads that only touch the heap, and run on meanwhile: most moves must have stopped nobody, and their windows were
-	# guarded, if they had one: small shared memory has none.
+	# Threads that only touch the heap and run on meanwhile. A thread that is being born, or has just faulted, blocks SIGSEGV,
+	# and that move stops the threads: how many do depends on the machine (in a slow one half), that some do not is what
+	# there is to see here; unit/guard-window has none that blocks it. 72 pages: smaller shared memory has no window.
 	for kind in anon shared file; do
 		moves=$((all / 2 + 1))
-		run_stress "emulated, quiesce:guard: crowd, $kind --touch" $moves \
-			"$run" --emulate --conf quiesce:guard -- "$stress" --touch --kind $kind
+		run_stress "emulated, quiesce:guard: crowd, $kind --touch --pages 72" $moves \
+			"$run" --emulate --conf quiesce:guard -- "$stress" --touch --pages 72 --kind $kind
 		guarded=$(echo "$out" | sed -n 's/^# stops.* guarded \([0-9]*\),.*/\1/p')
-		stopped=$(echo "$out" | sed -n 's/^# stops \([0-9]*\),.*/\1/p')
-		if [ $kind = shared ]; then
-			[ "${stopped:-$moves}" -lt $((moves / 2)) ]
-			tap_ok $? "of these $stopped of $moves stopped the others"
-		else
-			[ "${guarded:-0}" -gt $((moves / 2)) ]
-			tap_ok $? "of these $guarded of $moves were guarded"
-		fi
+		[ "${guarded:-0}" -gt $((moves / 20)) ]
+		tap_ok $? "of $moves moves $guarded windows were guarded"
 	done
 	# The test must be able to fail: nobody is stopped here, so somebody meets the hole.
 	"$run" --emulate --conf quiesce:caller -- "$stress" --moves 200000 --seconds 300 >/dev/null 2>&1
