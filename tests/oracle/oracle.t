@@ -128,9 +128,6 @@ against_recordings() { # options...
 	else
 		opened=
 	fi
-	case $(uname -r) in
-	7.*) opened=$(echo "$opened" && sed -nE 's/^7 +([^ ]+) +(.*)/\1 \2/p' "$data/open") ;;
-	esac
 	for recording in "$data"/recordings/portable-*.txt; do
 		"$run" "$@" -- "$oracle" --excused "$data/excused" --against "$recording" >"$out" 2>&1
 		status=$?
