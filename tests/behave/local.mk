@@ -5,7 +5,8 @@ EXTRA_DIST += tests/behave/open tests/behave/run-configs
 
 if HAVE_CMOCKA
 behave_common = tests/behave/behave.c tests/behave/look.c tests/behave/behave.h
-uffd_common = $(behave_common) tests/behave/uffd.c tests/behave/uffd.h
+uffd_files = tests/behave/uffd.c tests/behave/uffd.h
+uffd_common = $(behave_common) $(uffd_files)
 mirror_common = $(behave_common) tests/behave/mirror.h
 behave_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -pthread
 behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
@@ -97,10 +98,10 @@ tests_behave_locked_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_locked_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_locked_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
-tests_behave_mirror_errno_behave_SOURCES = tests/behave/mirror-errno.c $(mirror_common)
+tests_behave_mirror_errno_behave_SOURCES = tests/behave/mirror-errno.c $(mirror_common) $(uffd_files)
 tests_behave_mirror_errno_behave_CFLAGS = $(behave_cflags)
 tests_behave_mirror_errno_behave_LDADD = $(CMOCKA_LIBS)
-tests_behave_mirror_errno_linked_SOURCES = tests/behave/mirror-errno.c $(mirror_common)
+tests_behave_mirror_errno_linked_SOURCES = tests/behave/mirror-errno.c $(mirror_common) $(uffd_files)
 tests_behave_mirror_errno_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_errno_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_errno_linked_LDADD = libremap.la $(CMOCKA_LIBS)

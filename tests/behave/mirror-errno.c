@@ -5,14 +5,12 @@
  */
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "tests/behave/mirror.h"
+#include "tests/behave/uffd.h"
 
 #ifndef SYS_mseal
 #define SYS_mseal 462
@@ -286,33 +284,10 @@ static void memlock(void **state)
 	in_child(memlock_child, NULL);
 }
 
-static int open_uffd(uint64_t features)
-{
-	struct uffdio_api api = {.api = UFFD_API, .features = features};
-	int fd = (int)syscall(SYS_userfaultfd, (long)(O_CLOEXEC | O_NONBLOCK));
-
-	if (fd < 0)
-		behave_skip("userfaultfd is not permitted");
-	if (ioctl(fd, UFFDIO_API, &api)) {
-		close(fd);
-		behave_skip("this kernel's userfaultfd has not that feature");
-	}
-	return fd;
-}
-
-static bool armed(const void *at)
-{
-	struct vma vma;
-
-	return vma_at(at, &vma) && vma_has(&vma, "um");
-}
-
 static void arm_source(int fd)
 {
-	struct uffdio_register reg = {{(uintptr_t)a.source, a.len}, UFFDIO_REGISTER_MODE_MISSING, 0};
-
 	check(!madvise(a.source + PAGE, PAGE, MADV_REMOVE));
-	if (ioctl(fd, UFFDIO_REGISTER, &reg))
+	if (!arm(fd, a.source, a.len, MODE_MISSING))
 		behave_skip("this kernel's userfaultfd does not watch shared memory");
 }
 
@@ -326,11 +301,11 @@ static void watched_source(void **state)
 	make();
 	arm_source(fd);
 	view = mirrored(a.source, a.len, MIRROR, NULL);
-	check(armed(a.source) && !armed(view));
+	check(armed(a.source, "um") && !armed(view, "um"));
 	check(filled(view, PAGE, 1));
 	check(!munmap(view, a.len));
 	check(mirrored(a.source, a.len, MIRROR_ONTO, a.target) == a.target);
-	check(armed(a.source) && !armed(a.target));
+	check(armed(a.source, "um") && !armed(a.target, "um"));
 	check(filled(a.target, PAGE, 1));
 	check(mmap(a.target, a.len, RW, ANON | MAP_FIXED, -1, 0) == a.target);
 	fill(a.target, a.len, 2);
@@ -359,7 +334,7 @@ static void *monitor(void *arg)
 /* With EVENT_REMAP its owner is told of one thing, as by old_size 0, and watches the view too. */
 static void told(void **state)
 {
-	struct monitor m = {open_uffd(UFFD_FEATURE_EVENT_REMAP), 0, {0}};
+	struct monitor m = {open_uffd(FEATURE_EVENT_REMAP), 0, {0}};
 	pthread_t thread;
 
 	(void)state;
@@ -372,7 +347,7 @@ static void told(void **state)
 	check_is(m.first.event, UFFD_EVENT_REMAP);
 	check_is(m.first.arg.remap.from, (uintptr_t)a.source);
 	check_is(m.first.arg.remap.to, (uintptr_t)a.target);
-	check(armed(a.source) && armed(a.target));
+	check(armed(a.source, "um") && armed(a.target, "um"));
 	check(filled(a.target, PAGE, 1));
 	close(m.fd);
 	check(mmap(a.target, a.len, RW, ANON | MAP_FIXED, -1, 0) == a.target);
