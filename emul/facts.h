@@ -34,8 +34,8 @@ struct rm_facts {
 	struct rm_uffd uffd;	 /* who has armed it */
 	int uffd_error;		 /* armed, and why it is not known by whom: -errno */
 	bool target_armed; /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
-	bool shmem;	   /* a shared mapping of the kernel's own tmpfs: memfd, anonymous, System V */
 	bool target_sealed; /* likewise: part of it is; only by rm_facts_read */
+	bool shmem;	   /* a shared mapping of the kernel's own tmpfs: memfd, anonymous, System V */
 	bool lock_future;  /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
 	bool moved; /* the first part of the source may have been touched elsewhere (origins.c) */
 	/* it is charged, and one like it that nobody has touched would not be: kernels from 6.6 on (mprotect_fixup()) */

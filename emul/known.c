@@ -206,8 +206,9 @@ void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int pr
 	if (flags & MAP_FIXED) {
 		forget_range(known, range);
 		rm_scars_forget(range);
+	} else {
+		forget_some(known, range, false);
 	}
-	forget_some(known, range, false);
 	rm_origins_forget((struct rm_range){range.start, rm_page_round(range.len)});
 	rm_born_mapped(&known->born, range, prot, flags);
 	end(known);

@@ -38,8 +38,9 @@ static enum rm_variant first_variant(
 	const struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts)
 {
 	return piece->source.len <= RM_PRESENT_PAGES * rm_page_size() &&
-			       rm_plan_may_run_on(facts) && !world->alone &&
-			       rm_quiesce_mode() != REMAP_QUIESCE_CALLER && !rm_quiesce_is_alone()
+			       rm_plan_may_run_on(facts) &&
+			       rm_quiesce_mode() != REMAP_QUIESCE_CALLER &&
+			       rm_quiesce_may_have_others(world)
 		       ? RM_VARIANT_RUNNING
 		       : stopping_variant(facts);
 }

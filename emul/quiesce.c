@@ -347,6 +347,11 @@ bool rm_quiesce_is_alone(void)
 	return !rm_syscall(SYS_unshare, CLONE_VM, 0, 0, 0, 0, 0);
 }
 
+bool rm_quiesce_may_have_others(const struct rm_world *world)
+{
+	return !world->alone && (world->blocked || !rm_quiesce_is_alone());
+}
+
 int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 {
 	uint64_t patience = FIRST_PATIENCE, pause = FIRST_PAUSE;
@@ -357,7 +362,7 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 		return 0;
 	if (rm_quiesce_mode() == REMAP_QUIESCE_CALLER)
 		goto stopped;
-	if (world->alone || rm_quiesce_is_alone() ||
+	if (!rm_quiesce_may_have_others(world) ||
 		(!world->nslots && rm_quiesce_count_threads() == 1))
 		goto stopped;
 	world->range = moving;

@@ -35,6 +35,8 @@ void rm_quiesce_resume(struct rm_world *world);
 int rm_quiesce_count_threads(void);
 /* Whether nobody else has the caller's memory, no thread and no process; false if that can not be told cheaply. One system call. */
 bool rm_quiesce_is_alone(void);
+/* Whether there may be others. Not asked again if they, or that nobody can come, were found when the world was entered. */
+bool rm_quiesce_may_have_others(const struct rm_world *world);
 
 /*
  * Keeps the calling thread from being stopped, with its own signal mask in force, as long as that is undone by

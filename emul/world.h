@@ -56,7 +56,7 @@ struct rm_world {
 	_Atomic uint32_t lock; /* futex: 0 free, 1 held, 2 held and waited for */
 	_Atomic int holder;    /* thread id */
 	bool alone;	       /* the holder is, and no signal handler can change that */
-	uint64_t blocked; /* by the holder: what the program does not ignore; 0: everything */
+	uint64_t blocked; /* by the holder, among others: what the program does not ignore; 0: it was alone */
 	bool not_libcs;	       /* there have been threads that libc does not know */
 
 	/* quiesce.c, obey.c */
