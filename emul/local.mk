@@ -43,6 +43,7 @@ libemul_la_SOURCES = \
 	emul/stub.S emul/sys.h emul/types.h \
 	emul/task.c emul/task.h \
 	emul/uffd.c emul/uffd.h \
+	emul/went.c emul/went.h \
 	emul/world.c emul/world.h
 
 lib_LTLIBRARIES += libremap.la

@@ -22,6 +22,7 @@
 #include "emul/scars.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
+#include "emul/went.h"
 #include "emul/world.h"
 #include "libremap.h"
 
@@ -80,8 +81,9 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 {
 	const struct rm_features *features = rm_features();
 	const uint32_t mark = rm_known_mark(world);
+	const uintptr_t target = piece->target ? piece->target : rm_went(world, piece->source);
 	/* Going where it went last time, and nothing has come to lie beside it: as little merges as then. */
-	const bool loose = rm_known_was_loose(world, facts, piece->target) &&
+	const bool loose = rm_known_was_loose(world, facts, target) &&
 			   piece->source.start == facts->vma.start &&
 			   rm_range_end(piece->source) == facts->vma.end;
 	enum rm_variant variant = first_variant(world, piece, facts);
@@ -119,7 +121,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	if (rm_uffd_wants_remap_event(&facts->uffd))
 		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
 	if (plan.steps[0].op != RM_OP_NATIVE) {
-		if (loose || rm_scars_look(world, facts, piece->source, mark))
+		if (!piece->target)
+			rm_went_to(world, piece->source, (uintptr_t)r);
+		if ((loose && (uintptr_t)r == target) ||
+			rm_scars_look(world, facts, piece->source, mark))
 			rm_known_is_loose(world, facts, mark, (uintptr_t)r);
 		/* What has come to lie beside the source, perhaps in the same mapping before, is another one everywhere. */
 		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});

@@ -22,6 +22,7 @@
 #include "emul/quiesce.h"
 #include "emul/rejoin.h"
 #include "emul/sys.h"
+#include "emul/went.h"
 #include "emul/world.h"
 
 #ifndef PR_SET_VMA
@@ -31,9 +32,6 @@
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
 #endif
-
-#define PMD_SIZE (2UL << 20) /* with base pages of 4 KiB; elsewhere it is not worse than any other place */
-#define PUD_SIZE (1UL << 30)
 
 static size_t length(const struct rm_steps *x)
 {
@@ -57,26 +55,13 @@ static struct rm_range fixed_target(const struct rm_steps *x)
 					  : (struct rm_range){0, 0};
 }
 
-/*
- * Anywhere, but so that the kernel can move whole page tables: at the same offset in 2 MiB, or 1 GiB, as the source (kernels
- * from 5.0 on; for huge pages all). Where there is no room for the detour, at the kernel's choice.
- */
-static long reserve_congruent(uintptr_t source, size_t len)
-{
-	const size_t align = len >= PUD_SIZE ? PUD_SIZE : PMD_SIZE;
-	const struct rm_range nowhere = {0, 0};
-	long at = len >= PMD_SIZE ? rm_map_congruent(len, source, align, nowhere) : -ENOMEM;
-
-	return rm_is_err(at) ? rm_map_away(len, PROT_NONE, nowhere) : at;
-}
-
 static int do_reserve(struct rm_steps *x, const struct rm_step *step)
 {
 	const int fixed = x->piece->flags & RM_FIXED ? MAP_FIXED : 0;
 	long addr;
 
 	if (step->place == RM_TARGET && !x->piece->target)
-		addr = reserve_congruent(x->at[RM_SOURCE], length(x));
+		addr = rm_went_reserve(x->world, x->piece->source);
 	else if (step->place == RM_TARGET)
 		addr = rm_sys_mmap(x->piece->target, length(x), PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);

@@ -34,6 +34,11 @@ static inline uintptr_t rm_range_end(struct rm_range r)
 	return r.start + r.len;
 }
 
+static inline bool rm_range_is(struct rm_range a, struct rm_range b)
+{
+	return a.start == b.start && a.len == b.len;
+}
+
 static inline bool rm_range_overlaps(struct rm_range a, struct rm_range b)
 {
 	return a.start < rm_range_end(b) && b.start < rm_range_end(a);

@@ -19,6 +19,7 @@
 #include "emul/mover.h"
 #include "emul/procmaps.h"
 #include "emul/types.h"
+#include "emul/went.h"
 
 #define RM_SLOTS 32768 /* threads that can be stopped; more: the call is refused */
 
@@ -73,6 +74,7 @@ struct rm_world {
 	struct rm_freezer freezer;
 
 	struct rm_known known;
+	struct rm_went went;
 	struct rm_mover mover; /* to be awaited when the lock is free again */
 	struct rm_range kept;  /* a FIXED destination between two attempts; len 0: none */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a move goes when the address is ours to choose (emul/exec.c): at the source's offset in 2 MiB, or in 1 GiB if it
+ * Where a move goes when the address is ours to choose (emul/went.c): at the source's offset in 2 MiB, or in 1 GiB if it
  * is as large, so that the kernel can move whole page tables; nothing of the detour is left mapped; and where the address space
- * has no room for the detour, anywhere. Needs /proc.
+ * has no room for the detour, anywhere. A range that went to the same place twice goes there again if it is free. Needs /proc.
  */
 #include "tests/unit/unit.h"
 
@@ -110,6 +110,49 @@ static void whole_page_tables(void **state)
 	(void)distance(4096, 0); /* no matter where, but it works */
 }
 
+#define WENT_LEN (2 * MIB)
+
+static char *move_anywhere(char *from)
+{
+	char *to = remap_mremap(
+		from, WENT_LEN, WENT_LEN, REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP, NULL);
+
+	assert_true(to != MAP_FAILED);
+	assert_int_equal((uintptr_t)(to - from) % (2 * MIB), 0);
+	assert_int_equal(*to, 'x');
+	assert_int_equal(*from, 0);
+	*from = 'x';
+	return to;
+}
+
+/* A gap is made where the kernel would look first; and then the place is taken. */
+static void the_same_place_again(void **state)
+{
+	char *plug = reserve(2 * WENT_LEN + 2 * MIB), *from = reserve(WENT_LEN + 4096), *place, *to;
+	size_t before;
+
+	(void)state;
+	assert_true(plug != MAP_FAILED && from != MAP_FAILED);
+	assert_int_equal(mprotect(from, WENT_LEN, PROT_READ | PROT_WRITE), 0);
+	*from = 'x';
+	place = move_anywhere(from);
+	munmap(place, WENT_LEN);
+	assert_true(move_anywhere(from) == place);
+	munmap(place, WENT_LEN);
+	munmap(plug, 2 * WENT_LEN + 2 * MIB);
+	assert_true(move_anywhere(from) == place);
+	before = mapped();
+	*place = 'p';
+	to = move_anywhere(from);
+	assert_true(to + WENT_LEN <= place || to >= place + WENT_LEN);
+	assert_int_equal(*place, 'p');
+	assert_int_equal(mapped(), before + WENT_LEN);
+	/* kept: it goes to yet another place */
+	place = move_anywhere(from);
+	assert_true(place != to);
+	assert_int_equal(*to, 'x');
+}
+
 static int no_room(void *unused)
 {
 	const size_t len = 64 * MIB;
@@ -137,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(destination_in_the_next_gap),
 		cmocka_unit_test(whole_page_tables),
+		cmocka_unit_test(the_same_place_again),
 		cmocka_unit_test(no_room_for_the_detour),
 	};
 
