@@ -16,7 +16,8 @@
 #include "emul/sys.h"
 #include "emul/world.h"
 
-#define PMD_SIZE (2UL << 20) /* with base pages of 4 KiB; elsewhere it is not worse than any other place */
+#define PMD_SIZE                                                                                   \
+	(2UL << 20) /* with base pages of 4 KiB; elsewhere it is not worse than any other place */
 #define PUD_SIZE (1UL << 30)
 
 static size_t slot_of(struct rm_range source)

@@ -2,8 +2,8 @@
 /*
  * Words shared by the parts of remap-bench.
  *
- * A cell is one situation: a kind of memory, a size, the other threads of the process, the number of its mappings. In
- * every cell the same heap is moved in several ways, in turn. Times are nanoseconds of the monotonic clock.
+ * A cell is one situation: a kind of memory, a size, the other threads of the process, the number of its mappings, where
+ * the heap goes. In every cell the same heap is moved in several ways, in turn. Times are nanoseconds of the monotonic clock.
  */
 #ifndef RM_BENCH_H
 #define RM_BENCH_H
@@ -41,11 +41,25 @@ struct company {
 	enum company_state state;
 };
 
+/* Where the heap goes. */
+struct place {
+	enum place_name {
+		PLACE_RESERVED, /* MREMAP_FIXED onto a reservation that is aligned like the heap */
+		PLACE_ANYWHERE, /* where the kernel, or libremap, likes */
+		PLACE_ASKEW,	/* the same, and the heap begins a page behind a whole page table */
+		PLACE_NAMES
+	} name;
+	bool cold; /* before each move something runs through more memory than the caches hold */
+};
+
+extern const char *const place_names[PLACE_NAMES];
+
 struct cell {
 	const struct kind *kind;
 	size_t size;
 	struct company company;
 	unsigned int mappings; /* beside those that the program has anyway */
+	struct place place;
 };
 
 /* How long a cell is looked at. */
@@ -62,10 +76,10 @@ struct effort {
 };
 
 struct options {
-	const char *kinds, *sizes, *threads, *mappings; /* lists; NULL: as the plan has it */
+	const char *kinds, *sizes, *threads, *mappings, *places; /* lists; NULL: as the plan has it */
 	const char *ways, *preload;
 	size_t memory; /* bytes that may be used */
-	bool quick, anywhere, full_lines, breakdown, costs;
+	bool quick, full_lines, breakdown, costs;
 };
 
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...);
@@ -89,11 +103,13 @@ struct heap {
 	unsigned char *home; /* where it is while nobody moves it */
 	unsigned char *away; /* the reservation that it is moved onto; NULL: anywhere */
 	size_t align;
+	size_t askew; /* from a whole page table to home */
 	int fd; /* shared: the memfd; else -1 */
 };
 
 /* NULL, or why such a heap can not be had on this machine. */
-const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere);
+const char *heap_make(
+	struct heap *heap, const struct kind *kind, size_t len, enum place_name place);
 void heap_free(struct heap *heap);
 /* What the engine knows of any range is forgotten. */
 void heap_forget(void);
@@ -101,6 +117,8 @@ void heap_forget(void);
 unsigned char *heap_move(const struct heap *heap, enum way way);
 /* Reads from every populated page at that place. */
 uint64_t heap_touch(const struct heap *heap, const unsigned char *at);
+/* Runs through more memory than any cache holds. */
+void heap_chill(void);
 /* Looks at both ends, then brings the heap home as it was, with its page tables, whatever the way. */
 void heap_return(const struct heap *heap, enum way way, unsigned char *at);
 /* How much memory a heap takes at its most: moved by page tables, or (copied) with the copy that it is moved into. */
@@ -134,7 +152,7 @@ uint64_t measure_expected_ns(
 json_t *summarize(uint64_t *samples, size_t count);
 
 /* breakdown.c: the system calls of an emulated move, on standard output. */
-void breakdown(const struct cell *cell, const struct options *options, unsigned int moves);
+void breakdown(const struct cell *cell, unsigned int moves);
 
 /* overhead.c: load before any call of the engine; then what the preload costs calls that it does not serve. */
 void overhead_load(const char *preload);

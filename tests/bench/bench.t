@@ -19,8 +19,13 @@ tap_is "$(awk 'length($0) > 100' "$dir/table")" "" "the table fits into 100 colu
 tap_ok $? "the JSON can be read back"
 cmp -s "$dir/table" "$dir/again"
 tap_ok $? "and gives the same table"
-tap_is "$(awk -F'\t' 'NF != 10' "$dir/tsv")" "" "every row of the TSV has ten fields"
+tap_is "$(awk -F'\t' 'NF != 12' "$dir/tsv")" "" "every row of the TSV has twelve fields"
 tap_is "$(awk -F'\t' '$6 == "emulated" && $7 != 3' "$dir/tsv")" "" "three rounds are three rounds"
+
+"$bench" --sizes 4K --kinds private --threads 0 --mappings 0 --rounds 2 --places anywhere,askew:cold --ways emulated,native --tsv "$dir/places.tsv" \
+	>"$dir/places" 2>"$dir/err"
+tap_is "$? $(sed -nE 's/^(4K [a-z ]+)  .*/\1/p' "$dir/places" | sed 's/ *$//' | tr '\n' ',')" "0 4K anywhere,4K askew cold," "other places, cold caches"
+tap_is "$(awk -F'\t' '$6 == "emulated" { printf "%s %s %d;", $11, $12, $7 }' "$dir/places.tsv")" "anywhere warm 2;askew cold 2;" "and in the TSV"
 
 # What the machine has no room or time for is left out, and the reason is told.
 "$bench" --sizes 4096G --kinds private --threads 0 --mappings 0 --rounds 1 --ways emulated >"$dir/huge" 2>&1
@@ -82,6 +87,9 @@ refuse --threads 4:asleep
 refuse --threads=-1
 refuse --kinds hugetlb
 refuse --mappings 12x
+refuse --places nowhere
+refuse --places anywhere:
+refuse --places :cold
 refuse --ways magic
 refuse --rounds 0
 refuse --rounds three

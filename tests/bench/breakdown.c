@@ -205,12 +205,12 @@ static void print_rows(const char *label, uint64_t *whole, unsigned int moves)
 		printf("%10u calls were too many and not timed\n", trace.lost);
 }
 
-void breakdown(const struct cell *cell, const struct options *options, unsigned int moves)
+void breakdown(const struct cell *cell, unsigned int moves)
 {
 	static uint64_t whole[MAX_MOVES];
 	char label[96];
 	struct heap heap;
-	const char *why = heap_make(&heap, cell->kind, cell->size, options->anywhere);
+	const char *why = heap_make(&heap, cell->kind, cell->size, cell->place.name);
 
 	describe_cell(label, sizeof(label), cell);
 	if (why) {

@@ -2,8 +2,9 @@
 /*
  * Which cells are measured.
  *
- * Memory up to 16 GiB, company up to 64 threads, up to 50,000 mappings: each beside the same cell with nothing of it.
- * The plan is a table: every row is a product of four lists and varies one thing. A list given as an option takes that
+ * Memory up to 16 GiB, company up to 64 threads, up to 50,000 mappings, other places to go: each beside the same cell with
+ * nothing of it.
+ * The plan is a table: every row is a product of five lists and varies one thing. A list given as an option takes that
  * list's place in every row; cells that come up twice are measured once. So --threads 64 measures every size and kind
  * in that company, and --sizes 4K what the plan has, at that size.
  */
@@ -15,35 +16,41 @@
 #include <string.h>
 
 #define MAX_LIST     32
+#define RESERVED     "reserved" /* PLACE_RESERVED */
 #define MAX_SIZE     (1UL << 42)
 #define MAX_THREADS  4096
 #define MAX_MAPPINGS 60000
 
 struct row {
-	const char *kinds, *sizes, *threads, *mappings;
+	const char *kinds, *sizes, *threads, *mappings, *places;
 };
 
 static const struct row full_plan[] = {
-	{"private,shared", "4K,64K,2M,64M,1G", "0", "0"},
-	{"thp,sparse", "2M,64M,1G", "0", "0"},
-	{"shared-sparse", "64M,1G", "0", "0"},
-	{"private", "4K", "1,4,16,64,1:spin,4:spin,16:spin,64:spin,4:yield", "0"},
-	{"private", "2M,64M", "1,4,16,64,4:spin,16:spin", "0"},
-	{"private", "1G", "4", "0"},
-	{"shared", "4K,64M", "4,64,4:spin", "0"},
-	{"private", "4K", "0", "10,100,1000,10000,50000"},
-	{"private", "4K", "4", "1000,50000"},
-	{"shared", "4K", "0", "1000,50000"},
+	{"private,shared", "4K,64K,2M,64M,1G", "0", "0", RESERVED},
+	{"thp,sparse", "2M,64M,1G", "0", "0", RESERVED},
+	{"shared-sparse", "64M,1G", "0", "0", RESERVED},
+	{"private", "4K", "1,4,16,64,1:spin,4:spin,16:spin,64:spin,4:yield", "0", RESERVED},
+	{"private", "2M,64M", "1,4,16,64,4:spin,16:spin", "0", RESERVED},
+	{"private", "1G", "4", "0", RESERVED},
+	{"shared", "4K,64M", "4,64,4:spin", "0", RESERVED},
+	{"private", "4K", "0", "10,100,1000,10000,50000", RESERVED},
+	{"private", "4K", "4", "1000,50000", RESERVED},
+	{"shared", "4K", "0", "1000,50000", RESERVED},
+	{"private,shared", "4K,2M,64M,1G", "0", "0", "anywhere"},
+	{"private", "2M,64M,1G", "0", "0", "askew"},
+	{"private", "4K,2M,64M,1G", "0", "0", "reserved:cold"},
+	{"shared", "2M", "0", "0", "reserved:cold"},
 	/* last what takes longest */
-	{"private,thp,sparse", "4G,16G", "0", "0"},
-	{"shared", "4G", "0", "0"},
+	{"private,thp,sparse", "4G,16G", "0", "0", RESERVED},
+	{"shared", "4G", "0", "0", RESERVED},
 };
 
 static const struct row quick_plan[] = {
-	{"private,shared", "4K,2M,64M", "0", "0"},
-	{"thp", "2M,64M", "0", "0"},
-	{"private", "4K,2M", "4:blocked,4:yield,4:spin,16", "0"},
-	{"private", "4K", "0", "100,1000"},
+	{"private,shared", "4K,2M,64M", "0", "0", RESERVED},
+	{"thp", "2M,64M", "0", "0", RESERVED},
+	{"private", "4K,2M", "4:blocked,4:yield,4:spin,16", "0", RESERVED},
+	{"private", "4K", "0", "100,1000", RESERVED},
+	{"private", "2M", "0", "0", "anywhere"},
 };
 
 struct list {
@@ -137,6 +144,20 @@ static unsigned int parse_mappings(const char *item)
 	return (unsigned int)count;
 }
 
+static struct place parse_place(const char *item)
+{
+	for (int i = 0; i < PLACE_NAMES; i++) {
+		const size_t len = strlen(place_names[i]);
+		const bool cold = !strcmp(
+			item + (strncmp(item, place_names[i], len) ? 0 : len), ":cold");
+
+		if (!strncmp(item, place_names[i], len) && (!item[len] || cold))
+			return (struct place){(enum place_name)i, cold};
+	}
+	die_usage("--places: '%s' is none of reserved, anywhere, askew, nor one of them with :cold",
+		item);
+}
+
 static const struct kind *parse_kind(const char *item)
 {
 	for (int i = 0; i < KIND_COUNT; i++)
@@ -148,7 +169,8 @@ static const struct kind *parse_kind(const char *item)
 static bool same_cell(const struct cell *a, const struct cell *b)
 {
 	return a->kind == b->kind && a->size == b->size && a->company.count == b->company.count &&
-	       a->company.state == b->company.state && a->mappings == b->mappings;
+	       a->company.state == b->company.state && a->mappings == b->mappings &&
+	       a->place.name == b->place.name && a->place.cold == b->place.cold;
 }
 
 static unsigned int add_cell(struct cell cells[MAX_CELLS], unsigned int count, struct cell cell)
@@ -165,26 +187,30 @@ static unsigned int add_cell(struct cell cells[MAX_CELLS], unsigned int count, s
 static unsigned int add_row(const struct row *row, const struct options *options,
 	struct cell *cells, unsigned int count)
 {
-	struct list kind, size, threads, mappings;
+	struct list kind, size, threads, mappings, places;
 
 	split(options->kinds ? options->kinds : row->kinds, "kinds", &kind);
 	split(options->sizes ? options->sizes : row->sizes, "sizes", &size);
 	split(options->threads ? options->threads : row->threads, "threads", &threads);
 	split(options->mappings ? options->mappings : row->mappings, "mappings", &mappings);
+	split(options->places ? options->places : row->places, "places", &places);
 	/* The head of a table is the kind; sizes are its lines. */
 	for (unsigned int k = 0; k < kind.count; k++)
 		for (unsigned int s = 0; s < size.count; s++)
 			for (unsigned int t = 0; t < threads.count; t++)
 				for (unsigned int m = 0; m < mappings.count; m++)
-					count = add_cell(cells, count,
-						(struct cell){parse_kind(kind.items[k]),
-							parse_size(size.items[s]),
-							parse_company(threads.items[t]),
-							parse_mappings(mappings.items[m])});
+					for (unsigned int p = 0; p < places.count; p++)
+						count = add_cell(cells, count,
+							(struct cell){parse_kind(kind.items[k]),
+								parse_size(size.items[s]),
+								parse_company(threads.items[t]),
+								parse_mappings(mappings.items[m]),
+								parse_place(places.items[p])});
 	free(kind.copy);
 	free(size.copy);
 	free(threads.copy);
 	free(mappings.copy);
+	free(places.copy);
 	return count;
 }
 
@@ -257,5 +283,7 @@ void describe_cell(char *buf, size_t size, const struct cell *cell)
 			company_names[company->state]);
 	if (cell->mappings)
 		snprintf(mappings, sizeof(mappings), ", %u more mappings", cell->mappings);
-	snprintf(buf, size, "%s %s, %s%s", cell->kind->name, bytes, threads, mappings);
+	snprintf(buf, size, "%s %s, %s%s%s%s%s", cell->kind->name, bytes, threads, mappings,
+		cell->place.name ? ", " : "", cell->place.name ? place_names[cell->place.name] : "",
+		cell->place.cold ? ", cold" : "");
 }

@@ -10,7 +10,8 @@
  *   unmap+map   the naive way: mremap away, mmap into the hole; wrong with threads, a lower bound without
  *
  * All of them move onto the same reservation, MREMAP_FIXED, as collectors do; both places are aligned alike, to 2 MiB or
- * 1 GiB if the heap is as large, so that the kernel may move whole page tables. With `anywhere` the kernel chooses.
+ * 1 GiB if the heap is as large, so that the kernel may move whole page tables. PLACE_ANYWHERE and PLACE_ASKEW: there is no
+ * reservation, the kernel or the engine chooses; askew, the kernel's choice is hardly ever aligned like the heap.
  *
  * Bringing the heap back is outside the timed part. It ends in the state in which it began: same address, same pages
  * populated, page tables in place; those that a way has lost (shared memory: copying, and emulating where a second view is
@@ -31,6 +32,7 @@
 
 #define TWO_MIB	 (2UL << 20)
 #define ONE_GIB	 (1UL << 30)
+#define COLD	 (256UL << 20)
 #define RESERVED (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 #define FLAGS	 (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP)
 
@@ -40,6 +42,12 @@ const char *const way_names[WAY_COUNT] = {
 	[WAY_FIRST] = "first",
 	[WAY_COPYING] = "copying",
 	[WAY_UNMAP_MAP] = "unmap+map",
+};
+
+const char *const place_names[PLACE_NAMES] = {
+	[PLACE_RESERVED] = "reserved",
+	[PLACE_ANYWHERE] = "anywhere",
+	[PLACE_ASKEW] = "askew",
 };
 
 const struct kind kinds[KIND_COUNT] = {
@@ -145,7 +153,20 @@ static void heap_is_born(const struct heap *heap)
 	rm_known_end_advised(&change, range, MADV_HUGEPAGE);
 }
 
-const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bool anywhere)
+void heap_chill(void)
+{
+	static unsigned char *field;
+
+	if (!field)
+		field = mmap(
+			NULL, COLD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (field == MAP_FAILED)
+		die("no memory to run through: %s", strerror(errno));
+	for (size_t i = 0; i < COLD; i += 64)
+		field[i]++;
+}
+
+const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, enum place_name place)
 {
 	heap_forget();
 	memset(heap, 0, sizeof(*heap));
@@ -153,6 +174,7 @@ const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bo
 	heap->len = len;
 	heap->align = len >= ONE_GIB ? ONE_GIB : len >= TWO_MIB ? TWO_MIB : PAGE;
 	heap->fd = -1;
+	heap->askew = place == PLACE_ASKEW ? PAGE : 0;
 	if (kind->huge && len < TWO_MIB)
 		return "smaller than a huge page";
 	if (kind->step > 1 && len < 2 * kind->step * PAGE)
@@ -162,9 +184,13 @@ const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bo
 		if (heap->fd < 0 || ftruncate(heap->fd, (off_t)len))
 			die("memfd: %s", strerror(errno));
 	}
-	heap->home = reserve(len, heap->align);
-	heap->away = anywhere ? NULL : reserve(len, heap->align);
-	if (!heap->home || (!anywhere && !heap->away) || !map_like(heap, heap->home, true))
+	heap->home = reserve(len + heap->askew, heap->align);
+	if (place == PLACE_RESERVED)
+		heap->away = reserve(len, heap->align);
+	if (!heap->home || (place == PLACE_RESERVED && !heap->away))
+		die("no room for a heap of %zu bytes: %s", len, strerror(errno));
+	heap->home += heap->askew;
+	if (!map_like(heap, heap->home, true))
 		die("no room for a heap of %zu bytes: %s", len, strerror(errno));
 	populate(heap, heap->home);
 	if (kind->huge && !has_huge_pages(heap)) {
@@ -176,7 +202,7 @@ const char *heap_make(struct heap *heap, const struct kind *kind, size_t len, bo
 
 void heap_free(struct heap *heap)
 {
-	munmap(heap->home - PAGE, heap->len + 2 * PAGE);
+	munmap(heap->home - heap->askew - PAGE, heap->len + heap->askew + 2 * PAGE);
 	if (heap->away)
 		munmap(heap->away - PAGE, heap->len + 2 * PAGE);
 	if (heap->fd >= 0)

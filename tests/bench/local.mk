@@ -6,19 +6,22 @@ tests_bench_remap_bench_SOURCES = \
 	tests/bench/cells.c \
 	tests/bench/company.c \
 	tests/bench/costs.h \
+	tests/bench/filtered.c \
 	tests/bench/heap.c \
 	tests/bench/measure.c \
 	tests/bench/overhead.c \
 	tests/bench/remap-bench.c \
 	tests/bench/report-costs.c \
 	tests/bench/report.c \
-	tests/bench/whole.c
+	tests/bench/whole.c \
+	tools/pretend.c tools/pretend.h tools/pretend-table.c \
+	tools/pretend-notify.c tools/pretend-mremap.c tools/pretend-uffd.c
 # whole.c compiles one of our files.
 tests_bench_remap_bench_CPPFLAGS = $(AM_CPPFLAGS) -DRM_BENCH_SOURCE='"$(abs_top_srcdir)"'
-tests_bench_remap_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) -pthread
+tests_bench_remap_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS) -pthread
 # breakdown.c times the engine's system calls.
 tests_bench_remap_bench_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rm_syscall
-tests_bench_remap_bench_LDADD = libemul.la $(JANSSON_LIBS) -ldl
+tests_bench_remap_bench_LDADD = libemul.la $(JANSSON_LIBS) $(SECCOMP_LIBS) -ldl
 check_PROGRAMS += tests/bench/mirror-bench
 tests_bench_mirror_bench_SOURCES = tests/bench/mirror-bench.c
 tests_bench_mirror_bench_CFLAGS = $(AM_CFLAGS) -pthread

@@ -72,13 +72,16 @@ static struct remap_stats stats_now(void)
 	return stats;
 }
 
-static void take_turn(const struct heap *heap, enum way way, struct turn *turn, bool counted)
+static void take_turn(
+	const struct heap *heap, bool cold, enum way way, struct turn *turn, bool counted)
 {
 	const struct remap_stats before = stats_now();
 	uint64_t began, moved, touched;
 	struct remap_stats after;
 	unsigned char *at;
 
+	if (cold)
+		heap_chill();
 	began = now_ns();
 	at = heap_move(heap, way);
 	moved = now_ns();
@@ -114,8 +117,8 @@ static void set_strides(struct turn turns[WAY_COUNT], const struct effort *effor
 	}
 }
 
-static void run_rounds(
-	const struct heap *heap, struct turn turns[WAY_COUNT], const struct effort *effort)
+static void run_rounds(const struct heap *heap, bool cold, struct turn turns[WAY_COUNT],
+	const struct effort *effort)
 {
 	const uint64_t began = now_ns();
 	uint64_t settled = began;
@@ -138,7 +141,7 @@ static void run_rounds(
 
 			if (!turns[way].takes_part || !due)
 				continue;
-			take_turn(heap, way, &turns[way], true);
+			take_turn(heap, cold, way, &turns[way], true);
 			if (!effort->exact &&
 				turns[way].spent_ns / turns[way].turns > effort->limit_ns)
 				turns[way].takes_part = false;
@@ -150,7 +153,7 @@ static void warm_up(const struct heap *heap, struct turn turns[WAY_COUNT])
 {
 	for (int way = 0; way < WAY_COUNT; way++)
 		if (turns[way].takes_part && (way != WAY_COPYING || heap->len <= 64UL << 20))
-			take_turn(heap, way, &turns[way], false);
+			take_turn(heap, false, way, &turns[way], false);
 }
 
 /* Adds ratio_to_native where there is a native. */
@@ -181,11 +184,11 @@ static json_t *ways_result(void)
 /* How long it took to populate a gibibyte of each kind, last time. */
 static uint64_t make_ns[KIND_COUNT];
 
-static const char *make_timed(struct heap *heap, const struct cell *cell, bool anywhere)
+static const char *make_timed(struct heap *heap, const struct cell *cell)
 {
 	const size_t gib = cell->size >> 30;
 	const uint64_t began = now_ns();
-	const char *why = heap_make(heap, cell->kind, cell->size, anywhere);
+	const char *why = heap_make(heap, cell->kind, cell->size, cell->place.name);
 
 	if (!why && gib)
 		make_ns[cell->kind - kinds] = (now_ns() - began) * cell->kind->step / gib;
@@ -230,7 +233,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	*why = "more mappings than vm.max_map_count allows";
 	if (!crowd_is_allowed(cell->mappings))
 		return NULL;
-	*why = make_timed(&heap, cell, options->anywhere);
+	*why = make_timed(&heap, cell);
 	if (*why)
 		return NULL;
 	for (int way = 0; way < WAY_COUNT; way++) {
@@ -247,16 +250,17 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	mappings = count_mappings();
 	warm_up(&heap, turns);
 	before = stats_now();
-	run_rounds(&heap, turns, effort);
+	run_rounds(&heap, cell->place.cold, turns, effort);
 	after = stats_now();
 	company_dismiss();
 	crowd_unmap();
 	heap_free(&heap);
 
-	result = json_pack("{s:s, s:I, s:I, s:s, s:I, s:I}", "kind", cell->kind->name, "size",
-		(json_int_t)cell->size, "other_threads", (json_int_t)cell->company.count,
+	result = json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:s, s:b}", "kind", cell->kind->name,
+		"size", (json_int_t)cell->size, "other_threads", (json_int_t)cell->company.count,
 		"threads_are", company_names[cell->company.state], "more_mappings",
-		(json_int_t)cell->mappings, "mappings", (json_int_t)mappings);
+		(json_int_t)cell->mappings, "mappings", (json_int_t)mappings, "place",
+		place_names[cell->place.name], "cold", cell->place.cold);
 	json_object_set_new(result, "ways", ways_result());
 	json_object_set_new(result, "stopped", summarize(stops.values, stops.count));
 	json_object_set_new(result, "stop_retries",

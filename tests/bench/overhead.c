@@ -32,10 +32,11 @@
 #define RW	    (PROT_READ | PROT_WRITE)
 #define ANON	    (MAP_PRIVATE | MAP_ANONYMOUS)
 
-const char *const door_names[DOOR_COUNT] = {
+const char *const door_names[CALL_DOORS] = {
 	[DOOR_LIBC] = "libc",
 	[DOOR_PASS] = "preload",
 	[DOOR_SERVE] = "preload-emulating",
+	[DOOR_FILTERED] = "libc-filtered",
 };
 
 static struct door_calls doors[DOOR_COUNT];
@@ -323,6 +324,16 @@ static uint64_t run_batch(size_t c, enum door door)
 	return ended - began;
 }
 
+static uint64_t run_libc_batch(size_t call)
+{
+	return run_batch(call, DOOR_LIBC);
+}
+
+static uint64_t run_door(size_t c, enum door door)
+{
+	return door == DOOR_FILTERED ? filtered_run(c) : run_batch(c, door);
+}
+
 static int compare_differences(const void *a, const void *b)
 {
 	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -345,23 +356,23 @@ double median_difference(const uint64_t *samples, const uint64_t *base, size_t c
 	return median;
 }
 
-static json_t *measure_call(size_t c, const struct effort *effort)
+static json_t *measure_call(size_t c, const struct effort *effort, unsigned int count)
 {
-	static uint64_t samples[DOOR_COUNT][MAX_BATCHES];
+	static uint64_t samples[CALL_DOORS][MAX_BATCHES];
 	json_t *row = json_pack("{s:s}", "call", calls[c].name);
-	double added[DOOR_COUNT];
+	double added[CALL_DOORS];
 
-	for (int door = 0; door < DOOR_COUNT; door++)
-		run_batch(c, (enum door)door); /* once for the caches */
+	for (unsigned int door = 0; door < count; door++)
+		run_door(c, (enum door)door); /* once for the caches */
 	for (unsigned int i = 0; i < effort->batches; i++)
-		for (unsigned int d = 0; d < DOOR_COUNT; d++) {
-			const enum door door = (i + d) % DOOR_COUNT;
+		for (unsigned int d = 0; d < count; d++) {
+			const enum door door = (i + d) % count;
 
-			samples[door][i] = run_batch(c, door);
+			samples[door][i] = run_door(c, door);
 		}
-	for (int door = 0; door < DOOR_COUNT; door++)
+	for (unsigned int door = 0; door < count; door++)
 		added[door] = median_difference(samples[door], samples[0], effort->batches) / BATCH;
-	for (int door = 0; door < DOOR_COUNT; door++) {
+	for (unsigned int door = 0; door < count; door++) {
 		json_t *result;
 
 		for (unsigned int i = 0; i < effort->batches; i++)
@@ -388,6 +399,7 @@ static void let_it_learn(void)
 
 json_t *overhead_measure(const struct effort *effort, const char **why)
 {
+	unsigned int count;
 	json_t *result;
 
 	*why = not_loaded;
@@ -398,10 +410,13 @@ json_t *overhead_measure(const struct effort *effort, const char **why)
 	page = area + PAGE;
 	must(!mprotect(page, PAGE, RW), "mprotect");
 	let_it_learn();
+	count = filtered_start(run_libc_batch) ? CALL_DOORS : DOOR_COUNT;
 	result = json_array();
 	for (size_t c = 0; c < sizeof(calls) / sizeof(*calls); c++)
 		if (!calls[c].allowed || calls[c].allowed())
-			json_array_append_new(result, measure_call(c, effort));
+			json_array_append_new(result, measure_call(c, effort, count));
+	if (count == CALL_DOORS)
+		filtered_end();
 	munmap(area, 3 * PAGE);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);

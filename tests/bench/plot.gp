@@ -1,5 +1,5 @@
 # Pictures from the TSV that remap-bench writes: gnuplot -e "data='bench.tsv'; dir='doc'" plot.gp
-# Columns: kind size threads state mappings way n min median p99, times in nanoseconds.
+# Columns: kind size threads state mappings way n min median p99 place caches, times in nanoseconds.
 # Writes bench-sizes, bench-threads and bench-mappings into dir, as .svg and as .png each.
 if (!exists("data")) data = 'bench.tsv'
 if (!exists("dir")) dir = '.'
@@ -22,7 +22,7 @@ says(w) = w eq 'first' ? 'emulated, first move of a range' : w eq 'emulated' ? '
 	w eq 'copying' ? 'copying (memcpy)' : w eq 'unmap+map' ? 'unmap, map again (unsafe)' : \
 	w eq 'stopped' ? 'other threads stand still' : 'native'
 top = "Median; bars from the least to p99. Logarithmic scales."
-is(kind, way) = strcol(1) eq kind && strcol(6) eq way
+is(kind, way) = strcol(1) eq kind && strcol(6) eq way && strcol(11) eq 'reserved' && strcol(12) eq 'warm'
 terminal(type, w, h) = type eq 'svg' ? \
 	sprintf('svg size %d,%d dynamic font "sans,12" background "white"', w, h) : \
 	sprintf('pngcairo size %d,%d font "sans,10" background "white"', w, h)

@@ -41,7 +41,10 @@ static const char help[] =
 	"  -r, --rounds N       exactly so many rounds of every way in every cell, batches of\n"
 	"                         every call, runs of every program; default: for about a\n"
 	"                         second, 15 at least\n"
-	"  -a, --anywhere       let the kernel choose the destination (no MREMAP_FIXED)\n"
+	"  -p, --places LIST    where to: reserved (MREMAP_FIXED onto a reservation), anywhere,\n"
+	"                         askew (anywhere, from a page behind a 2M boundary); anywhere:cold\n"
+	"                         and the like: with the caches emptied before each move\n"
+	"  -a, --anywhere       the same as --places anywhere\n"
 	"  -l, --long           a line for each way: min, median, p99, max, rounds\n"
 	"  -j, --json FILE      write all that was measured\n"
 	"      --tsv FILE       write it for gnuplot (plot.gp, make bench-plots)\n"
@@ -54,7 +57,7 @@ static const char help[] =
 	"  -V, --version        the version\n"
 	"\n"
 	"A list takes that list's place in the plan: --sizes 4K measures what the plan has at\n"
-	"4K; with --sizes, --kinds, --threads and --mappings the product is measured.\n"
+	"4K; with --sizes, --kinds, --threads, --mappings and --places it is their product.\n"
 	"Left out are cells that need more than four fifths of the memory that is free, copying\n"
 	"where only the copy does, more mappings than vm.max_map_count allows, and, with no list\n"
 	"and no --rounds, copying of more than 4 GiB and that for which there is no time left.\n"
@@ -238,6 +241,7 @@ int main(int argc, char **argv)
 		{"mappings", required_argument, NULL, 'm'},
 		{"ways", required_argument, NULL, 'w'},
 		{"rounds", required_argument, NULL, 'r'},
+		{"places", required_argument, NULL, 'p'},
 		{"anywhere", no_argument, NULL, 'a'},
 		{"long", no_argument, NULL, 'l'},
 		{"breakdown", no_argument, NULL, 'b'},
@@ -260,7 +264,7 @@ int main(int argc, char **argv)
 	json_t *report;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:albcj:hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "qs:k:t:m:w:r:p:albcj:hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'q':
 			options.quick = true;
@@ -286,7 +290,10 @@ int main(int argc, char **argv)
 			rounds = parse_rounds(optarg);
 			break;
 		case 'a':
-			options.anywhere = true;
+			options.places = place_names[PLACE_ANYWHERE];
+			break;
+		case 'p':
+			options.places = optarg;
 			break;
 		case 'l':
 			options.full_lines = true;
@@ -328,13 +335,15 @@ int main(int argc, char **argv)
 		effort.exact = true;
 	}
 	/* The promised time is that of the plan as it is. */
-	if (rounds || options.kinds || options.sizes || options.threads || options.mappings)
+	if (rounds || options.kinds || options.sizes || options.threads || options.mappings ||
+		options.places)
 		effort.cells_ns = 0;
 	if (options.breakdown) {
 		options.kinds = options.kinds ? options.kinds : "private";
 		options.sizes = options.sizes ? options.sizes : "4K";
 		options.threads = options.threads ? options.threads : "0,4";
 		options.mappings = options.mappings ? options.mappings : "0";
+		options.places = options.places ? options.places : place_names[PLACE_RESERVED];
 	}
 	if (sysconf(_SC_PAGESIZE) != (long)PAGE)
 		die("pages of %ld bytes: only machines with 4 KiB pages are measured",
@@ -345,7 +354,7 @@ int main(int argc, char **argv)
 		options.memory = memory_limit();
 		overhead_load(options.preload);
 		for (unsigned int i = 0; i < count; i++)
-			breakdown(&cells[i], &options, rounds ? rounds : 300);
+			breakdown(&cells[i], rounds ? rounds : 300);
 		return fflush(stdout) || ferror(stdout);
 	}
 	if (read) {

@@ -13,28 +13,31 @@ void report_print_calls(json_t *rows)
 	json_t *row;
 	size_t i;
 
-	printf("\nNot in the way: calls that need no emulation, ns each\n%-38s", "");
-	for (int d = 0; d < DOOR_COUNT; d++)
-		printf("%20s", door_names[d]);
+	printf("\nNot in the way: calls that need no emulation, ns each\n%-36s", "");
+	for (int d = 0; d < CALL_DOORS; d++)
+		printf(d ? "%18s" : "%9s", door_names[d]);
 	puts("");
 	json_array_foreach(rows, i, row)
 	{
-		printf("%-38s", json_string_value(json_object_get(row, "call")));
-		for (int d = 0; d < DOOR_COUNT; d++) {
+		printf("%-36s", json_string_value(json_object_get(row, "call")));
+		for (int d = 0; d < CALL_DOORS; d++) {
 			json_t *door = json_object_get(row, door_names[d]);
 			json_t *added = json_object_get(door, "added_ns");
 			char text[48];
 			const int ns = (int)report_integer(door, "median_ns");
 
-			if (added)
+			if (!door)
+				snprintf(text, sizeof(text), "-");
+			else if (added)
 				snprintf(text, sizeof(text), "%d (%+.1f)", ns,
 					json_number_value(added));
 			else
 				snprintf(text, sizeof(text), "%d", ns);
-			printf("%20s", text);
+			printf(d ? "%18s" : "%9s", text);
 		}
 		puts("");
 	}
+	puts("libc-filtered: in a process under the seccomp filter of remap-run --pretend 5.4.");
 }
 
 void report_print_programs(json_t *rows)

@@ -100,12 +100,12 @@ json_t *report_head(const struct options *options)
 		die("uname or getloadavg failed");
 	cpu_model(cpu, sizeof(cpu));
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:b, s:b, s:b, s:{s:b, s:b}, s:s}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:b, s:b, s:{s:b, s:b}, s:s}",
 		"version", PACKAGE_VERSION, "date", date, "kernel", host.release, "machine",
 		host.machine, "cpu", cpu, "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
-		"load_before", load, "quick", options->quick, "anywhere", options->anywhere,
-		"costs_only", options->costs, "native", "private", heap_has_native(&kinds[0]),
-		"shared", heap_has_native(&kinds[1]), "conf", getenv("LIBREMAP_CONF"));
+		"load_before", load, "quick", options->quick, "costs_only", options->costs,
+		"native", "private", heap_has_native(&kinds[0]), "shared",
+		heap_has_native(&kinds[1]), "conf", getenv("LIBREMAP_CONF"));
 }
 
 void report_print_head(json_t *report)
@@ -125,12 +125,13 @@ void report_print_head(json_t *report)
 		     "ratios.");
 	if (json_is_true(json_object_get(report, "costs_only")))
 		return;
-	printf("\nMoving a heap away%s and leaving its range mapped and empty; x: times native.\n",
-		json_is_true(json_object_get(report, "anywhere")) ? " to anywhere" : "");
+	puts("\nMoving a heap away and leaving its range mapped and empty; x: times native.");
 	puts("first: the emulation of a range's first move, nothing known of it. stopped: how long "
 	     "the\nemulation kept the other threads standing. p99 is the largest where there were "
 	     "fewer than 100\nrounds, and what takes seconds is done once; --long tells how "
-	     "often.");
+	     "often. The destination is\nreserved and aligned alike, or it may lie anywhere; "
+	     "askew: anywhere, the heap begins a page\nbehind a boundary of 2 MiB. cold: "
+	     "something ran through 256 MiB before each move.");
 }
 
 static void print_heading(json_t *cell, bool full_lines)
@@ -149,11 +150,19 @@ static void print_heading(json_t *cell, bool full_lines)
 			"unmap+map", "stopped", "p99");
 }
 
+/* Cells of an earlier version's report have no place. */
+static bool is_reserved(json_t *cell)
+{
+	return !json_object_get(cell, "place") ||
+	       !strcmp(string(cell, "place"), place_names[PLACE_RESERVED]);
+}
+
 static void cell_label(json_t *cell, char *buf, size_t size)
 {
 	const json_int_t threads = report_integer(cell, "other_threads");
 	const json_int_t mappings = report_integer(cell, "more_mappings");
 	const bool thousands = mappings && mappings % 1000 == 0;
+	const char *place = string(cell, "place");
 	char bytes[24], who[32] = "", maps[32] = "";
 
 	format_size(bytes, sizeof(bytes), (size_t)report_integer(cell, "size"));
@@ -164,7 +173,9 @@ static void cell_label(json_t *cell, char *buf, size_t size)
 		snprintf(maps, sizeof(maps), " +%" JSON_INTEGER_FORMAT "%s%s",
 			thousands ? mappings / 1000 : mappings, thousands ? "k" : "",
 			threads ? "" : " maps");
-	snprintf(buf, size, "%s%s%s", bytes, who, maps);
+	snprintf(buf, size, "%s%s%s%s%s%s", bytes, who, maps, is_reserved(cell) ? "" : " ",
+		is_reserved(cell) ? "" : place,
+		json_is_true(json_object_get(cell, "cold")) ? " cold" : "");
 }
 
 static void print_full_lines(json_t *cell, const char *label)
@@ -237,7 +248,8 @@ static void print_touches(json_t *cells)
 		const char *shown[WAY_COUNT];
 
 		if (report_integer(cell, "other_threads") ||
-			report_integer(cell, "more_mappings") ||
+			report_integer(cell, "more_mappings") || !is_reserved(cell) ||
+			json_is_true(json_object_get(cell, "cold")) ||
 			report_integer(cell, "size") < 1 << 20)
 			continue;
 		if (!headed)
@@ -277,14 +289,16 @@ void report_print_rest(json_t *report)
 
 static void write_tsv_row(FILE *file, json_t *cell, const char *name, json_t *samples)
 {
-	fprintf(file, "%s\t%lld\t%lld\t%s\t%lld\t%s\t%lld\t%lld\t%lld\t%lld\n",
+	fprintf(file, "%s\t%lld\t%lld\t%s\t%lld\t%s\t%lld\t%lld\t%lld\t%lld\t%s\t%s\n",
 		string(cell, "kind"), (long long)report_integer(cell, "size"),
 		(long long)report_integer(cell, "other_threads"), string(cell, "threads_are"),
 		(long long)report_integer(cell, "more_mappings"), name,
 		(long long)report_integer(samples, "n"),
 		(long long)report_integer(samples, "min_ns"),
 		(long long)report_integer(samples, "median_ns"),
-		(long long)report_integer(samples, "p99_ns"));
+		(long long)report_integer(samples, "p99_ns"),
+		is_reserved(cell) ? place_names[PLACE_RESERVED] : string(cell, "place"),
+		json_is_true(json_object_get(cell, "cold")) ? "cold" : "warm");
 }
 
 int report_write_tsv(json_t *report, const char *path)
@@ -296,7 +310,9 @@ int report_write_tsv(json_t *report, const char *path)
 
 	if (!file)
 		return -1;
-	fputs("kind\tsize\tthreads\tstate\tmappings\tway\tn\tmin_ns\tmedian_ns\tp99_ns\n", file);
+	fputs("kind\tsize\tthreads\tstate\tmappings\tway\tn\tmin_ns\tmedian_ns\tp99_"
+	      "ns\tplace\tcaches\n",
+		file);
 	json_array_foreach(cells, i, cell)
 	{
 		json_t *all = json_object_get(cell, "ways");

@@ -15,8 +15,8 @@
 #include "emul/sys.h"
 #include "libremap.h"
 
-#define PAGE 4096UL
-#define LEN  (8 * PAGE)
+#define PAGE  4096UL
+#define LEN   (8 * PAGE)
 #define STEPS 5 /* of the plan with MREMAP_FIXED */
 
 enum taking { MOVED_AWAY, UNMAPPED, HALF_UNMAPPED, TAKINGS };
