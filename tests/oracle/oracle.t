@@ -96,6 +96,9 @@ compare_config() { # configuration command...
 	done
 	# shellcheck disable=SC2086 # one word each
 	compare 0 "scenarios, $config" $names -- "$@"
+	# Threads that have to be stopped, or that a move goes on beside.
+	# shellcheck disable=SC2086
+	compare 0 "scenarios beside a thread, $config" --threads 1 $names -- "$@"
 	echo "$opened" | while read -r name reason; do
 		[ -n "$name" ] || continue
 		"$oracle" --compare --quiet --shrink 0 --excused "$data/excused" "$name" -- "$@" >/dev/null 2>&1
@@ -106,7 +109,6 @@ compare_config() { # configuration command...
 	done <"$out.open"
 	compare 0 "random sequences, content, $config" --portable --level content \
 		--sequences "$((sequences * 4))" -- "$@"
-	# Threads that have to be stopped, or that a move goes on beside.
 	compare 0 "random sequences beside a thread, content, $config" --portable --level content --threads 1 \
 		--seed 100001 --sequences "$sequences" -- "$@"
 }
