@@ -68,7 +68,7 @@ static void let_wait(int tid)
 	struct iovec io = {&regs, sizeof(regs)};
 
 	if (!sys_ptrace(PTRACE_GETREGSET, tid, GENERAL_REGISTERS, (long)&io) &&
-		io.iov_len == sizeof(regs) && rm_restart_traced(&regs))
+		io.iov_len == sizeof(regs) && rm_restart_traced(tid, &regs))
 		(void)sys_ptrace(PTRACE_SETREGSET, tid, GENERAL_REGISTERS, (long)&io);
 }
 

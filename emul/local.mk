@@ -12,6 +12,8 @@ libemul_la_SOURCES = \
 	emul/dontneed.c emul/dontneed.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \
+	emul/deadline.c emul/deadline.h \
+	emul/due.c emul/due.h \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
 	emul/fill.c emul/fill.h \

@@ -15,8 +15,8 @@
  * are put back here, and restart_syscall is what the program's own system call instruction then executes. Should a handler
  * of the program run in between, its return clears the restart block, and the answer is EINTR, as it must be.
  *
- * What has a relative timeout in a register and no restart block (epoll_wait, semtimedop, sigtimedwait) is left as it is:
- * EINTR, documented in remap(7). A call that the kernel would have restarted is ended with EINTR when a handler without
+ * What has a relative timeout in a register and no restart block (epoll_wait, semtimedop, sigtimedwait) begins again with what
+ * remains, if somebody has noted when it ends (deadline.c): the shim does. Else it is left as it is: EINTR, documented in remap(7). A call that the kernel would have restarted is ended with EINTR when a handler without
  * SA_RESTART is due for the program. Likewise when a signal of the program is waiting to be delivered: then EINTR is what
  * the program is due.
  *
@@ -36,7 +36,8 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
-#include "emul/ignored.h"
+#include "emul/deadline.h"
+#include "emul/due.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
@@ -54,16 +55,16 @@
 /* The timeout is in argument arg (0: there is none) and is of the kind: */
 enum timeout_kind {
 	TIMEOUT_NONE,	 /* waits until something happens */
-	TIMEOUT_MS,	 /* milliseconds in a register: only "forever" goes on */
+	TIMEOUT_MS,	 /* milliseconds in a register: "forever" goes on, and what is noted */
 	TIMEOUT_BLOCK,	 /* kept in the restart block */
-	TIMEOUT_POINTER, /* pointer to a relative time that is not updated: only NULL goes on */
+	TIMEOUT_POINTER, /* pointer to a relative time that is not updated: NULL goes on, and what is noted */
 	TIMEOUT_UPDATED, /* the kernel leaves the remaining time there */
 	TIMEOUT_CLOCK,	 /* clock_nanosleep: absolute, or in the restart block */
 	TIMEOUT_FUTEX,	 /* FUTEX_WAIT_BITSET: absolute; FUTEX_WAIT: in the restart block */
 	TIMEOUT_RING,	 /* in a struct that the flags tell of */
 };
 
-static const struct {
+static const struct wait {
 	int nr;
 	enum timeout_kind kind;
 	int arg;
@@ -91,11 +92,11 @@ static const struct {
 	{SYS_io_uring_register, TIMEOUT_NONE, 0}, /* waits before it changes anything */
 };
 
+static const int argument_register[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+
 static uint64_t argument(const greg_t *regs, int arg)
 {
-	static const int where[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
-
-	return (uint64_t)regs[where[arg - 1]];
+	return (uint64_t)regs[argument_register[arg - 1]];
 }
 
 static bool read_memory(uintptr_t from, void *to, size_t len)
@@ -129,17 +130,21 @@ static enum way way_on_ring(const greg_t *regs)
 	return !more.timeout || (flags & ABS_TIMER) ? WAY_AGAIN : WAY_NONE;
 }
 
-/* Whether the wait can go on, and how: by beginning again, or from the restart block. */
-static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
+/* Whether the thread's wait can go on, and how: by beginning again, or from the restart block. */
+static enum way way_on(const greg_t *regs, const struct wait *wait, int tid)
 {
-	switch (kind) {
+	const uint64_t timeout = wait->arg ? argument(regs, wait->arg) : 0;
+
+	switch (wait->kind) {
 	case TIMEOUT_NONE:
 	case TIMEOUT_UPDATED:
 		return WAY_AGAIN;
 	case TIMEOUT_MS:
-		return (int32_t)argument(regs, arg) < 0 ? WAY_AGAIN : WAY_NONE;
+		return (int32_t)timeout < 0 || rm_deadline_is_known(tid, (uint32_t)timeout)
+			       ? WAY_AGAIN
+			       : WAY_NONE;
 	case TIMEOUT_POINTER:
-		return argument(regs, arg) ? WAY_NONE : WAY_AGAIN;
+		return !timeout || rm_deadline_is_known(tid, timeout) ? WAY_AGAIN : WAY_NONE;
 	case TIMEOUT_BLOCK:
 		return WAY_BLOCK;
 	case TIMEOUT_CLOCK:
@@ -158,12 +163,23 @@ static enum way way_on(const greg_t *regs, enum timeout_kind kind, int arg)
 	return WAY_NONE;
 }
 
-static enum way find_way(const greg_t *regs, long nr)
+static const struct wait *find_wait(long nr)
 {
 	for (size_t i = 0; nr >= 0 && i < RM_ARRAY_LEN(waits); i++)
 		if (waits[i].nr == nr)
-			return way_on(regs, waits[i].kind, waits[i].arg);
-	return WAY_NONE;
+			return &waits[i];
+	return NULL;
+}
+
+/* What begins again does so with what remains of its time. */
+static void put_rest(greg_t *regs, const struct wait *wait, int tid)
+{
+	greg_t *timeout = wait->arg ? &regs[argument_register[wait->arg - 1]] : NULL;
+
+	if (wait->kind == TIMEOUT_MS && (int32_t)*timeout >= 0)
+		*timeout = (greg_t)rm_deadline_rest_ms(tid);
+	else if (wait->kind == TIMEOUT_POINTER && *timeout)
+		*timeout = (greg_t)rm_deadline_rest_pointer(tid);
 }
 
 /* The longest code that number_before() looks at: 41, b8 imm32, 8b 7c 24 imm8, 0f 05. */
@@ -231,67 +247,9 @@ static bool can_leave(const ucontext_t *uc)
 	       !((unsigned int)uc->uc_stack.ss_flags & (1U << 31));
 }
 
-/*
- * The signals that wait to be delivered to the program. What our handler blocks the kernel keeps, even if it would
- * have thrown it away on arrival (ignored.c).
- */
-static uint64_t signals_due(const ucontext_t *uc)
-{
-	uint64_t pending = 0, blocked;
-
-	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
-	rm_sys_rt_sigpending(&pending);
-	pending &= ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1));
-	for (int sig = 1; sig <= 64; sig++)
-		if ((pending & 1ULL << (sig - 1)) && rm_is_ignored(sig))
-			pending &= ~(1ULL << (sig - 1));
-	return pending;
-}
-
-/* What is pending for this thread alone; -1, everything, if that can not be read. */
-static uint64_t pending_here(void)
-{
-	char status[2048], *line;
-	uint64_t mask = 0;
-	long fd = rm_sys_open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0), got;
-
-	if (fd < 0)
-		return ~0ULL;
-	got = rm_sys_read((int)fd, status, sizeof(status) - 1);
-	rm_sys_close((int)fd);
-	status[got > 0 ? got : 0] = '\0';
-	line = strstr(status, "\nSigPnd:\t");
-	if (!line)
-		return ~0ULL;
-	for (line += strlen("\nSigPnd:\t"); *line && *line != '\n'; line++)
-		mask = mask << 4 | (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
-	return mask;
-}
-
-/*
- * Whether a signal waits for this thread. One that is for the process as a whole is seen by all threads, and is for one
- * of them: who takes it first sends it to itself, and the waits of the others go on.
- */
-static bool is_among_due(uint64_t due)
-{
-	const struct timespec now = {0, 0};
-	siginfo_t info;
-	long sig;
-
-	if (!due || (due & pending_here()))
-		return due;
-	sig = rm_syscall(
-		SYS_rt_sigtimedwait, (long)&due, (long)&info, (long)&now, sizeof(due), 0, 0);
-	if (sig <= 0)
-		return false;
-	if (rm_sys_rt_tgsigqueueinfo(rm_sys_getpid(), rm_sys_gettid(), (int)sig, &info))
-		(void)rm_sys_tgkill(rm_sys_getpid(), rm_sys_gettid(), (int)sig);
-	return true;
-}
-
 static bool is_due(const ucontext_t *uc)
 {
-	return is_among_due(signals_due(uc));
+	return rm_due_here(rm_due_signals(uc));
 }
 
 /*
@@ -358,7 +316,7 @@ static bool end_instead(ucontext_t *uc)
 
 	if (!is_ended_by_handlers(regs) || regs[REG_RCX] != regs[REG_RIP] + SYSCALL_LEN ||
 		memcmp((const void *)regs[REG_RIP], syscall_insn, SYSCALL_LEN) ||
-		!is_among_due(those_that_end(signals_due(uc))))
+		!rm_due_here(those_that_end(rm_due_signals(uc))))
 		return false;
 	regs[REG_RAX] = -EINTR;
 	regs[REG_RIP] += SYSCALL_LEN;
@@ -382,6 +340,8 @@ bool rm_restart_wait(void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
+	const int tid = rm_sys_gettid();
+	const struct wait *wait;
 	enum way way;
 	int nr;
 
@@ -393,28 +353,35 @@ bool rm_restart_wait(void *context)
 	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
 		return false;
 	nr = number_before(regs);
-	way = find_way(regs, nr);
+	wait = find_wait(nr);
+	way = wait ? way_on(regs, wait, tid) : WAY_NONE;
 	if (way == WAY_NONE || is_due(uc))
 		return false;
 	if (way == WAY_BLOCK)
 		return can_leave(uc);
+	put_rest(regs, wait, tid);
 	regs[REG_RAX] = nr;
 	regs[REG_RIP] -= SYSCALL_LEN;
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	return false;
 }
 
-bool rm_restart_traced(struct user_regs_struct *regs)
+bool rm_restart_traced(int tid, struct user_regs_struct *regs)
 {
-	const greg_t arguments[NGREG] = {[REG_RDI] = (greg_t)regs->rdi,
+	const struct wait *wait = find_wait((long)regs->orig_rax);
+	greg_t arguments[NGREG] = {[REG_RDI] = (greg_t)regs->rdi,
 		[REG_RSI] = (greg_t)regs->rsi,
 		[REG_RDX] = (greg_t)regs->rdx,
 		[REG_R10] = (greg_t)regs->r10,
 		[REG_R8] = (greg_t)regs->r8,
 		[REG_R9] = (greg_t)regs->r9};
 
-	if ((long)regs->rax != -EINTR || find_way(arguments, (long)regs->orig_rax) != WAY_AGAIN)
+	if ((long)regs->rax != -EINTR || !wait || way_on(arguments, wait, tid) != WAY_AGAIN)
 		return false;
+	put_rest(arguments, wait, tid);
+	regs->rdx = (unsigned long)arguments[REG_RDX];
+	regs->r10 = (unsigned long)arguments[REG_R10];
+	regs->r8 = (unsigned long)arguments[REG_R8];
 	regs->rax = (unsigned long)-ERESTARTNOHAND;
 	return true;
 }
@@ -464,8 +431,9 @@ bool rm_restart_wait(void *context)
 	return false;
 }
 
-bool rm_restart_traced(struct user_regs_struct *regs)
+bool rm_restart_traced(int tid, struct user_regs_struct *regs)
 {
+	(void)tid;
 	(void)regs;
 	return false;
 }

@@ -25,6 +25,6 @@ void *rm_restart_was_leaving(void *context);
  * The same for a thread that a tracer has stopped: whether its registers were changed so that the kernel begins the wait
  * anew when it is let go (or says EINTR after all, if a handler of the program runs then).
  */
-bool rm_restart_traced(struct user_regs_struct *regs);
+bool rm_restart_traced(int tid, struct user_regs_struct *regs);
 
 #endif

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The next definition of each name that watch.c and exec.c take over. next.c finds them.
+ * The next definition of each name that watch.c, exec.c and waits.c take over. next.c finds them.
  */
 #ifndef RM_NEXT_H
 #define RM_NEXT_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+struct epoll_event;
+struct sembuf;
 
 /* return type, name, parameters, arguments; next.c has the bare system call of each */
 #define RM_NEXT_LIST(X)                                                                            \
@@ -33,7 +37,16 @@
 	X(int, execve, (const char *a, char *const *b, char *const *c), (a, b, c))                 \
 	X(int, fexecve, (int a, char *const *b, char *const *c), (a, b, c))                        \
 	X(int, execveat, (int a, const char *b, char *const *c, char *const *d, int e),            \
-		(a, b, c, d, e))
+		(a, b, c, d, e))                                                                   \
+	X(int, epoll_wait, (int a, struct epoll_event *b, int c, int d), (a, b, c, d))             \
+	X(int, epoll_pwait, (int a, struct epoll_event *b, int c, int d, const sigset_t *e),       \
+		(a, b, c, d, e))                                                                   \
+	X(int, epoll_pwait2,                                                                       \
+		(int a, struct epoll_event *b, int c, const struct timespec *d, const sigset_t *e), \
+		(a, b, c, d, e))                                                                   \
+	X(int, semtimedop, (int a, struct sembuf *b, size_t c, const struct timespec *d),          \
+		(a, b, c, d))                                                                      \
+	X(int, sigtimedwait, (const sigset_t *a, siginfo_t *b, const struct timespec *c), (a, b, c))
 
 #define RM_NEXT_DECLARE(type, name, parameters, arguments) type rm_next_##name parameters;
 RM_NEXT_LIST(RM_NEXT_DECLARE)

@@ -1,7 +1,7 @@
 # What the preload must be beside doing its work. The programs and libraries here are what it meets; they have no
 # sanitizers, as they run with a library that may have them or not.
 check_PROGRAMS += tests/preload/workout tests/preload/own-mremap tests/preload/count-syscalls \
-	tests/preload/execs tests/preload/known tests/preload/pieces tests/preload/segv tests/preload/stats tests/preload/stats-static
+	tests/preload/execs tests/preload/known tests/preload/pieces tests/preload/segv tests/preload/stats tests/preload/stats-static tests/preload/waits
 check_PROGRAMS += tests/preload/mirror-fork
 tests_preload_mirror_fork_SOURCES = tests/preload/mirror-fork.c
 tests_preload_workout_SOURCES = tests/preload/workout.c
@@ -12,6 +12,8 @@ tests_preload_execs_SOURCES = tests/preload/execs.c
 tests_preload_execs_CFLAGS = $(AM_CFLAGS) -pthread
 tests_preload_known_SOURCES = tests/preload/known.c tests/preload/known-changes.c tests/preload/known.h
 tests_preload_known_CFLAGS = $(AM_CFLAGS) -pthread
+tests_preload_waits_SOURCES = tests/preload/waits.c
+tests_preload_waits_CFLAGS = $(AM_CFLAGS) -pthread
 tests_preload_pieces_SOURCES = tests/preload/pieces.c
 tests_preload_segv_SOURCES = tests/preload/segv.c
 tests_preload_segv_CFLAGS = $(AM_CFLAGS) -pthread -Wno-deprecated-declarations
@@ -31,7 +33,7 @@ tests_preload_libearly_la_SOURCES = tests/preload/early.c
 tests_preload_libearly_la_CFLAGS = -std=gnu11 -Wall -Wextra
 tests_preload_libearly_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 
-preload_tests = tests/preload/preload.t tests/preload/known.t tests/preload/pieces.t tests/preload/collector.t \
+preload_tests = tests/preload/preload.t tests/preload/known.t tests/preload/waits.t tests/preload/pieces.t tests/preload/collector.t \
 	tests/preload/mirrors.t tests/preload/segv.t tests/preload/execs.t
 TESTS += $(preload_tests)
 EXTRA_DIST += $(preload_tests)

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <ucontext.h>
 
+#include "emul/deadline.h"
 #include "emul/restart.h"
 #include "emul/stats.h"
 
@@ -199,6 +200,64 @@ static void every_wait_and_timeout(void **state)
 	}
 }
 
+/* Of waits that somebody has noted the end of, the rest: less each time, and nothing when it is over. */
+static void noted_waits(void **state)
+{
+	static const struct timespec length = {5, 0};
+	struct rm_deadline outer, outermost;
+	ucontext_t uc;
+	greg_t *regs = uc.uc_mcontext.gregs;
+	const struct timespec *rest;
+	long before = 5000;
+
+	(void)state;
+	rm_deadline_begin(&outermost, 5000, 5000000000ULL);
+	for (int i = 0; i < 3; i++) {
+		make_context(&uc, assemble(SHAPE_EPOLL, SYS_epoll_pwait), -EINTR,
+			(long[6]){3, P, 8, before, 0, 8});
+		assert_false(rm_restart_wait(&uc));
+		assert_int_equal(regs[REG_RAX], SYS_epoll_pwait);
+		assert_in_range(regs[REG_R10], 1, before);
+		before = regs[REG_R10];
+		usleep(2000);
+	}
+	assert_in_range(before, 1, 4999);
+	/* another wait, of a handler's, and the one that it interrupted */
+	rm_deadline_begin(&outer, (uintptr_t)&length, 5000000000ULL);
+	make_context(
+		&uc, assemble(SHAPE_PLAIN, SYS_epoll_wait), -EINTR, (long[6]){3, P, 8, before});
+	assert_int_equal(NO, restarts(&uc, SYS_epoll_wait));
+	make_context(&uc, assemble(SHAPE_PLAIN, SYS_semtimedop), -EINTR,
+		(long[6]){1, P, 1, (long)&length});
+	assert_false(rm_restart_wait(&uc));
+	assert_int_equal(regs[REG_RAX], SYS_semtimedop);
+	rest = (const struct timespec *)regs[REG_R10];
+	assert_ptr_not_equal(rest, &length);
+	assert_in_range(rest->tv_sec, 1, 4);
+	assert_in_range(rest->tv_nsec, 0, 999999999);
+	make_context(&uc, assemble(SHAPE_PLAIN, SYS_semtimedop), -EINTR,
+		(long[6]){1, P, 1, (long)&length});
+	assert_int_equal(NO, restarts(&uc, SYS_semtimedop)); /* it has been told of the rest */
+	rm_deadline_end(&outer);
+	make_context(
+		&uc, assemble(SHAPE_PLAIN, SYS_epoll_wait), -EINTR, (long[6]){3, P, 8, before});
+	assert_false(rm_restart_wait(&uc));
+	assert_int_equal(regs[REG_RAX], SYS_epoll_wait);
+	before = regs[REG_R10];
+	rm_deadline_end(&outermost);
+	make_context(
+		&uc, assemble(SHAPE_PLAIN, SYS_epoll_wait), -EINTR, (long[6]){3, P, 8, before});
+	assert_int_equal(NO, restarts(&uc, SYS_epoll_wait));
+	/* over, and not yet told so */
+	rm_deadline_begin(&outer, 1, 1000000);
+	usleep(3000);
+	make_context(&uc, assemble(SHAPE_PLAIN, SYS_epoll_wait), -EINTR, (long[6]){3, P, 8, 1});
+	assert_false(rm_restart_wait(&uc));
+	assert_int_equal(regs[REG_RAX], SYS_epoll_wait);
+	assert_int_equal(regs[REG_R10], 0);
+	rm_deadline_end(&outer);
+}
+
 static void instructions_that_only_look_like_it(void **state)
 {
 	static const enum shape shapes[] = {
@@ -349,7 +408,8 @@ __attribute__((no_sanitize("address"))) static void leaving_handler(
 
 static void install_leaving_handler(void)
 {
-	struct sigaction action = {.sa_sigaction = leaving_handler, .sa_flags = SA_SIGINFO | SA_RESTART};
+	struct sigaction action = {
+		.sa_sigaction = leaving_handler, .sa_flags = SA_SIGINFO | SA_RESTART};
 
 	sigfillset(&action.sa_mask);
 	sigaction(SIGUSR1, &action, NULL);
@@ -417,7 +477,8 @@ static int wait_stop(pid_t child, int signal)
 {
 	int status;
 
-	return waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == signal;
+	return waitpid(child, &status, 0) == child && WIFSTOPPED(status) &&
+	       WSTOPSIG(status) == signal;
 }
 
 /* To the last instruction: the system call that is gone back to. */
@@ -471,8 +532,8 @@ static int signal_at(int step)
 		return -2;
 	regs.eflags &= ~0x100ULL;
 	if (ptrace(PTRACE_SETREGS, child, 0, &regs) || ptrace(PTRACE_CONT, child, 0, 0) ||
-		!wait_stop(child, SIGUSR1) ||
-		ptrace(PTRACE_CONT, child, 0, SIGUSR1) || waitpid(child, &status, 0) != child)
+		!wait_stop(child, SIGUSR1) || ptrace(PTRACE_CONT, child, 0, SIGUSR1) ||
+		waitpid(child, &status, 0) != child)
 		return -2;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -490,7 +551,10 @@ static void a_signal_at_every_instruction_of_leaving(void **state)
 		}
 		if (r > 0)
 			fail_msg("after %d instructions: %s (%d)", step,
-				r == 1 ? "EINTR" : r == 3 ? "woke early" : "died", r);
+				r == 1	 ? "EINTR"
+				: r == 3 ? "woke early"
+					 : "died",
+				r);
 	}
 	assert_int_equal(r, -1);
 	assert_in_range(step, 20, 60); /* the whole of it was seen */
@@ -502,6 +566,7 @@ int main(void)
 		cmocka_unit_test(handlers_do_not_pile_up),
 		cmocka_unit_test(a_signal_at_every_instruction_of_leaving),
 		cmocka_unit_test(every_wait_and_timeout),
+		cmocka_unit_test(noted_waits),
 		cmocka_unit_test(instructions_that_only_look_like_it),
 		cmocka_unit_test(contexts_that_are_not_just_behind_a_call),
 		cmocka_unit_test(signals_that_the_program_is_due),
