@@ -380,6 +380,8 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 	rm_quiesce_resume(c->world);
 	if (!r && c->fill) {
 		/* not sooner: the thread could take this processor from us while everybody waits */
+		rm_log(RM_LOG_INFO, "%lu of %lu bytes at %lx are copied from now on", c->content,
+			c->source.len, c->source.start);
 		rm_fill_go(c->fill, c->aside, c->content, !(c->facts.vma.prot & PROT_READ));
 		rm_fill_leave(c->fill);
 		c->aside = c->back = 0; /* the fill's */
