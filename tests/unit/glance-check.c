@@ -222,6 +222,29 @@ static void neighbours_come(void **state)
 	unmap(room, gap + LARGE);
 }
 
+static void unreadable(char *p, size_t len)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)p;
+	(void)len;
+	assert_int_not_equal(dup2(fd, rm_world_peek()->glance.smaps), -1);
+	close(fd);
+}
+
+/* Nothing is said, and the mapping is in one part again. */
+static void descriptor_lost(void **state)
+{
+	char *p = map(LARGE);
+	struct rm_vma before = at(p);
+
+	(void)state;
+	glance_after(p, LARGE, unreadable);
+	assert_int_equal(verdict, -EAGAIN);
+	one_mapping(p, LARGE, &before);
+	unmap(p, LARGE);
+}
+
 static char *elsewhere;
 
 static void map_elsewhere(char *p, size_t len)
@@ -351,6 +374,7 @@ int main(void)
 		cmocka_unit_test(dump_advice_taken_back),
 		cmocka_unit_test(neighbours_come),
 		cmocka_unit_test(others_come_and_go),
+		cmocka_unit_test(descriptor_lost),
 		cmocka_unit_test(neighbours),
 		cmocka_unit_test(inherited),
 		cmocka_unit_test(untouched),
