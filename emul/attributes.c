@@ -13,14 +13,15 @@ int rm_advise_like(struct rm_range range, const struct rm_vma *vma)
 	static const struct {
 		uint32_t vmflag;
 		int advice;
+		bool hint; /* not every kernel or mapping takes it, and nobody relies on it */
 	} advices[] = {
-		{RM_VF_DONTFORK, MADV_DONTFORK},
-		{RM_VF_DONTDUMP, MADV_DONTDUMP},
-		{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL},
-		{RM_VF_RANDOM, MADV_RANDOM},
-		{RM_VF_HUGEPAGE, MADV_HUGEPAGE},
-		{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE},
-		{RM_VF_MERGEABLE, MADV_MERGEABLE},
+		{RM_VF_DONTFORK, MADV_DONTFORK, false},
+		{RM_VF_DONTDUMP, MADV_DONTDUMP, false},
+		{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL, true},
+		{RM_VF_RANDOM, MADV_RANDOM, true},
+		{RM_VF_HUGEPAGE, MADV_HUGEPAGE, true},
+		{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE, true},
+		{RM_VF_MERGEABLE, MADV_MERGEABLE, true},
 	};
 
 	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++) {
@@ -28,7 +29,7 @@ int rm_advise_like(struct rm_range range, const struct rm_vma *vma)
 				 ? rm_sys_madvise(range.start, range.len, advices[i].advice)
 				 : 0;
 
-		if (r && r != -EINVAL)
+		if (r && !(r == -EINVAL && advices[i].hint))
 			return (int)r;
 	}
 	return 0;

@@ -78,7 +78,6 @@ struct conversion {
 	struct rm_fill *fill; /* NULL: everything is copied during the stop */
 	size_t content;	      /* bytes that the source has */
 	struct rm_pagemap pagemap;
-	int maps; /* /proc/self/maps, to be asked inside the window; -1: can not be */
 };
 
 static const char *we_refuse(const struct rm_facts *facts)
@@ -104,6 +103,7 @@ static int look(struct conversion *c, const struct rm_request *request)
 
 	if (r)
 		return r == -EFAULT || r == -ENOMEM ? r : rm_refuse("/proc/self/smaps can not be read");
+	rm_glance_prepare(c->world, &c->facts);
 	if (c->facts.vma.start > c->source.start)
 		return -EFAULT;
 	if (c->facts.vma.vmflags & RM_VF_SEALED)
@@ -296,24 +296,12 @@ static int provide_pages(struct conversion *c)
 	return 0;
 }
 
-/*
- * The mapping is still what was looked at. Of maps and not smaps, which would walk all its pages while everybody waits; by one
- * question from 6.11 on, by reading the lines before it otherwise.
- */
+/* The mapping is still what was looked at, with its advice, its lock and who watches it. */
 static int verify(struct conversion *c)
 {
-	const struct rm_vma *was = &c->facts.vma;
-	struct rm_vma now;
-	int r = rm_maps_query(c->maps, c->source.start, &now);
+	int r = c->facts.others ? rm_facts_verify(c->world, &c->facts, c->source) : 0;
 
-	if (r < 0)
-		r = rm_maps_find(&c->world->maps, false, c->source.start, &now);
-	if (r < 0)
-		return -EINVAL; /* not -EIO, which exchange() has for worse */
-	if (!r || rm_range_end(c->source) > now.end || now.prot != was->prot || now.shared ||
-		now.inode || now.dev_major || now.dev_minor || strcmp(now.name, was->name))
-		return -ESTALE;
-	return 0;
+	return r && r != -ESTALE ? -EINVAL : r; /* not -EIO, which exchange() has for worse */
 }
 
 static int move(uintptr_t from, size_t len, uintptr_t to)
@@ -392,6 +380,8 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 	rm_quiesce_resume(c->world);
 	if (!r && c->fill) {
 		/* not sooner: the thread could take this processor from us while everybody waits */
+		rm_log(RM_LOG_INFO, "%lu of %lu bytes at %lx are copied from now on", c->content,
+			c->source.len, c->source.start);
 		rm_fill_go(c->fill, c->aside, c->content, !(c->facts.vma.prot & PROT_READ));
 		rm_fill_leave(c->fill);
 		c->aside = c->back = 0; /* the fill's */
@@ -434,7 +424,6 @@ long rm_convert(const struct rm_request *request)
 	if (request->flags & RM_FIXED)
 		c.avoid = target;
 	rm_pagemap_open(&c.pagemap, c.world->dirents, sizeof(c.world->dirents));
-	c.maps = (int)rm_sys_open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
 	for (int tries = 0; tries < MAX_TRIES; tries++) {
 		r = try_convert(&c, request);
 		if (r != -ESTALE || c.facts.kind == RM_KIND_SHARED)
@@ -442,8 +431,6 @@ long rm_convert(const struct rm_request *request)
 		drop(&c);
 	}
 	rm_pagemap_close(&c.pagemap);
-	if (c.maps >= 0)
-		rm_sys_close(c.maps);
 	if (!r) {
 		view = (long)c.view;
 		c.view = 0;

@@ -7,8 +7,9 @@
  * flags, VM_ACCOUNT, VM_LOCKED, VM_DONTEXPAND. It costs a walk over the page tables up to the range; that price is
  * paid only where the kernel lacks the flag, and, if somebody sees what could change the facts, once a range.
  *
- * Between reading and acting another thread may change the mapping; whoever acts with the threads stopped calls
- * rm_facts_verify() first and starts over on -ESTALE. Async-signal-safe.
+ * Between reading and acting another thread may change the mapping, and be gone when threads are stopped; whoever acts with
+ * the threads stopped calls rm_facts_verify() first and starts over on -ESTALE. Of private anonymous memory that does not walk the page
+ * tables again (glance.c). Async-signal-safe.
  */
 #include "emul/facts.h"
 
@@ -17,10 +18,13 @@
 #include <string.h>
 
 #include "emul/file.h"
+#include "emul/glance.h"
 #include "emul/origins.h"
+#include "emul/quiesce.h"
 #include "emul/scars.h"
 #include "emul/sys.h"
 #include "emul/world.h"
+#include "libremap.h"
 
 #define MPOL_F_ADDR_FLAG  2UL
 #define MPOL_DEFAULT_MODE 0
@@ -154,6 +158,8 @@ int rm_facts_collect(
 	r = rm_facts_read(world, request, facts);
 	if (!r && told)
 		rm_known_keep(world, mark, facts);
+	if (!r && !facts->known)
+		rm_glance_prepare(world, facts);
 	return r;
 }
 
@@ -169,6 +175,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 
 	facts->target_armed = facts->target_sealed = false;
 	facts->known = 0;
+	facts->others = rm_quiesce_mode() != REMAP_QUIESCE_CALLER && rm_quiesce_may_have_others(world);
 	facts->lock_future = rm_known_watching() ? rm_known_has_seen(RM_SEEN_LOCK_FUTURE)
 						 : may_lock_future(world, request->source);
 	r = rm_maps_open(maps, true,
@@ -176,13 +183,19 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 								 : request->source.start);
 	if (r)
 		return r;
-	while ((r = rm_maps_next(maps, &vma)) > 0) {
+	for (;;) {
+		const uint64_t record = maps->position;
+
+		r = rm_maps_next(maps, &vma);
+		if (r <= 0)
+			break;
 		if (!found && vma.end > request->source.start) {
 			if (vma.start >= source_end) {
 				r = -EFAULT;
 				break;
 			}
 			facts->vma = vma;
+			facts->record = record;
 			found = true;
 		}
 		if (fixed && vma.start < target_end && vma.end > request->target) {
@@ -220,7 +233,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 	return 0;
 }
 
-static bool same_mapping(const struct rm_vma *a, const struct rm_vma *b)
+bool rm_facts_same_mapping(const struct rm_vma *a, const struct rm_vma *b)
 {
 	return a->start == b->start && a->end == b->end && a->prot == b->prot &&
 	       a->shared == b->shared && a->offset == b->offset && a->dev_major == b->dev_major &&
@@ -240,6 +253,9 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 		rm_known_drop(world, facts);
 		return -ESTALE;
 	}
+	r = world->depth ? rm_glance_check(world, facts) : -EAGAIN; /* guarded threads run */
+	if (r != -EAGAIN)
+		return r || rm_range_end(range) <= facts->vma.end ? r : -ESTALE;
 	r = rm_maps_find(&world->maps, true, range.start, &now);
 	if (r < 0)
 		return r;
@@ -254,5 +270,5 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 		now.end = facts->vma.end;
 		now.offset = facts->vma.offset;
 	}
-	return same_mapping(&now, &facts->vma) ? 0 : -ESTALE;
+	return rm_facts_same_mapping(&now, &facts->vma) ? 0 : -ESTALE;
 }

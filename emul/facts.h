@@ -41,6 +41,8 @@ struct rm_facts {
 	/* it is charged, and one like it that nobody has touched would not be: kernels from 6.6 on (mprotect_fixup()) */
 	bool touched;
 	bool apart; /* there is another mapping beside it that 6.18 would not merge it with now (scars.c) */
+	bool others; /* there may have been other threads when it was read, for whom nobody vouches */
+	uint64_t record;    /* where smaps told of it: bytes from its beginning */
 	unsigned int known; /* known.c: which entry these facts are kept in, from 1; 0: none */
 	uint32_t known_serial;
 };
@@ -56,10 +58,16 @@ int __must_check rm_facts_collect(
 int __must_check rm_facts_read(
 	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
 
+/* Pure: whether both were read from smaps and say the same. */
+bool rm_facts_same_mapping(const struct rm_vma *a, const struct rm_vma *b);
+
 /* Pure: what kind of mapping that is. */
 enum rm_kind rm_facts_kind(const struct rm_vma *vma);
 
-/* Looks again, in the window: 0 if range still lies in one mapping of the same attributes, -ESTALE if not, or -errno. */
+/*
+ * Looks again, in the window, as has to be done if facts->others or facts->known: 0 if range still lies in one mapping of the same
+ * attributes, -ESTALE if not, or -errno.
+ */
 int __must_check rm_facts_verify(
 	struct rm_world *world, const struct rm_facts *facts, struct rm_range range);
 

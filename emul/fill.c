@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "emul/clone.h"
+#include "emul/log.h"
 #include "emul/numbers.h"
 #include "emul/pagemap.h"
 #include "emul/procmaps.h"
@@ -110,6 +111,9 @@ void rm_fill_wait(void)
 	for (unsigned int i = 0; i < FILLS; i++) {
 		struct rm_fill *fill = atomic_load(&fills[i]);
 
+		if (fill && fill->pid == pid && atomic_load(&fill->busy))
+			rm_log(RM_LOG_INFO, "waiting for content: %lu bytes are to come",
+				rm_stat_get(RM_STAT_FILLING));
 		while (fill && fill->pid == pid && atomic_load(&fill->busy))
 			rm_sys_futex_wait(&fill->busy, 1, NULL);
 	}
@@ -319,6 +323,8 @@ static int run(void *argument)
 		rm_sys_futex_wait(&fill->order, WAITING, NULL);
 	if (atomic_load(&fill->order) == GOING) {
 		fill_all(fill);
+		/* it has no standard error, only LIBREMAP_LOG shows it */
+		rm_log(RM_LOG_INFO, "all content of %lu bytes has come", fill->back.len);
 		rm_sys_close(fill->uffd);
 		rm_sys_munmap(fill->back.start, fill->back.len);
 		rm_sys_munmap(fill->aside.start, fill->aside.len);

@@ -166,6 +166,7 @@ int rm_maps_open(struct rm_maps *maps, bool smaps, uintptr_t interest)
 	maps->smaps = smaps;
 	maps->interest = interest;
 	maps->eof = false;
+	maps->position = 0;
 	maps->begin = maps->end = 0;
 	return 0;
 }
@@ -193,8 +194,10 @@ static long next_line(struct rm_maps *maps)
 			maps->end -= maps->begin;
 			maps->begin = 0;
 		}
-		if (maps->end == sizeof(maps->buf)) /* an endless line: keep its beginning */
+		if (maps->end == sizeof(maps->buf)) { /* an endless line: keep its beginning */
 			maps->end = sizeof(maps->buf) / 2;
+			maps->position += sizeof(maps->buf) - maps->end;
+		}
 		got = rm_sys_read(maps->fd, maps->buf + maps->end, sizeof(maps->buf) - maps->end);
 		if (got == -EINTR)
 			continue;
@@ -208,9 +211,10 @@ static long next_line(struct rm_maps *maps)
 
 static void skip_line(struct rm_maps *maps, long len)
 {
-	maps->begin += (size_t)len;
-	if (maps->begin < maps->end)
-		maps->begin++;
+	const size_t whole = (size_t)len + (maps->begin + (size_t)len < maps->end);
+
+	maps->begin += whole;
+	maps->position += whole;
 }
 
 int rm_maps_next(struct rm_maps *maps, struct rm_vma *vma)

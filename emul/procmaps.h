@@ -61,6 +61,7 @@ struct rm_maps {
 	bool eof;
 	uintptr_t
 		interest; /* smaps details of mappings that end at or below this are not looked at */
+	uint64_t position; /* of begin in the file */
 	size_t begin, end; /* what of buf is still to be parsed */
 	char buf[16384];
 };

@@ -352,8 +352,8 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_STOP:
 		return open_window(x);
 	case RM_OP_VERIFY:
-		/* nobody else runs: what was just read is true, what is known from earlier has to be asked for */
-		return x->world->began || x->guarded || x->facts->known
+		/* nobody else has run: what was just read is true, what is known from earlier has to be asked for */
+		return (x->facts->others && x->world->depth) || x->guarded || x->facts->known
 			       ? rm_facts_verify(x->world, x->facts, x->piece->source)
 			       : 0;
 	case RM_OP_DISARM:

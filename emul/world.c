@@ -270,6 +270,7 @@ int rm_world_enter(struct rm_entry *entry)
 
 void rm_world_leave(struct rm_entry *entry)
 {
+	rm_glance_end(entry->world);
 	atomic_store(&entry->world->holder, 0);
 	unlock(entry->world);
 	rm_sys_rt_sigprocmask(SIG_SETMASK, &entry->saved_mask, NULL);

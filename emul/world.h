@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+#include "emul/glance.h"
 #include "emul/known.h"
 #include "emul/mover.h"
 #include "emul/procmaps.h"
@@ -79,6 +80,7 @@ struct rm_world {
 	struct rm_range kept;  /* a FIXED destination between two attempts; len 0: none */
 
 	/* scratch of the lock's holder */
+	struct rm_glance glance; /* of the call under way */
 	struct rm_maps maps;
 	char dirents[16384];
 	char apart_stack[32768] __attribute__((aligned(16))); /* apart.c */

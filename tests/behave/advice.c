@@ -4,6 +4,7 @@
  * Needs: for some cases newer kernels, said there.
  */
 #include <linux/mempolicy.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 
 #include "tests/behave/behave.h"
@@ -281,6 +282,42 @@ static void protection_key(void **state)
 	arena_end(&a);
 }
 
+static useconds_t delay;
+
+static void *advise_later(void *arg)
+{
+	(void)arg;
+	usleep(delay);
+	return (void *)(uintptr_t)!madvise(a.source, a.len, MADV_DONTFORK);
+}
+
+/* Advice that another thread gives at the same time comes before or after: what stays behind has it in either case. */
+static void meanwhile(void **state)
+{
+	const int rounds = 30;
+
+	(void)state;
+	for (int round = 0; round < rounds; round++) {
+		pthread_t thread;
+		struct vma vma;
+		void *good;
+
+		arena_make(&a, 2048);
+		arena_map(&a, RW, ANON, -1);
+		fill(a.source, a.len, 1);
+		delay = (useconds_t)round * 100;
+		check(!pthread_create(&thread, NULL, advise_later, NULL));
+		check(mremap(a.source, a.len, a.len, ONTO, a.target) == a.target);
+		check(!pthread_join(thread, &good) && good);
+		check(vma_at(a.source, &vma) && vma_has(&vma, "dc"));
+		check_is(vma.end - vma.start, a.len);
+		check(vma_at(a.target, &vma));
+		check_is(vma.end - vma.start, a.len);
+		check(filled(a.target, a.len, 1) && zeroed(a.source, a.len));
+		arena_end(&a);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
@@ -302,6 +339,7 @@ int main(void)
 		CASE(anon_name, "dontunmap-keeps-the-name"),
 		CASE(droppable, "dontunmap-keeps-droppable"),
 		CASE(protection_key, "dontunmap-keeps-the-protection-key"),
+		CASE(meanwhile, "dontunmap-and-advice-given-at-the-same-time"),
 	};
 
 	return BEHAVE_RUN(cases);

@@ -24,6 +24,7 @@ behave_programs = \
 	tests/behave/monitor-moves.behave \
 	tests/behave/mirror-life.behave \
 	tests/behave/mirror-lazy.behave \
+	tests/behave/mirror-meanwhile.behave \
 	tests/behave/mirror-memory.behave \
 	tests/behave/mirror-seen.behave \
 	tests/behave/placement.behave \
@@ -46,6 +47,7 @@ behave_linked = \
 	tests/behave/monitor-moves-linked \
 	tests/behave/mirror-life-linked \
 	tests/behave/mirror-lazy-linked \
+	tests/behave/mirror-meanwhile-linked \
 	tests/behave/mirror-memory-linked \
 	tests/behave/mirror-seen-linked \
 	tests/behave/placement-linked \
@@ -153,6 +155,14 @@ tests_behave_mirror_lazy_linked_SOURCES = tests/behave/mirror-lazy.c $(mirror_co
 tests_behave_mirror_lazy_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_lazy_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_lazy_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_meanwhile_behave_SOURCES = tests/behave/mirror-meanwhile.c $(mirror_common)
+tests_behave_mirror_meanwhile_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_meanwhile_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_meanwhile_linked_SOURCES = tests/behave/mirror-meanwhile.c $(mirror_common)
+tests_behave_mirror_meanwhile_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_meanwhile_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_meanwhile_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_mirror_memory_behave_SOURCES = tests/behave/mirror-memory.c $(mirror_common)
 tests_behave_mirror_memory_behave_CFLAGS = $(behave_cflags)

@@ -299,9 +299,10 @@ static void dontunmap_of_a_view(void **state)
 	end();
 }
 
-/* B5: each view's own. */
+/* B5: each view's own, and counted for each. */
 static void locks(void **state)
 {
+	const unsigned long before = process_status("VmLck:");
 	struct vma s, v;
 
 	(void)state;
@@ -309,7 +310,13 @@ static void locks(void **state)
 	check(!mlock(view, a.len));
 	check(vma_at(view, &v) && vma_has(&v, "lo"));
 	check(vma_at(a.source, &s) && !vma_has(&s, "lo"));
+	check_is(process_status("VmLck:"), before + a.len / 1024);
+	check(!mlock(a.source, a.len));
+	check_is(process_status("VmLck:"), before + 2 * a.len / 1024);
 	check(!munlock(view, a.len));
+	check(vma_at(a.source, &s) && vma_has(&s, "lo"));
+	check_is(process_status("VmLck:"), before + a.len / 1024);
+	check(!munlock(a.source, a.len));
 	end();
 }
 
@@ -337,6 +344,93 @@ static void futex_across(void **state)
 	*(_Atomic uint32_t *)view = 8;
 	syscall(SYS_futex, view, (long)FUTEX_WAKE, 1L, NULL, NULL, 0L);
 	check(!pthread_join(thread, NULL));
+	end();
+}
+
+static _Atomic bool asleep;
+
+static void *wait_privately(void *arg)
+{
+	asleep = true;
+	while (*(_Atomic uint32_t *)arg == 7)
+		syscall(SYS_futex, arg, (long)FUTEX_WAIT_PRIVATE, 7L, NULL, NULL, 0L);
+	return NULL;
+}
+
+/* With it only through the view in which it waits. */
+static void futex_private(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	make();
+	*(_Atomic uint32_t *)a.source = 7;
+	asleep = false;
+	check(!pthread_create(&thread, NULL, wait_privately, a.source));
+	while (!asleep)
+		usleep(1000);
+	for (int i = 0; i < 20; i++, usleep(1000))
+		check_is(syscall(SYS_futex, view, (long)FUTEX_WAKE_PRIVATE, 1L, NULL, NULL, 0L), 0);
+	*(_Atomic uint32_t *)view = 8;
+	syscall(SYS_futex, a.source, (long)FUTEX_WAKE_PRIVATE, 1L, NULL, NULL, 0L);
+	check(!pthread_join(thread, NULL));
+	end();
+}
+
+/*
+ * Flags that are nobody's yet are refused for a view as for all memory: MREMAP_RELOCATE_ANON and MREMAP_MUST_RELOCATE_ANON, which
+ * would mean nothing for what is not anonymous any more.
+ */
+static void relocate(void **state)
+{
+	(void)state;
+	make();
+	for (int flag = 8; flag <= 16; flag *= 2) {
+		refused(view, a.len, a.len, MREMAP_MAYMOVE | flag, NULL, EINVAL);
+		refused(view, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED | flag, a.source, EINVAL);
+	}
+	check_one_memory(a.source, view, a.len);
+	end();
+}
+
+/* Either goes first, whole or in part: the other one has all of it. */
+static void unmapped_first(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		char *gone, *stays;
+
+		make();
+		gone = first ? view : a.source;
+		stays = first ? a.source : view;
+		check(!munmap(gone + 2 * PAGE, 3 * PAGE));
+		check(filled(stays, a.len, 1));
+		fill(stays, a.len, 2);
+		check(!memcmp(gone, stays, 2 * PAGE) &&
+			!memcmp(gone + 5 * PAGE, stays + 5 * PAGE, a.len - 5 * PAGE));
+		check(!munmap(gone, a.len));
+		check(filled(stays, a.len, 2));
+		check(mremap(stays, a.len, a.len, MIRROR_ONTO, gone) == gone);
+		check_one_memory(stays, gone, a.len);
+		end();
+	}
+}
+
+/* B15, B16: nothing to close, nothing to inherit; neither at the beginning nor as long as it lives. */
+static void no_descriptors(void **state)
+{
+	char link[40], target[80];
+
+	(void)state;
+	make();
+	for (int fd = 3; fd < 256; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		check(!strstr(target, "memfd:") && !strstr(target, "/dev/zero"));
+	}
 	end();
 }
 
@@ -442,6 +536,10 @@ int main(void)
 		CASE(locks, "mlock-of-a-view-is-its-own"),
 		CASE(protection, "mprotect-of-a-view-is-its-own"),
 		CASE(futex_across, "futex-across-views"),
+		CASE(futex_private, "private-futex-stays-in-its-view"),
+		CASE(relocate, "relocation-of-a-view-is-einval"),
+		CASE(unmapped_first, "munmap-of-either-view-first"),
+		CASE(no_descriptors, "converted-memory-has-no-descriptor"),
 		CASE(userfaultfd, "userfaultfd-on-a-view"),
 	};
 

@@ -6,6 +6,8 @@
  * RM_SWAPON=DIR: a swap file of up to 48 MiB may be made in DIR and used for the length of a case; without, swap that is there already
  * is taken. The cgroup cases need root and a memory controller, of version 1 or 2, below /sys/fs/cgroup.
  * RM_OOM=yes: a case may be killed for want of memory, which the kernel's log will tell.
+ * RM_OVERCOMMIT=yes: the machine may be without overcommitment (vm.overcommit_memory 2) for a moment, with room for 64 MiB more than
+ * it has promised to then; for machines on which nobody else needs more.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -386,6 +388,92 @@ static void no_room(void **state)
 		check_is(status, 0);
 }
 
+#define OVERCOMMIT "/proc/sys/vm/overcommit_memory"
+#define COMMITTED  "/proc/sys/vm/overcommit_kbytes"
+#define RATIO	   "/proc/sys/vm/overcommit_ratio"
+
+/* The number in a file of /proc, behind a word if there are several. */
+static unsigned long number_in(const char *path, const char *word)
+{
+	char text[8192] = "", *at;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	check(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	at = strstr(text, word);
+	check(at);
+	return strtoul(at + strlen(word), NULL, 10);
+}
+
+static bool put_number(const char *path, unsigned long number)
+{
+	char text[24];
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool good;
+
+	snprintf(text, sizeof(text), "%lu", number);
+	good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+/* So much may be promised beyond what has been. */
+static bool promise(size_t more)
+{
+	return put_number(COMMITTED, number_in("/proc/meminfo", "Committed_AS:") -
+					     number_in("/proc/meminfo", "SwapTotal:") +
+					     more / 1024);
+}
+
+/* Charged or not at all: there is room for the object, or ENOMEM and nothing has changed; and nothing is charged twice in the end. */
+static void strict(void)
+{
+	const size_t len = 32 * MIB;
+	char *p = make(len), *view;
+	unsigned long before;
+	struct vma vma;
+
+	check(put_number(OVERCOMMIT, 2));
+	check(promise(len / 2));
+	refused(p, len, len, MIRROR, NULL, ENOMEM);
+	check(vma_at(p, &vma) && !strcmp(vma.perms, "rw-p") && is_right(p, len));
+	check(promise(3 * len / 2));
+	before = number_in("/proc/meminfo", "Committed_AS:");
+	view = mremap(p, len, len, MIRROR, NULL);
+	check(view != MAP_FAILED);
+	for (int i = 0; i < 20000 && process_status("Threads:") > 1; i++)
+		usleep(1000);
+	check(is_right(view, len) && is_right(p, len));
+	check(number_in("/proc/meminfo", "Committed_AS:") < before + len / 4 / 1024);
+	memset(view, 5, len); /* what was promised is there: no SIGBUS */
+	check(p[len - 1] == 5);
+}
+
+static void no_overcommit(void **state)
+{
+	unsigned long mode, ratio, kbytes;
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	if (!getenv("RM_OVERCOMMIT"))
+		behave_skip("RM_OVERCOMMIT=yes switches overcommitment off for a moment");
+	mode = number_in(OVERCOMMIT, "");
+	ratio = number_in(RATIO, "");
+	kbytes = number_in(COMMITTED, "");
+	pid = behave_fork();
+	if (!pid) {
+		strict();
+		_exit(0);
+	}
+	check_is(waitpid(pid, &status, 0), pid);
+	/* whatever has become of the child; the last two exclude each other */
+	check(put_number(OVERCOMMIT, mode));
+	check(kbytes ? put_number(COMMITTED, kbytes) : put_number(RATIO, ratio));
+	check_is(status, 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
@@ -396,6 +484,7 @@ int main(void)
 		CASE(room_for_one, "mirror-in-a-memory-cgroup-with-room-for-one"),
 		CASE(swap_for_one, "mirror-in-a-memory-cgroup-with-room-in-swap"),
 		CASE(no_room, "mirror-of-locked-memory-in-a-memory-cgroup-without-room"),
+		CASE(no_overcommit, "mirror-without-overcommitment-is-enomem-or-has-all"),
 	};
 
 	atexit(swap_off); /* after a failure too */

@@ -16,7 +16,7 @@
  *   mirror     the whole pause
  *   anywhere   the kernel's own MREMAP_DONTUNMAP, whole call, to where the kernel likes; - where it has none
  *   congruent  the same to an address that is equal to the heap's modulo 1 GiB: whole page tables move if they can
- *   emulated   the pause of an emulated one (a linked program's, which has to read /proc/self/smaps in it)
+ *   emulated   the pause of an emulated one (a linked program's, which has to look at the mapping's attributes in it)
  *
  * Usage: mirror-bench [MIB-MAX [ROUNDS]]: from 1 MiB in steps of eight, 1024 and 3 by default. Needs thrice that memory. On a
  * machine that does other things as well, chrt -f 20 mirror-bench measures the work and not the waiting for a processor.

@@ -14,7 +14,7 @@
 
 int main(int argc, char **argv)
 {
-	const size_t len = 2 << 20;
+	const size_t len = argc > 1 ? 2 << 20 : 6 << 20; /* so much is copied later, where it can be */
 	const int huge = argc > 1 ? MAP_HUGETLB : 0;
 	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | huge, -1, 0);
 	char *view;
@@ -26,6 +26,7 @@ int main(int argc, char **argv)
 		puts("no huge pages");
 		return 77;
 	}
+	memset(p, 9, len);
 	p[5] = 1;
 	view = mremap(p, len, len, MREMAP_MAYMOVE | REMAP_MREMAP_MIRROR, NULL);
 	if (view == MAP_FAILED) {
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
 
 		if (mincore(p, 4096, &there) || mincore(view, 4096, &there))
 			_exit(3);
-		if (p[5] != 1 || view[5] != 1)
+		if (p[5] != 1 || view[5] != 1 || p[len - 1] != 9 || view[len / 2] != 9)
 			_exit(4);
 		p[5] = 2;
 		_exit(view[5] == 2 ? 0 : 5);

@@ -48,6 +48,16 @@ tap_is "$("$run" -- "$forked")" own "mirror_fork, by default: a copy"
 tap_is "$("$run" --conf mirror_fork:snapshot -- "$forked")" own "mirror_fork:snapshot: a copy"
 tap_is "$("$run" --conf mirror_fork:share -- "$forked")" same "mirror_fork:share: the parent's memory"
 tap_is "$("$run" --conf mirror_fork:drop -- "$forked")" none "mirror_fork:drop: nothing"
+log=$(mktemp)
+LIBREMAP_DEBUG=1 LIBREMAP_LOG=$log "$run" -- "$forked" >/dev/null 2>&1
+if grep -q 'no userfaultfd' "$log"; then
+	tap_skip "no userfaultfd" "the log says how much is to be copied, and when it has been"
+else
+	grep -q ': 6291456 of 6291456 bytes at .* are copied from now on$' "$log" &&
+		grep -q ': all content of 6291456 bytes has come$' "$log"
+	tap_ok $? "the log says how much is to be copied, and when it has been"
+fi
+rm -f "$log"
 for pair in snapshot:none share:same drop:none; do
 	out=$("$run" --conf "mirror_fork:${pair%:*}" -- "$forked" huge)
 	case $? in

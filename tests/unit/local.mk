@@ -5,6 +5,7 @@ unit_tests = \
 	tests/unit/conf-settings \
 	tests/unit/destination-kept \
 	tests/unit/facts-collect \
+	tests/unit/glance-check \
 	tests/unit/known-ranges \
 	tests/unit/guard-window \
 	tests/unit/fill-thread \
@@ -43,6 +44,9 @@ tests_unit_running_races_LDADD = $(unit_ldadd)
 tests_unit_destination_kept_SOURCES = tests/unit/destination-kept.c tests/unit/unit.h
 tests_unit_destination_kept_CFLAGS = $(unit_cflags)
 tests_unit_destination_kept_LDADD = $(unit_ldadd)
+tests_unit_glance_check_SOURCES = tests/unit/glance-check.c tests/unit/unit.h
+tests_unit_glance_check_CFLAGS = $(unit_cflags)
+tests_unit_glance_check_LDADD = $(unit_ldadd)
 tests_unit_facts_collect_SOURCES = tests/unit/facts-collect.c tests/unit/unit.h
 tests_unit_facts_collect_CFLAGS = $(unit_cflags)
 tests_unit_facts_collect_LDADD = $(unit_ldadd)
