@@ -150,6 +150,23 @@ static void join_again(uintptr_t at, size_t len, int advice)
 	rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
 }
 
+/* Gives the piece the other advice. -EAGAIN: there is no room for two more mappings; then all is one again. */
+static int set_apart(struct rm_world *world, const struct rm_vma *was, uintptr_t cut, size_t piece)
+{
+	const bool undumped = was->vmflags & RM_VF_DONTDUMP;
+	const int other = undumped ? MADV_DODUMP : MADV_DONTDUMP,
+		  own = undumped ? MADV_DONTDUMP : MADV_DODUMP;
+	struct rm_vma first;
+
+	if (!rm_sys_madvise(cut, piece, other))
+		return 0;
+	/* There was room for one: the kernel cuts in front of the piece first, and merges only where something has changed. */
+	if (look(world, was->start, &first) && first.end == cut &&
+		!rm_sys_madvise(was->start, cut - was->start, other))
+		join_again(was->start, cut - was->start, own);
+	return -EAGAIN;
+}
+
 static int check(struct rm_world *world, const struct rm_vma *was)
 {
 	const size_t piece = rm_page_size() / sizeof(uint64_t) * rm_page_size(); /* a huge page */
@@ -161,7 +178,7 @@ static int check(struct rm_world *world, const struct rm_vma *was)
 
 	if (!look(world, was->start, &now) || now.start != was->start || now.end != was->end)
 		return -EAGAIN;
-	if (large && rm_sys_madvise(cut, piece, undumped ? MADV_DODUMP : MADV_DONTDUMP))
+	if (large && set_apart(world, was, cut, piece))
 		return -EAGAIN;
 	r = read_up_to(world, was->start, &now);
 	if (r || now.start != was->start) {

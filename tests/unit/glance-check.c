@@ -332,6 +332,42 @@ static void untouched(void **state)
 	unmap(p, LARGE);
 }
 
+/* There is room for one more mapping: the kernel cuts it once, and then says that it can not. */
+static void one_more_mapping(void **state)
+{
+	const size_t pages = 1 << 18; /* vm.max_map_count is not larger than this by default */
+	char *p = map(LARGE);
+	struct rm_vma before = at(p);
+	char *crowd = mmap(NULL, pages * PAGE, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t i = 1;
+
+	(void)state;
+	assert_true(crowd != MAP_FAILED);
+	while (i < pages && !mprotect(crowd + i * PAGE, PAGE, PROT_READ))
+		i += 2;
+	if (i >= pages) {
+		munmap(crowd, pages * PAGE);
+		unmap(p, LARGE);
+		skip(); /* more mappings are allowed than there is time for */
+	}
+	/* From the limit, or one below it, to one below it: the last page that is alone goes with its neighbour's. */
+	assert_int_equal(munmap(crowd, PAGE), 0);
+	while (!mprotect(crowd + i * PAGE, PAGE, PROT_READ))
+		i += 2;
+	for (int spare = 0; spare < 2; spare++) {
+		glance_after(p, LARGE, NULL);
+		assert_int_equal(verdict, -EAGAIN);
+		one_mapping(p, LARGE, &before);
+		assert_int_equal(munmap(crowd + (size_t)(spare + 1) * PAGE, PAGE), 0);
+	}
+	glance_after(p, LARGE, NULL);
+	assert_int_equal(verdict, 0);
+	one_mapping(p, LARGE, &before);
+	munmap(crowd, pages * PAGE);
+	unmap(p, LARGE);
+}
+
 static void little_is_read(void **state)
 {
 	enum { MANY = 200 };
@@ -378,6 +414,7 @@ int main(void)
 		cmocka_unit_test(neighbours),
 		cmocka_unit_test(inherited),
 		cmocka_unit_test(untouched),
+		cmocka_unit_test(one_more_mapping),
 		cmocka_unit_test(little_is_read),
 	};
 
