@@ -36,11 +36,12 @@
 #include "emul/task.h"
 #include "libremap.h"
 
-#define FIRST_PATIENCE 20000000ULL /* ns for the first try; doubles up to LAST_PATIENCE */
+#define FIRST_PATIENCE 20000000ULL /* ns for the first try; doubles up to LAST_PATIENCE, beyond that for waits_for_its_turn() */
 #define LAST_PATIENCE  640000000ULL
 #define FIRST_PAUSE    500000ULL /* ns between tries, in which everybody runs; doubles too */
 #define LAST_PAUSE     50000000ULL
 #define GIVE_UP	       10000000000ULL
+#define GIVE_UP_TURN   180000000000ULL /* if it only needs a processor */
 #define DEAF_LOOKS     5       /* looks, POLL_NS apart */
 #define POLL_NS	       1000000 /* how often unresponsive threads are looked at */
 
@@ -209,8 +210,23 @@ static bool stands_still(const struct rm_slot *slot, uint32_t generation)
 	       (slot->state != RM_SLOT_NEW && atomic_load(&slot->acked) == generation);
 }
 
+/* One that could not be stopped in time. */
+struct late {
+	int tid;
+	bool deaf; /* it blocks the signal */
+};
+
+/* On a machine with too much to do a thread may get its turn once in seconds. Nothing is wrong with it. */
+static bool waits_for_its_turn(const struct late *late)
+{
+	struct rm_task task;
+
+	return !late->deaf && !rm_task_read(late->tid, &task) && task.state == 'R';
+}
+
 /* Waits until every signalled thread has obeyed. 0; -ETIME: not by the deadline, *late is one that has not. */
-static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t deadline, int *late)
+static int wait_for_all(
+	struct rm_world *world, uint32_t generation, uint64_t deadline, struct late *late)
 {
 	unsigned int first = 0; /* everybody before it is known to stand still */
 	bool look_closely = false;
@@ -237,7 +253,7 @@ static int wait_for_all(struct rm_world *world, uint32_t generation, uint64_t de
 				continue;
 			}
 			deaf += slot->state == RM_SLOT_DEAF;
-			*late = slot->tid;
+			*late = (struct late){slot->tid, slot->state == RM_SLOT_DEAF};
 			waiting++;
 		}
 		if (!waiting)
@@ -274,7 +290,7 @@ static void keep_who_obeys(struct rm_world *world, int self)
 
 /* Stops those of the last stop: 0, and there are no others; 1: there may be; -errno. */
 static int stop_who_obeyed(
-	struct rm_world *world, uint32_t generation, uint64_t deadline, int *late)
+	struct rm_world *world, uint32_t generation, uint64_t deadline, struct late *late)
 {
 	int still = 0, r = 0;
 
@@ -293,7 +309,7 @@ static int stop_who_obeyed(
 
 /* Stops whoever is on the list, until nobody new is. */
 static int stop_the_rest(struct rm_world *world, struct rm_numbers *tasks, uint32_t generation,
-	uint64_t deadline, int *late)
+	uint64_t deadline, struct late *late)
 {
 	const int self = rm_sys_gettid();
 	int r;
@@ -308,7 +324,7 @@ static int stop_the_rest(struct rm_world *world, struct rm_numbers *tasks, uint3
 }
 
 /* One try. 0: the world stands still. Else everybody runs: -ETIME, or -errno of /proc. */
-static int try_stop(struct rm_world *world, uint64_t patience, int *late)
+static int try_stop(struct rm_world *world, uint64_t patience, struct late *late)
 {
 	int self = rm_sys_gettid();
 	uint64_t deadline = rm_sys_now_ns() + patience;
@@ -356,7 +372,9 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 {
 	uint64_t patience = FIRST_PATIENCE, pause = FIRST_PAUSE;
 	uint64_t first_try, began, block;
-	int late = 0, r;
+	struct late late = {0, false};
+	bool turn;
+	int r;
 
 	if (world->depth++)
 		return 0;
@@ -381,8 +399,10 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 			return rm_refuse(
 				"/proc/self/task can not be read, so threads can not be stopped");
 		}
-		if (rm_sys_now_ns() - first_try > GIVE_UP) {
-			rm_log(RM_LOG_WARN, "thread %d could not be stopped for 10 s", late);
+		turn = waits_for_its_turn(&late);
+		if (rm_sys_now_ns() - first_try > (turn ? GIVE_UP_TURN : GIVE_UP)) {
+			rm_log(RM_LOG_WARN, "thread %d could not be stopped for %d s", late.tid,
+				(int)((turn ? GIVE_UP_TURN : GIVE_UP) / 1000000000));
 			world->depth--;
 			return rm_refuse(
 				"a thread could not be stopped: it blocks signal 33, or is stuck "
@@ -390,7 +410,7 @@ int rm_quiesce_stop(struct rm_world *world, struct rm_range moving)
 		}
 		rm_stat_add(RM_STAT_STOP_RETRIES, 1);
 		rm_sys_sleep_ns(pause);
-		patience = patience < LAST_PATIENCE ? patience * 2 : patience;
+		patience = patience < LAST_PATIENCE || turn ? patience * 2 : LAST_PATIENCE;
 		pause = pause < LAST_PAUSE ? pause * 2 : pause;
 	}
 	rm_stat_add(RM_STAT_STOPS, 1);

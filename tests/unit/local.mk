@@ -20,6 +20,7 @@ unit_tests = \
 	tests/unit/procmaps-parse \
 	tests/unit/procmaps-read \
 	tests/unit/quiesce-odd \
+	tests/unit/quiesce-slow \
 	tests/unit/quiesce-spawn \
 	tests/unit/quiesce-stop \
 	tests/unit/quiesce-waits \
@@ -38,6 +39,9 @@ unit_ldadd = libemul.la $(CMOCKA_LIBS) -lpthread
 tests_unit_conf_settings_SOURCES = tests/unit/conf-settings.c tests/unit/unit.h
 tests_unit_conf_settings_CFLAGS = $(unit_cflags)
 tests_unit_conf_settings_LDADD = $(unit_ldadd)
+tests_unit_quiesce_slow_SOURCES = tests/unit/quiesce-slow.c tests/unit/unit.h
+tests_unit_quiesce_slow_CFLAGS = $(unit_cflags)
+tests_unit_quiesce_slow_LDADD = $(unit_ldadd)
 tests_unit_running_races_SOURCES = tests/unit/running-races.c tests/unit/unit.h
 tests_unit_running_races_CFLAGS = $(unit_cflags)
 tests_unit_running_races_LDADD = $(unit_ldadd)
