@@ -17,6 +17,7 @@ libemul_la_SOURCES = \
 	emul/fill.c emul/fill.h \
 	emul/forked.c emul/forked.h \
 	emul/freeze.c emul/freeze.h \
+	emul/grow.c emul/grow.h \
 	emul/guard.c emul/guard.h \
 	emul/hugetlb.c emul/hugetlb.h \
 	emul/ignored.c emul/ignored.h \

@@ -13,7 +13,8 @@
  * of the hole grows over it (mremap in place). The kernel itself then makes the range what the mapping is, page
  * offset and userfaultfd included, and nothing is split, even in a mapping that was moved before. Kernels before
  * 6.1 do not merge what has grown with what lies behind; moving one empty page away and back does (A9). Locked mappings
- * are left to the twin: growing would populate.
+ * are left to the twin: growing would populate. One that was moved before grows all the same, if it can (grow.c), so that all is one
+ * again when the rest is unlocked.
  *
  * A private twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
  * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. Kernels from 6.6 on take the charge off
@@ -180,6 +181,14 @@ static bool has_rest(const struct rm_request *piece, const struct rm_facts *fact
 	       piece->source.start == facts->vma.start && rm_range_end(piece->source) < facts->vma.end;
 }
 
+/* In front of the piece there is more of a locked mapping that was moved before: what is left behind has to count as that does. */
+static bool has_locked_front(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return facts->moved && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
+	       (facts->vma.vmflags & RM_VF_LOCKED) && !(facts->vma.vmflags & RM_VF_DROPPABLE) &&
+	       piece->source.start > facts->vma.start;
+}
+
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const struct rm_facts *facts, enum rm_variant variant)
 {
@@ -224,7 +233,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	} else if (late) {
 		add_twin(plan, facts, RM_SOURCE);
 	} else {
-		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, 0);
+		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, has_locked_front(piece, facts));
 	}
 	if (has_rest(piece, facts))
 		add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
@@ -461,8 +470,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(
 			buf, size, "unregister the %s from the program's userfaultfd", place);
 	case RM_OP_MOVE:
-		return rm_format(
-			buf, size, "move the page tables: mremap the %s onto the %s", place, other);
+		return rm_format(buf, size, "move the page tables: mremap the %s onto the %s%s",
+			place, other, step->arg ? ", unless what lies before that can grow" : "");
 	case RM_OP_GROW:
 		return rm_format(
 			buf, size, "grow what lies before the %s over it: mremap in place", place);

@@ -35,7 +35,7 @@ enum rm_op {
 	RM_OP_STOP,	 /* other threads stand still from here: the window opens */
 	RM_OP_VERIFY,	 /* the source is still what the facts say */
 	RM_OP_DISARM,	 /* the program's userfaultfd lets go of the source */
-	RM_OP_MOVE,	 /* page tables go from place to other */
+	RM_OP_MOVE,	 /* page tables go from place to other; arg: or that is grown over */
 	RM_OP_MOVE_TOLD, /* the same, and the program's monitor is told: REMAP event */
 	RM_OP_ARM,	 /* and watches it again */
 	RM_OP_GROW,	 /* the mapping that ends at the hole grows over it */

@@ -18,6 +18,7 @@
 
 #include "emul/attributes.h"
 #include "emul/file.h"
+#include "emul/grow.h"
 #include "emul/guard.h"
 #include "emul/quiesce.h"
 #include "emul/rejoin.h"
@@ -374,6 +375,10 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_DISARM:
 		return do_disarm(x, step->place);
 	case RM_OP_MOVE:
+		if (step->arg && !x->guarded &&
+			rm_grow_locked(range_at(x, step->other),
+				x->facts->vma.vmflags & RM_VF_LOCKONFAULT))
+			return 0;
 		return do_move(x, step->place, step->other);
 	case RM_OP_GROW:
 		return do_grow(x, step);

@@ -261,6 +261,9 @@ static const struct text {
 		"unregister the source from the program's userfaultfd"},
 	{{RM_OP_MOVE, RM_TWIN, RM_SOURCE, 0},
 		"move the page tables: mremap the twin onto the source"},
+	{{RM_OP_MOVE, RM_TWIN, RM_SOURCE, 1},
+		"move the page tables: mremap the twin onto the source, unless what lies before "
+		"that can grow"},
 	{{RM_OP_CHARGE, RM_TWIN, RM_NOWHERE, 3}, NULL},
 	{{RM_OP_MOVE_TOLD, RM_SOURCE, RM_TARGET, 0}, NULL},
 	{{RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0}, NULL},

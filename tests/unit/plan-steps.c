@@ -225,6 +225,18 @@ static const struct row {
 	{"anon, the middle, locked: growing would populate", RM_KIND_ANON, RW, AC | RM_VF_LOCKED,
 		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, the middle, locked, moved before: it goes on counting", RM_KIND_ANON, RW,
+		AC | RM_VF_LOCKED,
+		{.fixed = true, .moved = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S=grow "
+		"resume"},
+	{"anon, the middle, locked, moved before, late: as the first one was refused",
+		RM_KIND_ANON, RW, AC | RM_VF_LOCKED,
+		{.fixed = true, .moved = true, .variant = LATE, .start_off = -0x5000}, 0,
+		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- resume"},
+	{"anon, the first part, locked, moved before: nothing that could grow", RM_KIND_ANON, RW,
+		AC | RM_VF_LOCKED, {.fixed = true, .moved = true, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, the middle, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 		{.fixed = true,
 			.start_off = -0x5000,
@@ -430,6 +442,8 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 			at += (size_t)snprintf(out + at, size - at, "=%c%c%c",
 				s->arg & PROT_READ ? 'r' : '-', s->arg & PROT_WRITE ? 'w' : '-',
 				s->arg & PROT_EXEC ? 'x' : '-');
+		if (s->op == RM_OP_MOVE && s->arg)
+			at += (size_t)snprintf(out + at, size - at, "=grow");
 		if (s->op == RM_OP_LOCK && s->arg)
 			at += (size_t)snprintf(out + at, size - at, "=onfault");
 		if (s->op == RM_OP_ADVISE) {
