@@ -26,7 +26,8 @@ bool rm_grow_locked(struct rm_range hole, bool on_fault)
 	if (rm_sys_mlock2(last, page, MLOCK_ONFAULT))
 		return false;
 	grown = !rm_is_err(rm_sys_mremap(last, page, page + hole.len, 0, 0));
-	if (grown && rm_sys_munlock(hole.start, hole.len)) { /* the map count; cutting off adds nothing to it */
+	if (grown && rm_sys_munlock(hole.start, hole.len)) {
+		/* the map count, to which cutting off adds nothing */
 		rm_sys_munmap(hole.start, hole.len);
 		grown = false;
 	}

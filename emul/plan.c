@@ -155,9 +155,21 @@ static void add_private_twin(
  */
 static bool stays_apart(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart) && facts->uffd.fd < 0 &&
-	       piece->source.start == facts->vma.start &&
+	return ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before ||
+		       facts->apart_behind) &&
+	       facts->uffd.fd < 0 && piece->source.start == facts->vma.start &&
 	       rm_range_end(piece->source) == facts->vma.end;
+}
+
+/*
+ * The head of such a mapping is to merge with the rest, but not with what lies before it: not when it comes, but by what
+ * makes the kernel look again at where the rest begins, and only there.
+ */
+static bool joins_rest(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return facts->apart_before && !facts->apart_behind && facts->uffd.fd < 0 &&
+	       !(facts->vma.vmflags & RM_VF_LOCKED) && piece->source.start == facts->vma.start &&
+	       rm_range_end(piece->source) < facts->vma.end;
 }
 
 static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
@@ -181,12 +193,15 @@ static bool has_rest(const struct rm_request *piece, const struct rm_facts *fact
 	       piece->source.start == facts->vma.start && rm_range_end(piece->source) < facts->vma.end;
 }
 
-/* In front of the piece there is more of a locked mapping that was moved before: what is left behind has to count as that does. */
+/*
+ * In front of the piece there is more of a locked mapping that was moved before, so that what is left behind has to count as
+ * that does, or of one whose charge a twin would lose.
+ */
 static bool has_locked_front(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return facts->moved && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
-	       (facts->vma.vmflags & RM_VF_LOCKED) && !(facts->vma.vmflags & RM_VF_DROPPABLE) &&
-	       piece->source.start > facts->vma.start;
+	return (facts->moved || facts->touched) && facts->kind == RM_KIND_ANON &&
+	       facts->uffd.fd < 0 && (facts->vma.vmflags & RM_VF_LOCKED) &&
+	       !(facts->vma.vmflags & RM_VF_DROPPABLE) && piece->source.start > facts->vma.start;
 }
 
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
@@ -210,7 +225,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	if (!late && !twin_in_window)
 		add_twin(plan, facts, RM_TWIN);
-	if (!late && stays_apart(piece, facts))
+	if (!late && (stays_apart(piece, facts) || joins_rest(piece, facts)))
 		add(plan, RM_OP_APART, RM_TWIN, RM_NOWHERE, 0);
 	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
 	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
@@ -234,6 +249,8 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		add_twin(plan, facts, RM_SOURCE);
 	} else {
 		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, has_locked_front(piece, facts));
+		if (joins_rest(piece, facts))
+			add(plan, RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0);
 	}
 	if (has_rest(piece, facts))
 		add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
@@ -297,7 +314,7 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 	/* what mmap charges; what was writable once and is not any more stays charged */
 	const bool charged = (vma->prot & PROT_WRITE) && !(vma->vmflags & RM_VF_NORESERVE);
 
-	if (rm_uffd_wants_remap_event(&facts->uffd) || facts->apart)
+	if (rm_uffd_wants_remap_event(&facts->uffd) || facts->apart_before || facts->apart_behind)
 		return RM_VARIANT_TWIN_FIRST;
 	if (facts->kind == RM_KIND_SHARED)
 		return vma->vmflags & RM_VF_LOCKED ? RM_VARIANT_TWIN_FIRST : RM_VARIANT_DIRECT;
@@ -478,6 +495,10 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_HEAL:
 		return rm_format(buf, size,
 			"merge: move the last page of the %s to the %s and back", place, other);
+	case RM_OP_JOIN:
+		return rm_format(buf, size,
+			"merge: madvise what goes on behind the %s otherwise, and as it was",
+			place);
 	case RM_OP_REJOIN:
 		return rm_format(buf, size,
 			"merge: give the %s the page offset of what goes on behind it, by way of where "

@@ -40,6 +40,7 @@ enum rm_op {
 	RM_OP_ARM,	 /* and watches it again */
 	RM_OP_GROW,	 /* the mapping that ends at the hole grows over it */
 	RM_OP_HEAL, /* the source's last page goes to other and comes back, so that all merges */
+	RM_OP_JOIN, /* the source, apart from all, becomes one with what goes on behind it; no harm if not */
 	RM_OP_REJOIN, /* the source, empty again, becomes one with what goes on behind it; no harm if not */
 	RM_OP_RESUME,	 /* the window closes */
 	RM_OP_AWAIT,	 /* the monitor has read the event */

@@ -384,6 +384,12 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		return do_grow(x, step);
 	case RM_OP_HEAL:
 		return do_heal(x, step);
+	case RM_OP_JOIN:
+		/* all of it, as less would split huge pages */
+		rm_advise_again(
+			(struct rm_range){rm_range_end(r), x->facts->vma.end - rm_range_end(r)},
+			&x->facts->vma);
+		return 0;
 	case RM_OP_REJOIN:
 		return x->guarded ? 0 : rm_rejoin(r, x->facts->vma.end, x->at[step->other]);
 	case RM_OP_MOVE_TOLD:

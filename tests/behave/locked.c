@@ -167,6 +167,32 @@ static void read_only(void **state)
 	arena_end(&a);
 }
 
+/* A part of what can not be written any more stays charged. */
+static void part_of_read_only(void **state)
+{
+	const size_t len = 3 * PAGE;
+	struct vma before, now;
+
+	(void)state;
+	arena_make(&a, 6);
+	arena_map(&a, RW, ANON, -1);
+	fill(a.source, len, 1);
+	fill(a.source + len, len, 2);
+	check(!mprotect(a.source, a.len, PROT_READ));
+	check(!mlock(a.source, a.len));
+	check(vma_at(a.source, &before));
+	check(vma_has(&before, "ac"));
+	moved(a.source + len, len, ONTO, a.target);
+	check(vma_at(a.source + len, &now) && vma_has(&now, "ac") && !vma_has(&now, "lo"));
+	check(vma_at(a.target, &now) && !strcmp(now.flags, before.flags));
+	check(filled(a.target, len, 2));
+	check(filled(a.source, len, 1));
+	check(zeroed(a.source + len, len));
+	check(!munlock(a.source, a.len));
+	check_is(vma_count(a.source, a.len), 1);
+	arena_end(&a);
+}
+
 static void shared(void **state)
 {
 	struct vma before;
@@ -371,6 +397,7 @@ int main(void)
 		CASE(part_of_moved, "dontunmap-of-a-part-of-moved-locked-memory"),
 		CASE(part_of_moved_on_fault, "dontunmap-of-a-part-of-moved-memory-locked-on-fault"),
 		CASE(read_only, "dontunmap-of-locked-read-only-memory"),
+		CASE(part_of_read_only, "dontunmap-of-a-part-of-locked-read-only-memory"),
 		CASE(shared, "dontunmap-of-locked-shared-memory"),
 		CASE(shared_on_fault, "dontunmap-of-shared-memory-locked-on-fault"),
 		CASE(future, "dontunmap-under-mlockall-future"),

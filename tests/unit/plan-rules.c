@@ -268,6 +268,8 @@ static const struct text {
 	{{RM_OP_MOVE_TOLD, RM_SOURCE, RM_TARGET, 0}, NULL},
 	{{RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_HEAL, RM_SOURCE, RM_SCRATCH, 0}, NULL},
+	{{RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0},
+		"merge: madvise what goes on behind the source otherwise, and as it was"},
 	{{RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0}, NULL},
 	{{RM_OP_AWAIT, RM_NOWHERE, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0},
