@@ -9,6 +9,7 @@ libemul_la_SOURCES = \
 	emul/convert.c emul/convert.h \
 	emul/converted.c emul/converted.h \
 	emul/copy.c emul/copy.h \
+	emul/describe.c \
 	emul/dontneed.c emul/dontneed.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \

@@ -64,16 +64,15 @@
 static const struct {
 	uint32_t vmflag;
 	int advice;
-	const char *name;
 } advices[] = {
-	{RM_VF_HUGEPAGE, MADV_HUGEPAGE, "HUGEPAGE"},
-	{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE, "NOHUGEPAGE"},
-	{RM_VF_MERGEABLE, MADV_MERGEABLE, "MERGEABLE"},
-	{RM_VF_DONTFORK, MADV_DONTFORK, "DONTFORK"},
-	{RM_VF_WIPEONFORK, MADV_WIPEONFORK, "WIPEONFORK"},
-	{RM_VF_DONTDUMP, MADV_DONTDUMP, "DONTDUMP"},
-	{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL, "SEQUENTIAL"},
-	{RM_VF_RANDOM, MADV_RANDOM, "RANDOM"},
+	{RM_VF_HUGEPAGE, MADV_HUGEPAGE},
+	{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE},
+	{RM_VF_MERGEABLE, MADV_MERGEABLE},
+	{RM_VF_DONTFORK, MADV_DONTFORK},
+	{RM_VF_WIPEONFORK, MADV_WIPEONFORK},
+	{RM_VF_DONTDUMP, MADV_DONTDUMP},
+	{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL},
+	{RM_VF_RANDOM, MADV_RANDOM},
 };
 
 /*
@@ -430,104 +429,4 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	} else {
 		plan_twin(plan, piece, facts, variant);
 	}
-}
-
-static const char *advice_name(int advice)
-{
-	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
-		if (advices[i].advice == advice)
-			return advices[i].name;
-	return "?";
-}
-
-size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size)
-{
-	static const char *const places[] = {"", "source", "destination", "twin", "scratch page"};
-	const struct rm_step *step = &plan->steps[i];
-	const char *place = places[step->place], *other = places[step->other];
-
-	switch (step->op) {
-	case RM_OP_NATIVE:
-		return rm_format(buf, size, "give the call to the kernel as it is");
-	case RM_OP_RESERVE:
-		return rm_format(buf, size, "reserve the %s: mmap PROT_NONE", place);
-	case RM_OP_MAP:
-		return rm_format(buf, size, "map an empty mapping like the source at the %s%s",
-			place, step->arg == RM_MAP_NONE ? ", PROT_NONE for now" : "");
-	case RM_OP_UNLOCK:
-		return rm_format(buf, size, "munlock the %s", place);
-	case RM_OP_LOCK:
-		return rm_format(buf, size, "mlock the %s%s", place, step->arg ? " on fault" : "");
-	case RM_OP_PROTECT:
-		return rm_format(buf, size, "mprotect the %s to %s%s%s", place,
-			step->arg & PROT_READ ? "r" : "-", step->arg & PROT_WRITE ? "w" : "-",
-			step->arg & PROT_EXEC ? "x" : "-");
-	case RM_OP_CHARGE:
-		return rm_format(buf, size,
-			"mprotect the %s to rw- for a moment, so that it is charged", place);
-	case RM_OP_TOUCH:
-		return rm_format(buf, size,
-			"write a word to the %s, so that it stays charged when it is read-only",
-			place);
-	case RM_OP_ADVISE:
-		return rm_format(
-			buf, size, "madvise the %s MADV_%s", place, advice_name(step->arg));
-	case RM_OP_BIND:
-		return rm_format(buf, size, "mbind the %s like the source", place);
-	case RM_OP_NAME:
-		return rm_format(buf, size, "name the %s like the source", place);
-	case RM_OP_APART:
-		return rm_format(
-			buf, size, "watch the %s, so that it will not merge where it is moved", place);
-	case RM_OP_STOP:
-		return rm_format(buf, size, "stop every other thread");
-	case RM_OP_VERIFY:
-		return rm_format(buf, size, "check that the %s has not changed meanwhile", place);
-	case RM_OP_DISARM:
-		return rm_format(
-			buf, size, "unregister the %s from the program's userfaultfd", place);
-	case RM_OP_MOVE:
-		return rm_format(buf, size, "move the page tables: mremap the %s onto the %s%s",
-			place, other, step->arg ? ", unless what lies before that can grow" : "");
-	case RM_OP_GROW:
-		return rm_format(
-			buf, size, "grow what lies before the %s over it: mremap in place", place);
-	case RM_OP_HEAL:
-		return rm_format(buf, size,
-			"merge: move the last page of the %s to the %s and back", place, other);
-	case RM_OP_JOIN:
-		return rm_format(buf, size,
-			"merge: madvise what goes on behind the %s otherwise, and as it was",
-			place);
-	case RM_OP_REJOIN:
-		return rm_format(buf, size,
-			"merge: give the %s the page offset of what goes on behind it, by way of where "
-			"it was first touched",
-			place);
-	case RM_OP_MOVE_TOLD:
-		return rm_format(buf, size,
-			"move the page tables: mremap the %s onto the %s, by a helper that waits "
-			"for the "
-			"monitor",
-			place, other);
-	case RM_OP_AWAIT:
-		return rm_format(
-			buf, size, "wait until the program's monitor has read the REMAP event");
-	case RM_OP_ARM:
-		return rm_format(
-			buf, size, "register the %s with the program's userfaultfd", place);
-	case RM_OP_RESUME:
-		return rm_format(buf, size, "let the threads run");
-	case RM_OP_DUPLICATE:
-		return rm_format(buf, size,
-			"map a second view of the %s at the %s: mremap, old_size 0", place, other);
-	case RM_OP_EMPTY:
-		return rm_format(buf, size, "drop the page tables of the %s: MADV_DONTNEED", place);
-	case RM_OP_PRESENT:
-		return rm_format(
-			buf, size, "look which pages of the %s have page table entries", place);
-	case RM_OP_BRING:
-		return rm_format(buf, size, "bring in the same pages of the %s", place);
-	}
-	return rm_format(buf, size, "?");
 }
