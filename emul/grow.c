@@ -10,6 +10,7 @@
 
 #include <sys/mman.h>
 
+#include "emul/procmaps.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -17,14 +18,19 @@
 #define MLOCK_ONFAULT 1
 #endif
 
-bool rm_grow_locked(struct rm_range hole, bool on_fault)
+bool rm_grow_locked(struct rm_range hole, uint32_t vmflags)
 {
 	const size_t page = rm_page_size();
 	const uintptr_t last = hole.start - page;
-	bool grown;
+	const bool alone = !rm_is_joined(last);
+	bool grown, on_fault;
 
+	if (alone && (vmflags & RM_VF_NAMELESS))
+		return false; /* it may be locked on fault, and not be known to be */
 	if (rm_sys_mlock2(last, page, MLOCK_ONFAULT))
 		return false;
+	/* What has the lock that it had before has not been split. */
+	on_fault = alone ? vmflags & RM_VF_LOCKONFAULT : rm_is_joined(last);
 	grown = !rm_is_err(rm_sys_mremap(last, page, page + hole.len, 0, 0));
 	if (grown && rm_sys_munlock(hole.start, hole.len)) {
 		/* the map count, to which cutting off adds nothing */

@@ -9,8 +9,8 @@
 
 /*
  * Whether the locked mapping that ends where the hole begins has taken it in, empty and unlocked. Otherwise all is as before. With
- * everybody stopped. on_fault: what is locked is locked on fault.
+ * everybody stopped. vmflags: the mapping's.
  */
-bool rm_grow_locked(struct rm_range hole, bool on_fault);
+bool rm_grow_locked(struct rm_range hole, uint32_t vmflags);
 
 #endif

@@ -13,8 +13,8 @@
  * of the hole grows over it (mremap in place). The kernel itself then makes the range what the mapping is, page
  * offset and userfaultfd included, and nothing is split, even in a mapping that was moved before. Kernels before
  * 6.1 do not merge what has grown with what lies behind; moving one empty page away and back does (A9). Locked mappings
- * are left to the twin: growing would populate. One that was moved before grows all the same, if it can (grow.c), so that all is one
- * again when the rest is unlocked.
+ * are left to the twin, as growing would populate; unless a part can grow all the same (grow.c), so that all is one again when the
+ * rest is unlocked.
  *
  * A private twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
  * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. Kernels from 6.6 on take the charge off
@@ -193,14 +193,15 @@ static bool has_rest(const struct rm_request *piece, const struct rm_facts *fact
 }
 
 /*
- * In front of the piece there is more of a locked mapping that was moved before, so that what is left behind has to count as
- * that does, or of one whose charge a twin would lose.
+ * In front of the piece there is more of a locked mapping. What is left behind is to be one with it when that is unlocked as well. A
+ * twin would be so only on 6.15 and later, where what has been touched merges with what has not, if it counts as it does, and is
+ * not read-only, as it would not be charged.
  */
 static bool has_locked_front(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return (facts->moved || facts->touched) && facts->kind == RM_KIND_ANON &&
-	       facts->uffd.fd < 0 && (facts->vma.vmflags & RM_VF_LOCKED) &&
-	       !(facts->vma.vmflags & RM_VF_DROPPABLE) && piece->source.start > facts->vma.start;
+	return facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
+	       (facts->vma.vmflags & RM_VF_LOCKED) && !(facts->vma.vmflags & RM_VF_DROPPABLE) &&
+	       piece->source.start > facts->vma.start;
 }
 
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,

@@ -376,8 +376,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		return do_disarm(x, step->place);
 	case RM_OP_MOVE:
 		if (step->arg && !x->guarded &&
-			rm_grow_locked(range_at(x, step->other),
-				x->facts->vma.vmflags & RM_VF_LOCKONFAULT))
+			rm_grow_locked(range_at(x, step->other), x->facts->vma.vmflags))
 			return 0;
 		return do_move(x, step->place, step->other);
 	case RM_OP_GROW:
