@@ -35,6 +35,17 @@ int rm_advise_like(struct rm_range range, const struct rm_vma *vma)
 	return 0;
 }
 
+void rm_advise_again(struct rm_range range, const struct rm_vma *vma)
+{
+	const int now = vma->vmflags & RM_VF_SEQUENTIAL ? MADV_SEQUENTIAL
+			: vma->vmflags & RM_VF_RANDOM	? MADV_RANDOM
+							: MADV_NORMAL;
+
+	if (!rm_sys_madvise(
+		    range.start, range.len, now == MADV_NORMAL ? MADV_SEQUENTIAL : MADV_NORMAL))
+		(void)rm_sys_madvise(range.start, range.len, now);
+}
+
 int rm_lock_like(struct rm_range range, const struct rm_vma *vma, bool all)
 {
 	long r;

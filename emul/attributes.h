@@ -17,6 +17,9 @@ int __must_check rm_advise_like(struct rm_range range, const struct rm_vma *vma)
 /* Locks range if vma is locked: as it is touched, or (all) at once if vma is. 0 or -EAGAIN: RLIMIT_MEMLOCK. */
 int __must_check rm_lock_like(struct rm_range range, const struct rm_vma *vma, bool all);
 
+/* Range, a part of vma, gets another advice for a moment: for the kernel to merge it with what lies on either side. */
+void rm_advise_again(struct rm_range range, const struct rm_vma *vma);
+
 /* mprotect with vma's protection key. */
 int __must_check rm_protect_like(struct rm_range range, const struct rm_vma *vma, int prot);
 

@@ -49,6 +49,7 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 			break;
 	}
 	if (!r) {
+		(void)rm_steps_unmap(&x, RM_TWIN); /* one that has not moved */
 		(void)rm_steps_leave_room(&x);
 		return (long)x.at[RM_TARGET];
 	}

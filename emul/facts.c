@@ -128,7 +128,8 @@ static void look_back(struct rm_world *world, struct rm_facts *facts)
 	uintptr_t origins[RM_ORIGINS_TRIED];
 
 	facts->moved = anon && rm_origins_of(facts->vma.start, origins);
-	facts->apart = rm_seams_at(facts->vma.start) || rm_seams_at(facts->vma.end);
+	facts->apart_before = rm_seams_at(facts->vma.start);
+	facts->apart_behind = rm_seams_at(facts->vma.end);
 	facts->touched = anon && (facts->vma.vmflags & RM_VF_ACCOUNT) &&
 			 !(facts->vma.prot & PROT_WRITE) && kernel_discharges(world);
 }

@@ -40,7 +40,8 @@ struct rm_facts {
 	bool moved; /* the first part of the source may have been touched elsewhere (origins.c) */
 	/* it is charged, and one like it that nobody has touched would not be: kernels from 6.6 on (mprotect_fixup()) */
 	bool touched;
-	bool apart; /* there is another mapping beside it that 6.18 would not merge it with now (scars.c) */
+	/* there is another mapping beside it that 6.18 would not merge it with now (scars.c) */
+	bool apart_before, apart_behind;
 	bool others; /* there may have been other threads when it was read, for whom nobody vouches */
 	uint64_t record;    /* where smaps told of it: bytes from its beginning */
 	unsigned int known; /* known.c: which entry these facts are kept in, from 1; 0: none */

@@ -9,6 +9,7 @@ libemul_la_SOURCES = \
 	emul/convert.c emul/convert.h \
 	emul/converted.c emul/converted.h \
 	emul/copy.c emul/copy.h \
+	emul/describe.c \
 	emul/dontneed.c emul/dontneed.h \
 	emul/exec.c emul/exec.h \
 	emul/facts.c emul/facts.h \
@@ -20,6 +21,7 @@ libemul_la_SOURCES = \
 	emul/forked.c emul/forked.h \
 	emul/freeze.c emul/freeze.h \
 	emul/glance.c emul/glance.h \
+	emul/grow.c emul/grow.h \
 	emul/guard.c emul/guard.h \
 	emul/hugetlb.c emul/hugetlb.h \
 	emul/ignored.c emul/ignored.h \

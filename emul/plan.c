@@ -13,7 +13,8 @@
  * of the hole grows over it (mremap in place). The kernel itself then makes the range what the mapping is, page
  * offset and userfaultfd included, and nothing is split, even in a mapping that was moved before. Kernels before
  * 6.1 do not merge what has grown with what lies behind; moving one empty page away and back does (A9). Locked mappings
- * are left to the twin: growing would populate.
+ * are left to the twin, as growing would populate; unless a part can grow all the same (grow.c), so that all is one again when the
+ * rest is unlocked.
  *
  * A private twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
  * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. Kernels from 6.6 on take the charge off
@@ -63,16 +64,15 @@
 static const struct {
 	uint32_t vmflag;
 	int advice;
-	const char *name;
 } advices[] = {
-	{RM_VF_HUGEPAGE, MADV_HUGEPAGE, "HUGEPAGE"},
-	{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE, "NOHUGEPAGE"},
-	{RM_VF_MERGEABLE, MADV_MERGEABLE, "MERGEABLE"},
-	{RM_VF_DONTFORK, MADV_DONTFORK, "DONTFORK"},
-	{RM_VF_WIPEONFORK, MADV_WIPEONFORK, "WIPEONFORK"},
-	{RM_VF_DONTDUMP, MADV_DONTDUMP, "DONTDUMP"},
-	{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL, "SEQUENTIAL"},
-	{RM_VF_RANDOM, MADV_RANDOM, "RANDOM"},
+	{RM_VF_HUGEPAGE, MADV_HUGEPAGE},
+	{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE},
+	{RM_VF_MERGEABLE, MADV_MERGEABLE},
+	{RM_VF_DONTFORK, MADV_DONTFORK},
+	{RM_VF_WIPEONFORK, MADV_WIPEONFORK},
+	{RM_VF_DONTDUMP, MADV_DONTDUMP},
+	{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL},
+	{RM_VF_RANDOM, MADV_RANDOM},
 };
 
 /*
@@ -154,9 +154,21 @@ static void add_private_twin(
  */
 static bool stays_apart(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart) && facts->uffd.fd < 0 &&
-	       piece->source.start == facts->vma.start &&
+	return ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before ||
+		       facts->apart_behind) &&
+	       facts->uffd.fd < 0 && piece->source.start == facts->vma.start &&
 	       rm_range_end(piece->source) == facts->vma.end;
+}
+
+/*
+ * The head of such a mapping is to merge with the rest, but not with what lies before it: not when it comes, but by what
+ * makes the kernel look again at where the rest begins, and only there.
+ */
+static bool joins_rest(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return facts->apart_before && !facts->apart_behind && facts->uffd.fd < 0 &&
+	       !(facts->vma.vmflags & RM_VF_LOCKED) && piece->source.start == facts->vma.start &&
+	       rm_range_end(piece->source) < facts->vma.end;
 }
 
 static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
@@ -180,6 +192,18 @@ static bool has_rest(const struct rm_request *piece, const struct rm_facts *fact
 	       piece->source.start == facts->vma.start && rm_range_end(piece->source) < facts->vma.end;
 }
 
+/*
+ * In front of the piece there is more of a locked mapping. What is left behind is to be one with it when that is unlocked as well. A
+ * twin would be so only on 6.15 and later, where what has been touched merges with what has not, if it counts as it does, and is
+ * not read-only, as it would not be charged.
+ */
+static bool has_locked_front(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
+	       (facts->vma.vmflags & RM_VF_LOCKED) && !(facts->vma.vmflags & RM_VF_DROPPABLE) &&
+	       piece->source.start > facts->vma.start;
+}
+
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const struct rm_facts *facts, enum rm_variant variant)
 {
@@ -201,7 +225,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	if (!late && !twin_in_window)
 		add_twin(plan, facts, RM_TWIN);
-	if (!late && stays_apart(piece, facts))
+	if (!late && (stays_apart(piece, facts) || joins_rest(piece, facts)))
 		add(plan, RM_OP_APART, RM_TWIN, RM_NOWHERE, 0);
 	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
 	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
@@ -224,7 +248,9 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	} else if (late) {
 		add_twin(plan, facts, RM_SOURCE);
 	} else {
-		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, 0);
+		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, has_locked_front(piece, facts));
+		if (joins_rest(piece, facts))
+			add(plan, RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0);
 	}
 	if (has_rest(piece, facts))
 		add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
@@ -288,7 +314,7 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 	/* what mmap charges; what was writable once and is not any more stays charged */
 	const bool charged = (vma->prot & PROT_WRITE) && !(vma->vmflags & RM_VF_NORESERVE);
 
-	if (rm_uffd_wants_remap_event(&facts->uffd) || facts->apart)
+	if (rm_uffd_wants_remap_event(&facts->uffd) || facts->apart_before || facts->apart_behind)
 		return RM_VARIANT_TWIN_FIRST;
 	if (facts->kind == RM_KIND_SHARED)
 		return vma->vmflags & RM_VF_LOCKED ? RM_VARIANT_TWIN_FIRST : RM_VARIANT_DIRECT;
@@ -404,100 +430,4 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	} else {
 		plan_twin(plan, piece, facts, variant);
 	}
-}
-
-static const char *advice_name(int advice)
-{
-	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
-		if (advices[i].advice == advice)
-			return advices[i].name;
-	return "?";
-}
-
-size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size)
-{
-	static const char *const places[] = {"", "source", "destination", "twin", "scratch page"};
-	const struct rm_step *step = &plan->steps[i];
-	const char *place = places[step->place], *other = places[step->other];
-
-	switch (step->op) {
-	case RM_OP_NATIVE:
-		return rm_format(buf, size, "give the call to the kernel as it is");
-	case RM_OP_RESERVE:
-		return rm_format(buf, size, "reserve the %s: mmap PROT_NONE", place);
-	case RM_OP_MAP:
-		return rm_format(buf, size, "map an empty mapping like the source at the %s%s",
-			place, step->arg == RM_MAP_NONE ? ", PROT_NONE for now" : "");
-	case RM_OP_UNLOCK:
-		return rm_format(buf, size, "munlock the %s", place);
-	case RM_OP_LOCK:
-		return rm_format(buf, size, "mlock the %s%s", place, step->arg ? " on fault" : "");
-	case RM_OP_PROTECT:
-		return rm_format(buf, size, "mprotect the %s to %s%s%s", place,
-			step->arg & PROT_READ ? "r" : "-", step->arg & PROT_WRITE ? "w" : "-",
-			step->arg & PROT_EXEC ? "x" : "-");
-	case RM_OP_CHARGE:
-		return rm_format(buf, size,
-			"mprotect the %s to rw- for a moment, so that it is charged", place);
-	case RM_OP_TOUCH:
-		return rm_format(buf, size,
-			"write a word to the %s, so that it stays charged when it is read-only",
-			place);
-	case RM_OP_ADVISE:
-		return rm_format(
-			buf, size, "madvise the %s MADV_%s", place, advice_name(step->arg));
-	case RM_OP_BIND:
-		return rm_format(buf, size, "mbind the %s like the source", place);
-	case RM_OP_NAME:
-		return rm_format(buf, size, "name the %s like the source", place);
-	case RM_OP_APART:
-		return rm_format(
-			buf, size, "watch the %s, so that it will not merge where it is moved", place);
-	case RM_OP_STOP:
-		return rm_format(buf, size, "stop every other thread");
-	case RM_OP_VERIFY:
-		return rm_format(buf, size, "check that the %s has not changed meanwhile", place);
-	case RM_OP_DISARM:
-		return rm_format(
-			buf, size, "unregister the %s from the program's userfaultfd", place);
-	case RM_OP_MOVE:
-		return rm_format(
-			buf, size, "move the page tables: mremap the %s onto the %s", place, other);
-	case RM_OP_GROW:
-		return rm_format(
-			buf, size, "grow what lies before the %s over it: mremap in place", place);
-	case RM_OP_HEAL:
-		return rm_format(buf, size,
-			"merge: move the last page of the %s to the %s and back", place, other);
-	case RM_OP_REJOIN:
-		return rm_format(buf, size,
-			"merge: give the %s the page offset of what goes on behind it, by way of where "
-			"it was first touched",
-			place);
-	case RM_OP_MOVE_TOLD:
-		return rm_format(buf, size,
-			"move the page tables: mremap the %s onto the %s, by a helper that waits "
-			"for the "
-			"monitor",
-			place, other);
-	case RM_OP_AWAIT:
-		return rm_format(
-			buf, size, "wait until the program's monitor has read the REMAP event");
-	case RM_OP_ARM:
-		return rm_format(
-			buf, size, "register the %s with the program's userfaultfd", place);
-	case RM_OP_RESUME:
-		return rm_format(buf, size, "let the threads run");
-	case RM_OP_DUPLICATE:
-		return rm_format(buf, size,
-			"map a second view of the %s at the %s: mremap, old_size 0", place, other);
-	case RM_OP_EMPTY:
-		return rm_format(buf, size, "drop the page tables of the %s: MADV_DONTNEED", place);
-	case RM_OP_PRESENT:
-		return rm_format(
-			buf, size, "look which pages of the %s have page table entries", place);
-	case RM_OP_BRING:
-		return rm_format(buf, size, "bring in the same pages of the %s", place);
-	}
-	return rm_format(buf, size, "?");
 }

@@ -35,11 +35,12 @@ enum rm_op {
 	RM_OP_STOP,	 /* other threads stand still from here: the window opens */
 	RM_OP_VERIFY,	 /* the source is still what the facts say */
 	RM_OP_DISARM,	 /* the program's userfaultfd lets go of the source */
-	RM_OP_MOVE,	 /* page tables go from place to other */
+	RM_OP_MOVE,	 /* page tables go from place to other; arg: or that is grown over */
 	RM_OP_MOVE_TOLD, /* the same, and the program's monitor is told: REMAP event */
 	RM_OP_ARM,	 /* and watches it again */
 	RM_OP_GROW,	 /* the mapping that ends at the hole grows over it */
 	RM_OP_HEAL, /* the source's last page goes to other and comes back, so that all merges */
+	RM_OP_JOIN, /* the source, apart from all, becomes one with what goes on behind it; no harm if not */
 	RM_OP_REJOIN, /* the source, empty again, becomes one with what goes on behind it; no harm if not */
 	RM_OP_RESUME,	 /* the window closes */
 	RM_OP_AWAIT,	 /* the monitor has read the event */

@@ -48,6 +48,7 @@ static const struct {
 	{"mm", RM_VF_MIXEDMAP},
 	{"mt", RM_VF_MTE},
 	{"lf", RM_VF_LOCKONFAULT},
+	{"??", RM_VF_NAMELESS},
 };
 
 /* A number in the given base at *p; *p moves behind it. False if there is no digit. */

@@ -34,6 +34,7 @@ enum rm_vmflag {
 	RM_VF_MIXEDMAP = 1 << 22,     /* mm */
 	RM_VF_MTE = 1 << 23,	      /* mt, arm64 */
 	RM_VF_LOCKONFAULT = 1 << 24,  /* lf, 6.6 */
+	RM_VF_NAMELESS = 1 << 25,     /* ??, one without letters: lf before 6.6 */
 };
 
 #define RM_VF_UFFD (RM_VF_UFFD_MISSING | RM_VF_UFFD_WP | RM_VF_UFFD_MINOR)

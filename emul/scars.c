@@ -142,7 +142,7 @@ static void look(uintptr_t at)
  */
 static bool is_seam(uintptr_t at, uintptr_t beyond, const struct rm_facts *facts)
 {
-	if ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart)
+	if ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before || facts->apart_behind)
 		return rm_sys_is_mapped(beyond);
 	return facts->known && rm_is_joined(at);
 }

@@ -18,6 +18,7 @@
 
 #include "emul/attributes.h"
 #include "emul/file.h"
+#include "emul/grow.h"
 #include "emul/guard.h"
 #include "emul/quiesce.h"
 #include "emul/rejoin.h"
@@ -359,11 +360,20 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_DISARM:
 		return do_disarm(x, step->place);
 	case RM_OP_MOVE:
+		if (step->arg && !x->guarded &&
+			rm_grow_locked(range_at(x, step->other), x->facts->vma.vmflags))
+			return 0;
 		return do_move(x, step->place, step->other);
 	case RM_OP_GROW:
 		return do_grow(x, step);
 	case RM_OP_HEAL:
 		return do_heal(x, step);
+	case RM_OP_JOIN:
+		/* all of it, as less would split huge pages */
+		rm_advise_again(
+			(struct rm_range){rm_range_end(r), x->facts->vma.end - rm_range_end(r)},
+			&x->facts->vma);
+		return 0;
 	case RM_OP_REJOIN:
 		return x->guarded ? 0 : rm_rejoin(r, x->facts->vma.end, x->at[step->other]);
 	case RM_OP_MOVE_TOLD:

@@ -98,6 +98,55 @@ static void part(void **state)
 	arena_end(&a);
 }
 
+/* Of a mapping that was moved before, too: what was left behind is one with the rest again when that is unlocked. */
+static void part_again(int flags)
+{
+	const size_t len = 3 * PAGE;
+	struct vma before, now;
+	char *source, *target;
+
+	arena_make(&a, 9);
+	arena_map(&a, RW, ANON, -1);
+	if (syscall(SYS_mlock2, a.source, a.len, (long)flags)) {
+		arena_end(&a);
+		behave_skip("no mlock2");
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		fill(a.source + i * len, len, 1 + i);
+	moved(a.source, a.len, ONTO, a.target);
+	check(vma_at(a.target, &before));
+	source = a.target + len;
+	target = a.source + len;
+	moved(source, len, ONTO, target);
+	check(vma_at(source, &now) && !vma_has(&now, "lo"));
+	check(vma_at(target, &now) && !strcmp(now.flags, before.flags));
+	check(filled(target, len, 2));
+	check(zeroed(source, len));
+	/* Where it stays locked, all of it is, and as it was. */
+	check(vma_at(source - PAGE, &now));
+	if (vma_has(&now, "lo")) {
+		check(now.start == (uintptr_t)a.target && now.end == (uintptr_t)source);
+		check(!strcmp(now.flags, before.flags));
+	}
+	check(filled(a.target, len, 1));
+	check(filled(source + len, len, 3));
+	check(!munlock(a.target, a.len));
+	check_is(vma_count(a.target, a.len), 1);
+	arena_end(&a);
+}
+
+static void part_of_moved(void **state)
+{
+	(void)state;
+	part_again(0);
+}
+
+static void part_of_moved_on_fault(void **state)
+{
+	(void)state;
+	part_again(MLOCK_ONFAULT);
+}
+
 static void read_only(void **state)
 {
 	struct vma before;
@@ -115,6 +164,32 @@ static void read_only(void **state)
 	check(filled(a.target, a.len, 1));
 	check(zeroed(a.source, a.len));
 	check(!munlock(a.target, a.len));
+	arena_end(&a);
+}
+
+/* A part of what can not be written any more stays charged. */
+static void part_of_read_only(void **state)
+{
+	const size_t len = 3 * PAGE;
+	struct vma before, now;
+
+	(void)state;
+	arena_make(&a, 6);
+	arena_map(&a, RW, ANON, -1);
+	fill(a.source, len, 1);
+	fill(a.source + len, len, 2);
+	check(!mprotect(a.source, a.len, PROT_READ));
+	check(!mlock(a.source, a.len));
+	check(vma_at(a.source, &before));
+	check(vma_has(&before, "ac"));
+	moved(a.source + len, len, ONTO, a.target);
+	check(vma_at(a.source + len, &now) && vma_has(&now, "ac") && !vma_has(&now, "lo"));
+	check(vma_at(a.target, &now) && !strcmp(now.flags, before.flags));
+	check(filled(a.target, len, 2));
+	check(filled(a.source, len, 1));
+	check(zeroed(a.source + len, len));
+	check(!munlock(a.source, a.len));
+	check_is(vma_count(a.source, a.len), 1);
 	arena_end(&a);
 }
 
@@ -245,6 +320,41 @@ static void memlock_shared(void **state)
 	in_child(memlock_child, &a);
 }
 
+/* Nor for a part of what was moved before, when nothing more may be locked for a moment either. */
+static void memlock_part_child(void *arg)
+{
+	const size_t len = 16 * 1024;
+	struct rlimit limit = {48 * 1024, 48 * 1024};
+	struct vma now;
+
+	(void)arg;
+	if (geteuid())
+		behave_skip("needs root to become nobody");
+	arena_make(&a, limit.rlim_cur / PAGE);
+	arena_map(&a, RW, ANON, -1);
+	check(!setrlimit(RLIMIT_MEMLOCK, &limit));
+	check(!setresgid(65534, 65534, 65534));
+	check(!setresuid(65534, 65534, 65534));
+	check(!prctl(PR_SET_DUMPABLE, 1));
+	check(!mlock(a.source, a.len));
+	fill(a.source, a.len, 1);
+	moved(a.source, a.len, ONTO, a.target);
+	moved(a.target + len, len, ONTO, a.source + len);
+	check(vma_at(a.target + len, &now) && !vma_has(&now, "lo"));
+	check(vma_at(a.source + len, &now) && vma_has(&now, "lo"));
+	check(filled(a.target, len, 1));
+	check(zeroed(a.target + len, len));
+	check(!memcmp(memcpy(a.target + len, a.source + len, len), a.source + len, len));
+	check(filled(a.target, a.len, 1));
+	arena_end(&a);
+}
+
+static void memlock_part(void **state)
+{
+	(void)state;
+	in_child(memlock_part_child, NULL);
+}
+
 /* mlockall(MCL_FUTURE) and RLIMIT_MEMLOCK together: a new mapping would not fit, a move does. */
 static void memlock_future_child(void *arg)
 {
@@ -284,7 +394,10 @@ int main(void)
 		CASE(locked, "dontunmap-moves-the-lock"),
 		CASE(on_fault, "dontunmap-moves-the-lock-on-fault"),
 		CASE(part, "dontunmap-of-a-part-moves-its-lock"),
+		CASE(part_of_moved, "dontunmap-of-a-part-of-moved-locked-memory"),
+		CASE(part_of_moved_on_fault, "dontunmap-of-a-part-of-moved-memory-locked-on-fault"),
 		CASE(read_only, "dontunmap-of-locked-read-only-memory"),
+		CASE(part_of_read_only, "dontunmap-of-a-part-of-locked-read-only-memory"),
 		CASE(shared, "dontunmap-of-locked-shared-memory"),
 		CASE(shared_on_fault, "dontunmap-of-shared-memory-locked-on-fault"),
 		CASE(future, "dontunmap-under-mlockall-future"),
@@ -292,6 +405,7 @@ int main(void)
 		CASE(future_on_fault, "dontunmap-under-mlockall-on-fault"),
 		CASE(memlock, "dontunmap-ignores-rlimit-memlock"),
 		CASE(memlock_shared, "dontunmap-of-shared-memory-ignores-rlimit-memlock"),
+		CASE(memlock_part, "dontunmap-of-a-part-of-moved-memory-ignores-rlimit-memlock"),
 		CASE(memlock_future, "dontunmap-under-mlockall-future-ignores-rlimit-memlock"),
 	};
 

@@ -102,6 +102,7 @@ static const int *errors_of(enum rm_op op)
 		[RM_OP_MOVE_TOLD] = {ENOMEM, EAGAIN, EFAULT, EPERM},
 		[RM_OP_GROW] = {ENOMEM, EAGAIN, EFAULT, EINVAL},
 		[RM_OP_HEAL] = {ENOMEM, EFAULT},
+		[RM_OP_JOIN] = {ENOMEM},
 		[RM_OP_REJOIN] = {ENOMEM},
 		[RM_OP_ARM] = {ENOMEM, EBUSY, EINVAL, EBADF, EPERM},
 		[RM_OP_RESUME] = {0}, /* can not fail, nor can waiting */

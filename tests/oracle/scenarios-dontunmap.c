@@ -35,6 +35,11 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 	{"dontunmap-of-middle-then-unmap-destination",
 		ANON "mremap A+6 3p 3p MAYMOVE|FIXED|DONTUNMAP C+0; munmap C+0 3p; write A+4 8p",
 		NULL},
+	{"dontunmap-of-one-that-merges-with-what-moved-along",
+		ANON "madvise A+8 1p RANDOM; mremap A+4 8p 8p MAYMOVE|FIXED C+0;"
+		     "mremap C+4 1p 1p MAYMOVE|FIXED|DONTUNMAP D+0; madvise C+0 8p NORMAL;"
+		     "mremap C+0 8p 9p MAYMOVE|FIXED E+0",
+		NULL},
 	{"dontunmap-page-by-page",
 		ANON "mremap A+4 1p 1p MAYMOVE|FIXED|DONTUNMAP C+0; mremap A+5 1p 1p "
 		     "MAYMOVE|FIXED|DONTUNMAP C+1;"

@@ -48,6 +48,22 @@ static char *report(void *r, size_t pages)
 	return r;
 }
 
+/* How many pages of the heap are in each mapping. */
+static void show_mappings(void)
+{
+	const unsigned long from = (unsigned long)heap, to = from + LEN;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2 && end > from && start < to)
+			printf(" %lu",
+				((end < to ? end : to) - (start > from ? start : from)) / PAGE);
+	if (maps)
+		fclose(maps);
+}
+
 /* A heap that was moved once, with a letter in each page; its first three pages are moved on and leave it. */
 static void make(void)
 {
@@ -266,6 +282,24 @@ static void c_locked_left(void) /* the same, both staying where they are */
 	report(mremap(arena + 48 * LEN, LEN, LEN, LEAVE, NULL), PAGES);
 	report(mremap(heap, LEN, LEN, LEAVE, NULL), PAGES);
 }
+static void c_locked_next(
+	void) /* then the head of what lies beside it, which stays one with its rest only */
+{
+	locked(MAP_PRIVATE, RW);
+	report(mremap(heap + 4 * PAGE, PAGE, PAGE, LEAVE | MREMAP_FIXED, aside), 1);
+	show_mappings();
+	report(mremap(heap + 4 * PAGE, 4 * PAGE, 4 * PAGE, LEAVE, NULL), 4);
+}
+static void c_locked_range(void) /* both by one call */
+{
+	heap = mmap(arena + 40 * LEN, LEN, RW, ANON | MAP_FIXED, -1, 0);
+	heap[5 * PAGE] = 'a';
+	madvise(heap, LEN, MADV_RANDOM);
+	mlock(heap, 4 * PAGE);
+	report(mremap(heap, 5 * PAGE, 5 * PAGE, LEAVE | MREMAP_FIXED, aside), 5);
+	show_mappings();
+	report(mremap(heap + 4 * PAGE, 4 * PAGE, 4 * PAGE, LEAVE, NULL), 4);
+}
 static void c_side_by_side(void) /* two that do not merge because either was touched alone */
 {
 	heap = mmap(arena + 40 * LEN, PAGE, RW, ANON | MAP_FIXED, -1, 0);
@@ -329,6 +363,8 @@ static const struct {
 	{"locked-protected", c_locked_protected, 0},
 	{"locked-moved", c_locked_moved, 0},
 	{"locked-left", c_locked_left, 0},
+	{"locked-next", c_locked_next, 0},
+	{"locked-range", c_locked_range, 0},
 	{"side-by-side", c_side_by_side, 0},
 	{"comes-beside", c_comes_beside, 0},
 	{"locked-none", c_locked_none, 0},

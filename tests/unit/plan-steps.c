@@ -40,7 +40,7 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, apart, touched;
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, apart, apart_behind, touched;
 		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
@@ -111,7 +111,17 @@ static const struct row {
 		"twin: map:T=prot apart:T stop verify:S move:S>D move:T>S resume"},
 	{"anon, a part, beside one that it does not merge with", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .apart = true, .end_off = 0x3000}, 0,
-		"twin: map:T=prot stop verify:S move:S>D move:T>S resume"},
+		"twin: map:T=prot apart:T stop verify:S move:S>D move:T>S join:S resume"},
+	{"anon, a part, between two that it does not merge with", RM_KIND_ANON, RW, AC,
+		{.fixed = true,
+			.unlocked = true,
+			.apart = true,
+			.apart_behind = true,
+			.end_off = 0x3000},
+		0, "twin: map:T=prot stop verify:S move:S>D move:T>S resume"},
+	{"anon, before one that it does not merge with", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .unlocked = true, .apart_behind = true}, 0,
+		"twin: map:T=prot apart:T stop verify:S move:S>D move:T>S resume"},
 	{"anon, key", RM_KIND_ANON, RW, AC, {.fixed = true, .pkey = 3}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- protect:T=rw- stop verify:S move:S>D "
 		"move:T>S resume"},
@@ -222,8 +232,23 @@ static const struct row {
 			.pkey = 1,
 			.name = "[anon:x]"},
 		0, "grow: stop verify:S move:S>D grow:S resume"},
-	{"anon, the middle, locked: growing would populate", RM_KIND_ANON, RW, AC | RM_VF_LOCKED,
-		{.fixed = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+	{"file, the last part, locked: growing would populate", RM_KIND_FILE, RX, RM_VF_LOCKED,
+		{.fixed = true, .start_off = -0x5000}, 0,
+		"twin: map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
+	{"anon, the middle, locked, moved before: it goes on counting", RM_KIND_ANON, RW,
+		AC | RM_VF_LOCKED,
+		{.fixed = true, .moved = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S=grow "
+		"resume"},
+	{"anon, the last part, locked, once written: it would lose its charge", RM_KIND_ANON, RO,
+		AC | RM_VF_LOCKED, {.fixed = true, .unlocked = true, .start_off = -0x5000}, 0,
+		"twin: map:T=prot charge:T protect:T=r-- stop verify:S move:S>D move:T>S=grow resume"},
+	{"anon, the middle, locked, moved before, late: as the first one was refused",
+		RM_KIND_ANON, RW, AC | RM_VF_LOCKED,
+		{.fixed = true, .moved = true, .variant = LATE, .start_off = -0x5000}, 0,
+		"twin-late: stop verify:S move:S>D map:S=none unlock:S protect:S=rw- resume"},
+	{"anon, the first part, locked, moved before: nothing that could grow", RM_KIND_ANON, RW,
+		AC | RM_VF_LOCKED, {.fixed = true, .moved = true, .end_off = 0x3000}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, the middle, EVENT_REMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 		{.fixed = true,
@@ -364,7 +389,8 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->target_armed = row->x.target_armed;
 	facts->lock_future = !row->x.unlocked;
 	facts->moved = row->x.moved;
-	facts->apart = row->x.apart;
+	facts->apart_before = row->x.apart;
+	facts->apart_behind = row->x.apart_behind;
 	facts->touched = row->x.touched;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
@@ -400,6 +426,7 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 		[RM_OP_ARM] = "arm",
 		[RM_OP_GROW] = "grow",
 		[RM_OP_HEAL] = "heal",
+		[RM_OP_JOIN] = "join",
 		[RM_OP_REJOIN] = "rejoin",
 		[RM_OP_RESUME] = "resume",
 		[RM_OP_AWAIT] = "await",
@@ -430,6 +457,8 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 			at += (size_t)snprintf(out + at, size - at, "=%c%c%c",
 				s->arg & PROT_READ ? 'r' : '-', s->arg & PROT_WRITE ? 'w' : '-',
 				s->arg & PROT_EXEC ? 'x' : '-');
+		if (s->op == RM_OP_MOVE && s->arg)
+			at += (size_t)snprintf(out + at, size - at, "=grow");
 		if (s->op == RM_OP_LOCK && s->arg)
 			at += (size_t)snprintf(out + at, size - at, "=onfault");
 		if (s->op == RM_OP_ADVISE) {
