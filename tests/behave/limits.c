@@ -23,14 +23,23 @@ struct limited {
 	int pages;	   /* that it needs, of the source's eight */
 };
 
-static void limit_to(const struct limited *l, size_t more)
+/*
+ * Lest the stack must grow when it can not, or grows between the look at the usage and the limit. By a function that has
+ * returned before that: what is called while its frame is there lies below it.
+ */
+static __attribute__((noinline)) void grow_stack(void)
 {
-	volatile char room[512 * 1024]; /* lest the stack must grow when it cannot */
-	struct rlimit limit;
+	volatile char room[512 * 1024];
 
 	for (size_t i = 0; i < sizeof(room); i += 1024)
 		room[i] = 0;
+}
 
+static void limit_to(const struct limited *l, size_t more)
+{
+	struct rlimit limit;
+
+	grow_stack();
 	check(!getrlimit(l->resource, &limit));
 	limit.rlim_cur = process_status(l->usage) * 1024 + more;
 	check(!setrlimit(l->resource, &limit));
