@@ -37,6 +37,7 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 {
 	struct rm_steps x = {.world = world, .piece = piece, .facts = facts, .plan = plan, .apart = -1};
 	unsigned int i, failed = 0;
+	bool guarded;
 	int r = 0;
 
 	x.at[RM_SOURCE] = piece->source.start;
@@ -55,6 +56,7 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 	}
 
 	failed = i;
+	guarded = x.guarded;
 	/* mremap unmaps a FIXED destination first, and may fail then. */
 	if ((plan->steps[i].op == RM_OP_MOVE || plan->steps[i].op == RM_OP_DUPLICATE) &&
 		plan->steps[i].other == RM_TARGET && (piece->flags & RM_FIXED) &&
@@ -87,5 +89,6 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 		rm_log(RM_LOG_DEBUG, "plan %s failed with errno %d at step %u: %s", plan->strategy,
 			-r, failed + 1, what);
 	}
-	return documented(&plan->steps[failed], r);
+	/* Somebody has the hole and keeps it: there is nothing to try again. */
+	return guarded && x.undo_failures ? -EINVAL : documented(&plan->steps[failed], r);
 }
