@@ -79,6 +79,7 @@ open_scenarios() { # configuration
 	case $1 in
 	emulate | pretend-4.* | pretend-5.4) kinds='old|shared' ;;
 	pretend-5.10) kinds=shared ;;
+	real) kinds=real ;;
 	*) kinds=none ;;
 	esac
 	sed -nE "s/^($kinds) +([^ ]+) +(.*)/\\2 \\3/p" "$data/open"
@@ -128,7 +129,7 @@ against_recordings() { # options...
 	elif ! "$run" "$@" -- "$probe" --require native --feature dontunmap-shared; then
 		opened=$(open_scenarios pretend-5.10)
 	else
-		opened=
+		opened=$(open_scenarios real)
 	fi
 	for recording in "$data"/recordings/portable-*.txt; do
 		"$run" "$@" -- "$oracle" --excused "$data/excused" --against "$recording" >"$out" 2>&1
