@@ -257,7 +257,7 @@ int main(int argc, char **argv)
 	static struct cell cells[MAX_CELLS];
 	struct options options = {0};
 	struct effort effort = {
-		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 240000000000};
+		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 200000000000};
 	const char *json = NULL, *tsv = NULL, *read = NULL;
 	unsigned int rounds = 0, count;
 	FILE *out = NULL;
