@@ -74,7 +74,7 @@ static uint64_t converted(void)
 }
 
 /* The view's address, 0 if it was prepared, or -errno. */
-static long call(const struct mirror *m, enum inject_who who, int fail_at, int error)
+static long call(const struct mirror *m, enum inject_who who, int fail_at, int nr, int error)
 {
 	const uintptr_t to = m->target == TO_ANYWHERE
 				     ? 0
@@ -86,6 +86,7 @@ static long call(const struct mirror *m, enum inject_who who, int fail_at, int e
 
 	inject->fail_who = who;
 	inject->fail_at = fail_at;
+	inject->fail_nr = nr;
 	inject->error = error;
 	inject->count[INJECT_CALLER] = inject->count[INJECT_BESIDE] = 0;
 	inject->target_touched = inject->failed = false;
@@ -120,7 +121,7 @@ static bool same_flags(const struct mirror *m, const char *was, const char *is)
 /* Whether what was made to fail is about the destination, and what it was. */
 static bool failed_at_target(void)
 {
-	const int k = inject->fail_who == INJECT_CALLER ? inject->fail_at : 0;
+	const int k = inject->failed && inject->fail_who == INJECT_CALLER ? inject->fail_at : 0;
 	const int nr = k ? inject->calls[INJECT_CALLER][k - 1].nr : 0;
 	const long *args = k ? inject->calls[INJECT_CALLER][k - 1].args : NULL;
 	const uintptr_t to = k ? (uintptr_t)args[nr == SYS_mremap ? 4 : 0] : 0;
@@ -130,7 +131,7 @@ static bool failed_at_target(void)
 
 static bool failed_to_populate(void)
 {
-	const int k = inject->fail_who == INJECT_CALLER ? inject->fail_at : 0;
+	const int k = inject->failed && inject->fail_who == INJECT_CALLER ? inject->fail_at : 0;
 
 	return k && inject->calls[INJECT_CALLER][k - 1].nr == SYS_madvise &&
 	       inject->calls[INJECT_CALLER][k - 1].args[2] == POPULATE_READ;
@@ -252,7 +253,7 @@ static bool check_failure(const struct mirror *m, long error, uint64_t converted
 		return mirror_complain("the source's content has changed");
 	if (mirror_is_counted(m))
 		mirror_process.word = (volatile uint64_t *)(mirror_source(m) + WORD);
-	error = call(m, INJECT_CALLER, 0, 0);
+	error = call(m, INJECT_CALLER, 0, 0, 0);
 	if (error < 0) {
 		printf("#   the same call afterwards: %s\n", strerror((int)-error));
 		return false;
@@ -277,21 +278,21 @@ static bool fail_call(const struct mirror *m, enum inject_who who, int k,
 {
 	uint64_t bytes;
 	struct inject_control now;
+	const long *args;
 	long r;
 
 	if (!mirror_set_up(m))
 		return false;
 	bytes = converted();
-	r = call(m, who, k, error);
+	r = call(m, who, k, f->nr, error);
 	now = *inject; /* the check makes calls too */
+	args = now.calls[who][now.fail_at - 1].args;
 	if (r < 0 ? check_failure(m, r, bytes) : check_success(m, r))
 		return true;
 	printf("#   returned %ld (%s) when call %d%s failed with %s: %s(%lx, %lx, %lx, %lx, %lx)\n",
 		r, r < 0 ? strerror((int)-r) : "success", k,
 		who == INJECT_BESIDE ? " of the thread that fills" : "", strerror(error), f->name,
-		now.calls[who][k - 1].args[0], now.calls[who][k - 1].args[1],
-		now.calls[who][k - 1].args[2], now.calls[who][k - 1].args[3],
-		now.calls[who][k - 1].args[4]);
+		args[0], args[1], args[2], args[3], args[4]);
 	return false;
 }
 
@@ -305,7 +306,7 @@ static bool every_call_fails(const void *arg)
 
 	if (!mirror_set_up(m))
 		return false;
-	r = call(m, INJECT_CALLER, 0, 0);
+	r = call(m, INJECT_CALLER, 0, 0, 0);
 	memcpy(&first, inject, sizeof(first));
 	if (r < 0) {
 		printf("#   returned %ld (%s) although nothing failed\n", r, strerror((int)-r));

@@ -38,11 +38,13 @@ static int scenario_error(const void *arg, const struct seccomp_data *d)
 	return 0;
 }
 
-static long call(const struct scenario *s, int fail_at, int error)
+static long call(const struct scenario *s, int fail_at, int nr, int error)
 {
 	long r;
 
 	inject->fail_at = fail_at;
+	inject->fail_nr = nr;
+	inject->failed = false;
 	inject->error = error;
 	inject->count[INJECT_CALLER] = 0;
 	inject->target_touched = inject->late_done = false;
@@ -60,7 +62,7 @@ static bool fail_call(const struct scenario *s, int k, const struct inject_faili
 
 	if (!scenario_set_up(s))
 		return false;
-	r = call(s, k, error);
+	r = call(s, k, f->nr, error);
 	failed = r < 0 && r > -4096;
 	ok = failed ? scenario_check_failure(s, r, inject->target_touched)
 		    : scenario_check_success(s, r);
@@ -82,7 +84,7 @@ static bool every_call_fails(const void *arg)
 
 	if (!scenario_set_up(s))
 		return false;
-	r = call(s, 0, 0);
+	r = call(s, 0, 0, 0);
 	if (r < 0 && r > -4096) {
 		printf("#   returned %ld (%s) although nothing failed\n", r, strerror((int)-r));
 		return s->kind == KIND_SEVERAL && (s->flags & TARGET_ARMED);

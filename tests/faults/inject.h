@@ -25,7 +25,9 @@ enum inject_who { INJECT_CALLER, INJECT_BESIDE, INJECT_BOTH };
 struct inject_control {
 	_Atomic bool active;
 	enum inject_who fail_who;
-	int fail_at, error; /* the call's number, from 1; 0: none */
+	/* the first call from this number on, from 1, that has this system call's number; then which it was; 0: none */
+	int fail_at;
+	int fail_nr, error;
 	_Atomic int count[INJECT_BOTH];
 	_Atomic bool failed;	     /* that call was made */
 	_Atomic bool target_touched; /* a MREMAP_FIXED destination was replaced, or was to be */
