@@ -24,7 +24,7 @@
 #include "libremap.h"
 
 #define PAGE	4096UL
-#define WAIT_MS 300
+#define WAIT_MS 500
 #define HANGS	20 /* seconds */
 
 static int tests, epoll, pipe_fds[2], semaphores;
@@ -159,7 +159,7 @@ static int move_beside(struct waiter *w, void (*meanwhile)(struct waiter *))
 		if (mremap(area, PAGE, PAGE, flags, area + 2 * PAGE) != area + 2 * PAGE ||
 			area[2 * PAGE] != 'x' || *area)
 			return -1;
-		if (meanwhile && moves == 10)
+		if (meanwhile && moves == 2)
 			meanwhile(w);
 		nanosleep(&pause, NULL);
 	}
@@ -210,7 +210,7 @@ static void something_comes(void)
 	char byte;
 	int moves = move_beside(&w, write_to_pipe);
 
-	ok(moves > 10 && w.said == 1 && read(pipe_fds[0], &byte, 1) == 1,
+	ok(moves > 2 && w.said == 1 && read(pipe_fds[0], &byte, 1) == 1,
 		"epoll_wait: ", "what comes between two stops ends it");
 }
 

@@ -28,7 +28,7 @@ for subject in advice calls errno limits locked monitor-moves placement private-
 	userfaultfd userfaultfd-events; do
 	line behave/$subject 300 "RM_CONFIGS=emulate sh tests/behave/run-configs tests/behave/$subject.behave"
 done
-line preload/waits 300 'sh tests/preload/waits.t'
+line preload/waits 300 './remap-run --emulate -- tests/preload/waits'
 quick='destination-kept facts-collect fill-thread glance-check guard-window known-ranges placement plan-steps prepare-cached'
 quick="$quick restart-calls restart-signals running-races segv-owner world-lock"
 for name in $quick; do
