@@ -13,6 +13,7 @@ behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
 
 behave_programs = \
 	tests/behave/advice.behave \
+	tests/behave/beside.behave \
 	tests/behave/calls.behave \
 	tests/behave/errno.behave \
 	tests/behave/limits.behave \
@@ -22,6 +23,7 @@ behave_programs = \
 	tests/behave/mirror-hugetlb.behave \
 	tests/behave/mirror-private.behave \
 	tests/behave/monitor-moves.behave \
+	tests/behave/parts.behave \
 	tests/behave/mirror-life.behave \
 	tests/behave/mirror-lazy.behave \
 	tests/behave/mirror-meanwhile.behave \
@@ -36,6 +38,7 @@ behave_programs = \
 	tests/behave/userfaultfd-events.behave
 behave_linked = \
 	tests/behave/advice-linked \
+	tests/behave/beside-linked \
 	tests/behave/calls-linked \
 	tests/behave/errno-linked \
 	tests/behave/limits-linked \
@@ -45,6 +48,7 @@ behave_linked = \
 	tests/behave/mirror-hugetlb-linked \
 	tests/behave/mirror-private-linked \
 	tests/behave/monitor-moves-linked \
+	tests/behave/parts-linked \
 	tests/behave/mirror-life-linked \
 	tests/behave/mirror-lazy-linked \
 	tests/behave/mirror-meanwhile-linked \
@@ -67,6 +71,14 @@ tests_behave_advice_linked_SOURCES = tests/behave/advice.c $(behave_common)
 tests_behave_advice_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_advice_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_advice_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_beside_behave_SOURCES = tests/behave/beside.c $(behave_common)
+tests_behave_beside_behave_CFLAGS = $(behave_cflags)
+tests_behave_beside_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_beside_linked_SOURCES = tests/behave/beside.c $(behave_common)
+tests_behave_beside_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_beside_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_beside_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_calls_behave_SOURCES = tests/behave/calls.c $(behave_common)
 tests_behave_calls_behave_CFLAGS = $(behave_cflags)
@@ -179,6 +191,14 @@ tests_behave_mirror_seen_linked_SOURCES = tests/behave/mirror-seen.c $(mirror_co
 tests_behave_mirror_seen_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_seen_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_seen_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_parts_behave_SOURCES = tests/behave/parts.c $(behave_common)
+tests_behave_parts_behave_CFLAGS = $(behave_cflags)
+tests_behave_parts_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_parts_linked_SOURCES = tests/behave/parts.c $(behave_common)
+tests_behave_parts_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_parts_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_parts_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)

@@ -24,7 +24,7 @@ for subject in errno shared private hugetlb life lazy meanwhile seen memory; do
 done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
 # What libremap does by itself, never this kernel's flag.
-for subject in advice calls errno limits locked monitor-moves placement private-anonymous private-file shared \
+for subject in advice calls errno limits locked monitor-moves parts placement private-anonymous private-file shared \
 	userfaultfd userfaultfd-events; do
 	line behave/$subject 300 "RM_CONFIGS=emulate sh tests/behave/run-configs tests/behave/$subject.behave"
 done
