@@ -26,6 +26,7 @@ unit_tests = \
 	tests/unit/quiesce-waits \
 	tests/unit/restart-calls \
 	tests/unit/restart-signals \
+	tests/unit/restart-leave \
 	tests/unit/restart-wait \
 	tests/unit/running-races \
 	tests/unit/segv-owner \
@@ -116,6 +117,9 @@ tests_unit_restart_calls_LDADD = $(unit_ldadd)
 tests_unit_restart_signals_SOURCES = tests/unit/restart-signals.c tests/unit/unit.h
 tests_unit_restart_signals_CFLAGS = $(unit_cflags)
 tests_unit_restart_signals_LDADD = $(unit_ldadd)
+tests_unit_restart_leave_SOURCES = tests/unit/restart-leave.c tests/unit/unit.h
+tests_unit_restart_leave_CFLAGS = $(unit_cflags)
+tests_unit_restart_leave_LDADD = $(unit_ldadd)
 tests_unit_restart_wait_SOURCES = tests/unit/restart-wait.c tests/unit/unit.h
 tests_unit_restart_wait_CFLAGS = $(unit_cflags)
 tests_unit_restart_wait_LDADD = $(unit_ldadd)
