@@ -90,7 +90,7 @@ static long call(const struct mirror *m, enum inject_who who, int fail_at, int n
 	inject->error = error;
 	inject->count[INJECT_CALLER] = inject->count[INJECT_BESIDE] = 0;
 	inject->target_touched = inject->failed = false;
-	inject->active = true;
+	inject_begin();
 	errno = 12345;
 	if (m->flags & PREPARED)
 		r = remap_prepare((void *)mirror_source(m), mirror_len(m), REMAP_PREPARE_MIRROR);

@@ -48,7 +48,7 @@ static long call(const struct scenario *s, int fail_at, int nr, int error)
 	inject->error = error;
 	inject->count[INJECT_CALLER] = 0;
 	inject->target_touched = inject->late_done = false;
-	inject->active = true;
+	inject_begin();
 	r = scenario_call(s);
 	inject->active = false;
 	return r;

@@ -116,16 +116,27 @@ static void answer(
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
 }
 
+void inject_begin(void)
+{
+	inject->rounds++;
+	inject->active = true;
+}
+
 /* Serves until the child is gone: its status. A child that hangs is killed. */
 static int supervise(const struct inject_test *test, int listener, pid_t pid)
 {
-	const time_t end = time(NULL) + test->seconds;
+	time_t end = time(NULL) + test->seconds;
+	unsigned int rounds = 0;
 	int status = -1;
 
 	for (;;) {
 		struct pollfd p = {listener, POLLIN, 0};
 		struct seccomp_notif req;
 
+		if (rounds != inject->rounds) {
+			rounds = inject->rounds;
+			end = time(NULL) + test->seconds;
+		}
 		if (poll(&p, 1, 100) > 0 && (p.revents & POLLIN)) {
 			memset(&req, 0, sizeof(req));
 			if (!ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &req))

@@ -24,6 +24,7 @@ enum inject_who { INJECT_CALLER, INJECT_BESIDE, INJECT_BOTH };
 /* What the parent and the child share. */
 struct inject_control {
 	_Atomic bool active;
+	_Atomic unsigned int rounds; /* how often the test has begun to be watched: each has its own time */
 	enum inject_who fail_who;
 	/* the first call from this number on, from 1, that has this system call's number; then which it was; 0: none */
 	int fail_at;
@@ -55,8 +56,11 @@ struct inject_test {
 	int (*error_of)(const void *arg, const struct seccomp_data *d);
 	const void *arg;
 	size_t target_len; /* from DESTINATION on */
-	unsigned int seconds;
+	unsigned int seconds; /* for one round: a slow machine is none that hangs */
 };
+
+/* In the child: from now on its calls are seen, and one of them fails as inject says. */
+void inject_begin(void);
 
 /* Before everything else: false, with TAP's line, if it can not be done here. */
 bool inject_available(void);
