@@ -128,6 +128,8 @@ static void look_back(struct rm_world *world, struct rm_facts *facts)
 	uintptr_t origins[RM_ORIGINS_TRIED];
 
 	facts->moved = anon && rm_origins_of(facts->vma.start, origins);
+	facts->moved_along = facts->moved && (rm_origins_go_on(facts->vma.start) ||
+						     rm_origins_go_on(facts->vma.end));
 	facts->apart_before = rm_seams_at(facts->vma.start);
 	facts->apart_behind = rm_seams_at(facts->vma.end);
 	facts->touched = anon && (facts->vma.vmflags & RM_VF_ACCOUNT) &&

@@ -184,12 +184,17 @@ static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
 	add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
 }
 
-/* The head of a mapping that was moved before: its twin, if it is untouched, can be made to merge with the rest. */
+/*
+ * Of a mapping that was moved before: the twin of its head, if it is untouched, can be made to merge with the rest; that of all of
+ * it to merge, once they are alike, with what has moved along beside it.
+ */
 static bool has_rest(const struct rm_request *piece, const struct rm_facts *facts)
 {
+	const bool all = rm_range_end(piece->source) == facts->vma.end;
+
 	return facts->moved && !facts->touched && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) &&
-	       piece->source.start == facts->vma.start && rm_range_end(piece->source) < facts->vma.end;
+	       piece->source.start == facts->vma.start && (!all || facts->moved_along);
 }
 
 /*
