@@ -7,7 +7,7 @@
  * /proc/self is its own, too, but shows the same memory. It has no exit signal, so the program sees no SIGCHLD, and we sleep
  * until it has ended (CLONE_VFORK).
  *
- * Raw system calls only, no libc. Not inside a window: what is listed of threads would be the wrong process's.
+ * Raw system calls only, no libc: in a window as well. Threads are not in /proc/self there, but the wrong process's.
  */
 #include "emul/apart.h"
 

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "emul/apart.h"
 #include "emul/file.h"
 #include "emul/glance.h"
 #include "emul/origins.h"
@@ -128,6 +129,8 @@ static void look_back(struct rm_world *world, struct rm_facts *facts)
 	uintptr_t origins[RM_ORIGINS_TRIED];
 
 	facts->moved = anon && rm_origins_of(facts->vma.start, origins);
+	facts->moved_along = facts->moved && (rm_origins_go_on(facts->vma.start) ||
+						     rm_origins_go_on(facts->vma.end));
 	facts->apart_before = rm_seams_at(facts->vma.start);
 	facts->apart_behind = rm_seams_at(facts->vma.end);
 	facts->touched = anon && (facts->vma.vmflags & RM_VF_ACCOUNT) &&
@@ -243,9 +246,23 @@ bool rm_facts_same_mapping(const struct rm_vma *a, const struct rm_vma *b)
 	       !strcmp(a->name, b->name);
 }
 
+struct looking {
+	struct rm_world *world;
+	uintptr_t addr;
+	struct rm_vma *vma;
+};
+
+static long look_apart(void *argument)
+{
+	const struct looking *looking = argument;
+
+	return rm_maps_find(&looking->world->maps, true, looking->addr, looking->vma);
+}
+
 int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct rm_range range)
 {
 	struct rm_vma now;
+	struct looking looking = {world, range.start, &now};
 	int r;
 
 	if (facts->known) {
@@ -258,6 +275,8 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 	if (r != -EAGAIN)
 		return r || rm_range_end(range) <= facts->vma.end ? r : -ESTALE;
 	r = rm_maps_find(&world->maps, true, range.start, &now);
+	if (r == -EMFILE)
+		r = (int)rm_apart(world, look_apart, &looking);
 	if (r < 0)
 		return r;
 	if (!r || rm_range_end(range) > now.end)

@@ -38,6 +38,7 @@ struct rm_facts {
 	bool shmem;	   /* a shared mapping of the kernel's own tmpfs: memfd, anonymous, System V */
 	bool lock_future;  /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
 	bool moved; /* the first part of the source may have been touched elsewhere (origins.c) */
+	bool moved_along; /* and what lies beside the mapping comes from beside it there */
 	/* it is charged, and one like it that nobody has touched would not be: kernels from 6.6 on (mprotect_fixup()) */
 	bool touched;
 	/* there is another mapping beside it that 6.18 would not merge it with now (scars.c) */

@@ -45,6 +45,7 @@ libemul_la_SOURCES = \
 	emul/segv.c emul/segv.h \
 	emul/stats.c emul/stats.h \
 	emul/steps.c emul/steps.h \
+	emul/strays.c emul/strays.h \
 	emul/stub.S emul/sys.h emul/types.h \
 	emul/task.c emul/task.h \
 	emul/uffd.c emul/uffd.h \

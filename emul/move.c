@@ -21,6 +21,7 @@
 #include "emul/quiesce.h"
 #include "emul/scars.h"
 #include "emul/stats.h"
+#include "emul/strays.h"
 #include "emul/sys.h"
 #include "emul/went.h"
 #include "emul/world.h"
@@ -102,6 +103,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		}
 		if (whole && plan.steps[0].op == RM_OP_NATIVE)
 			return RM_LEFT_TO_KERNEL;
+		rm_strays_forget(piece->source);
 		if (piece->flags & RM_FIXED)
 			rm_known_changed(
 				world, (struct rm_range){piece->target, piece->source.len});

@@ -14,6 +14,8 @@
 #include <limits.h>
 #include <stdatomic.h>
 
+#include "emul/world.h"
+
 #define MAX_ORIGINS 64
 
 #define TAKEN ((uintptr_t)1) /* as an end: being set */
@@ -151,4 +153,17 @@ size_t rm_origins_of(uintptr_t addr, uintptr_t origins[RM_ORIGINS_TRIED])
 			origins[found++] = origin;
 	}
 	return found;
+}
+
+bool rm_origins_go_on(uintptr_t addr)
+{
+	uintptr_t before[RM_ORIGINS_TRIED], behind[RM_ORIGINS_TRIED];
+	const size_t page = rm_page_size(), n = rm_origins_of(addr - page, before),
+		     m = n ? rm_origins_of(addr, behind) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < m; j++)
+			if (before[i] + page == behind[j])
+				return true;
+	return false;
 }

@@ -15,5 +15,7 @@ void rm_origins_moved(uintptr_t from, uintptr_t to, size_t old_len, size_t len);
 void rm_origins_forget(struct rm_range range);
 /* Addresses at which the page at addr may have been touched first, without addr itself, the likeliest first: how many. */
 size_t rm_origins_of(uintptr_t addr, uintptr_t origins[RM_ORIGINS_TRIED]);
+/* Whether the pages before and behind addr may have lain side by side elsewhere when they were touched first. */
+bool rm_origins_go_on(uintptr_t addr);
 
 #endif

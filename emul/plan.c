@@ -26,7 +26,8 @@
  * it until everybody runs again (exec.c). The range is not disarmed before: the destination stays armed, as natively.
  *
  * What is left of a mapping whose head has gone goes on counting its pages from where it was first touched. If that is known, and it is not
- * here, the head's twin is made to count so, too, and they merge (rejoin.c).
+ * here, the head's twin is made to count so, too, and they merge (rejoin.c). So is the twin of all of a mapping, if something moved along
+ * beside it: 6.18's goes on counting.
  *
  * Variant "direct": where one call makes the mapping again (private anonymous memory, a second view of shared memory), it is
  * made in the hole at once, and its advice, policy and name follow there as long as they are few. The window is as long as with a twin, what is
@@ -184,12 +185,17 @@ static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
 	add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
 }
 
-/* The head of a mapping that was moved before: its twin, if it is untouched, can be made to merge with the rest. */
+/*
+ * Of a mapping that was moved before: the twin of its head, if it is untouched, can be made to merge with the rest; that of all of
+ * it to merge, once they are alike, with what has moved along beside it.
+ */
 static bool has_rest(const struct rm_request *piece, const struct rm_facts *facts)
 {
+	const bool all = rm_range_end(piece->source) == facts->vma.end;
+
 	return facts->moved && !facts->touched && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) &&
-	       piece->source.start == facts->vma.start && rm_range_end(piece->source) < facts->vma.end;
+	       piece->source.start == facts->vma.start && (!all || facts->moved_along);
 }
 
 /*
@@ -212,16 +218,22 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const bool told = rm_uffd_wants_remap_event(&facts->uffd);
 	/* A second view of an armed mapping would be an event of its own: it is made with everybody stopped, disarmed. */
 	const bool twin_in_window = told && facts->kind == RM_KIND_SHARED && !late;
-	/* The late twin of a locked view would be populated: the lock comes off first and is put back after. */
-	const bool relock = late && facts->kind == RM_KIND_SHARED &&
-			    (facts->vma.vmflags & RM_VF_LOCKED);
+	/*
+	 * The late twin of a locked view would be populated, and under mlockall(MCL_FUTURE) any twin counts as locked for a moment, for
+	 * which RLIMIT_MEMLOCK may leave no room: the lock comes off first and is put back after.
+	 */
+	const bool relock = late && (facts->vma.vmflags & RM_VF_LOCKED) &&
+			    (facts->kind == RM_KIND_SHARED || facts->lock_future);
+	/* So does what is reserved: then it waits for that room. */
+	const bool reserve_late = relock && facts->lock_future && !facts->target_armed &&
+				  !(piece->flags & RM_FIXED);
 
 	plan->strategy = variant == RM_VARIANT_DIRECT ? "direct" : late ? "twin-late" : "twin";
 	/*
 	 * A destination that a userfaultfd watches goes before the window: its UNMAP event holds us until the
 	 * program's monitor has read it, and the monitor would stand still.
 	 */
-	if (!(piece->flags & RM_FIXED) || facts->target_armed)
+	if ((!(piece->flags & RM_FIXED) || facts->target_armed) && !reserve_late)
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	if (!late && !twin_in_window)
 		add_twin(plan, facts, RM_TWIN);
@@ -238,7 +250,9 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	if (armed && !told)
 		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
 	if (relock)
-		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
+		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
+	if (reserve_late)
+		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	add(plan, told ? RM_OP_MOVE_TOLD : RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
 	/* The destination of a move that was told of is armed: its second view would be another event. */
 	if (told && late && facts->kind == RM_KIND_SHARED) {
@@ -358,7 +372,7 @@ static void plan_duplicate(
 		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	/* Unlocked first, so that the second view fits into RLIMIT_MEMLOCK whenever the first one did. */
 	if (locked)
-		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
+		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
 	add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
 	if (locked)
 		add_lock(plan, facts);

@@ -23,7 +23,7 @@ enum rm_op {
 	RM_OP_NATIVE,  /* the call as it is */
 	RM_OP_RESERVE, /* map PROT_NONE at the hint, or anywhere, or (FIXED) over the destination */
 	RM_OP_MAP,     /* make the empty twin: arg = rm_map_how */
-	RM_OP_UNLOCK,  /* munlock */
+	RM_OP_UNLOCK,  /* munlock; arg: what the program has locked itself */
 	RM_OP_LOCK,    /* mlock, or mlock2 ONFAULT: arg */
 	RM_OP_PROTECT, /* arg = PROT_ */
 	RM_OP_CHARGE, /* made writable for a moment, so that it is charged; not to succeed is no harm */

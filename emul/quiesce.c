@@ -153,12 +153,12 @@ static bool never_answers(struct rm_world *world, int tid);
 static int signal_new_threads(
 	struct rm_world *world, struct rm_numbers *tasks, uint32_t generation, int self)
 {
-	const int all = rm_task_count(tasks->dir, "");
+	const int all = rm_task_count_of(tasks);
 	unsigned int hint = 0;
 	struct rm_slot *slot;
 	int found = 0, listed = 0, tid, r;
 
-	r = all < 0 ? all : rm_numbers_rewind(tasks);
+	r = all < 0 ? all : rm_task_rewind(world, tasks);
 	if (r)
 		return r;
 	while ((r = rm_task_next(tasks, &tid)) > 0) {
@@ -338,11 +338,10 @@ static int try_stop(struct rm_world *world, uint64_t patience, struct late *late
 	if (world->nslots)
 		r = stop_who_obeyed(world, generation, deadline, late);
 	if (r > 0) {
-		r = rm_numbers_open(
-			&tasks, "/proc/self/task", world->dirents, sizeof(world->dirents));
+		r = rm_task_open(world, &tasks);
 		if (!r) {
 			r = stop_the_rest(world, &tasks, generation, deadline, late);
-			rm_numbers_close(&tasks);
+			rm_task_close(&tasks);
 		}
 	}
 	if (!r && !rm_obey_handlers_rest())

@@ -35,6 +35,7 @@
 
 #include "emul/features.h"
 #include "emul/origins.h"
+#include "emul/strays.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -118,6 +119,7 @@ struct head {
 	uintptr_t end;	       /* of the mapping that it begins */
 	uintptr_t target;      /* where what was in it is now */
 	bool huge;	       /* perhaps it is of huge pages */
+	bool goes_on;	       /* there is a rest; else it is all of the mapping */
 };
 
 /* Where a page of the twin is put. */
@@ -336,6 +338,11 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *balla
 
 	if (!find_way(h, head, &way))
 		return 0;
+	/* whether it has got the right anon_vma shows in the rest only */
+	if (!way.sure && !head->goes_on) {
+		let_go(way.place.start, way.place.len, ballast);
+		return 0;
+	}
 	if (!way.sure && !ballast->parts[1].len && !get_ballast(&ballast->parts[1])) {
 		let_go(way.place.start, way.place.len, ballast);
 		return 0;
@@ -356,19 +363,29 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *balla
 	return r;
 }
 
+/* And has merged with none of them. */
+static bool is_beside_others(struct rm_range range)
+{
+	return !rm_is_joined(range.start) && (rm_sys_is_mapped(range.start - rm_page_size()) ||
+						     rm_sys_is_mapped(rm_range_end(range)));
+}
+
 int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target)
 {
-	const struct head head = {
-		range, end, target, range.len >= PMD_SIZE && !(target & (PMD_SIZE - 1))};
+	const struct head head = {range, end, target,
+		range.len >= PMD_SIZE && !(target & (PMD_SIZE - 1)), end > rm_range_end(range)};
 	uintptr_t origins[RM_ORIGINS_TRIED];
 	const size_t n = rm_origins_of(range.start, origins);
 	struct ballast ballast = {0};
 	int r = 0;
 
-	if (!n || rm_is_joined(rm_range_end(range)) || !get_ballast(&ballast.parts[0]))
+	if (!n || rm_is_joined(rm_range_end(range)) || (!head.goes_on && !is_beside_others(range)) ||
+		!get_ballast(&ballast.parts[0]))
 		return 0;
 	for (size_t i = 0; i < n && !r; i++)
 		r = rejoin_at(origins[i], &head, &ballast);
 	drop(&ballast);
+	if (r > 0 && !head.goes_on)
+		rm_strays_add(range);
 	return r < 0 ? r : 0;
 }

@@ -29,6 +29,7 @@
 #include "emul/origins.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
+#include "emul/strays.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
@@ -105,6 +106,7 @@ static bool span(const struct places *places, struct rm_range range)
 void rm_scars_forget(struct rm_range range)
 {
 	forget(&scars, range);
+	rm_strays_forget(range);
 }
 
 bool rm_scars_span(struct rm_range range)
@@ -115,11 +117,12 @@ bool rm_scars_span(struct rm_range range)
 void rm_seams_forget(struct rm_range range)
 {
 	forget(&seams, range);
+	rm_strays_settle(range);
 }
 
 bool rm_seams_span(struct rm_range range)
 {
-	return span(&seams, range);
+	return span(&seams, range) || rm_strays_span(range);
 }
 
 bool rm_seams_at(uintptr_t at)

@@ -468,10 +468,9 @@ int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_GROW:
 		return rm_steps_unmap(x, step->place);
 	case RM_OP_UNLOCK:
-		/* Only the lock of a shared source was the program's own; a twin's goes with it. */
-		return step->place == RM_SOURCE && x->facts->kind == RM_KIND_SHARED
-			       ? do_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
-			       : 0;
+		/* a twin's goes with it */
+		return step->arg ? do_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
+				 : 0;
 	case RM_OP_STOP:
 		if (x->stopped)
 			close_window(x);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "emul/apart.h"
 #include "emul/log.h"
 #include "emul/sys.h"
 
@@ -77,10 +78,78 @@ int rm_task_next(struct rm_numbers *tasks, int *tid)
 {
 	int r;
 
+	if (tasks->dir < 0 && tasks->at >= tasks->filled)
+		return 0;
 	do
 		r = rm_numbers_next(tasks, tid);
 	while (r > 0 && !*tid);
 	return r;
+}
+
+int rm_task_open(struct rm_world *world, struct rm_numbers *tasks)
+{
+	const int r = rm_numbers_open(
+		tasks, "/proc/self/task", world->dirents, sizeof(world->dirents));
+
+	if (r != -EMFILE)
+		return r;
+	*tasks = (struct rm_numbers){
+		.dir = -1, .buf = world->dirents, .size = sizeof(world->dirents)};
+	return 0;
+}
+
+struct listing {
+	struct rm_numbers *tasks;
+	char path[40];
+};
+
+/* By a process that is not the one whose threads are listed. All of them, or -EMFILE. */
+static long list_apart(void *argument)
+{
+	const struct listing *listing = argument;
+	const struct rm_numbers *tasks = listing->tasks;
+	char more[256];
+	long dir, filled;
+
+	dir = rm_sys_open(listing->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (dir < 0)
+		return dir;
+	filled = rm_sys_getdents64((int)dir, tasks->buf, tasks->size);
+	if (filled >= 0 && rm_sys_getdents64((int)dir, more, sizeof(more)))
+		filled = -EMFILE;
+	rm_sys_close((int)dir);
+	return filled;
+}
+
+int rm_task_rewind(struct rm_world *world, struct rm_numbers *tasks)
+{
+	struct listing listing = {.tasks = tasks};
+	char self[16];
+	long got;
+
+	if (tasks->dir >= 0)
+		return rm_numbers_rewind(tasks);
+	/* our number as this /proc has it, which may be another namespace's */
+	got = rm_sys_readlinkat(AT_FDCWD, "/proc/self", self, sizeof(self) - 1);
+	if (got <= 0)
+		return got < 0 ? (int)got : -EMFILE;
+	self[got] = '\0';
+	rm_format(listing.path, sizeof(listing.path), "/proc/%s/task", self);
+	tasks->at = 0;
+	tasks->filled = rm_apart(world, list_apart, &listing);
+	return tasks->filled < 0 ? (int)tasks->filled : 0;
+}
+
+void rm_task_close(struct rm_numbers *tasks)
+{
+	if (tasks->dir >= 0)
+		rm_numbers_close(tasks);
+}
+
+int rm_task_count_of(const struct rm_numbers *tasks)
+{
+	return tasks->dir < 0 ? rm_task_count(AT_FDCWD, "/proc/self/task")
+			      : rm_task_count(tasks->dir, "");
 }
 
 int rm_task_count(int dir, const char *path)

@@ -8,6 +8,8 @@
 #include "emul/numbers.h"
 #include "emul/types.h"
 
+struct rm_world;
+
 struct rm_task {
 	char state;	    /* R, S, D, Z, X, T, t, ... */
 	bool kernel_worker; /* io_uring's or vhost's, which the kernel has put into our thread group */
@@ -24,8 +26,15 @@ static inline bool rm_task_is_dead(const struct rm_task *task)
 	return task->state == 'Z' || task->state == 'X';
 }
 
-/* The next thread in /proc/self/task, as rm_numbers_next(). The list may end early if a thread exits (task.c). */
+/*
+ * The list of threads, as rm_numbers_open() and what follows, in the world's room for that; without a descriptor if none is to be had
+ * (apart.c). rm_task_rewind() comes before the first rm_task_next(). The list may end early if a thread exits (task.c).
+ */
+int __must_check rm_task_open(struct rm_world *world, struct rm_numbers *tasks);
+int __must_check rm_task_rewind(struct rm_world *world, struct rm_numbers *tasks);
 int __must_check rm_task_next(struct rm_numbers *tasks, int *tid);
+void rm_task_close(struct rm_numbers *tasks);
+int __must_check rm_task_count_of(const struct rm_numbers *tasks);
 
 /* How many threads /proc/self/task has, at the path or, with an empty path, at the descriptor; or -errno. */
 int __must_check rm_task_count(int dir, const char *path);

@@ -23,6 +23,7 @@
 #include "emul/converted.h"
 #include "emul/dontneed.h"
 #include "emul/known.h"
+#include "emul/strays.h"
 #include "emul/sys.h"
 #include "shim/next.h"
 #include "shim/shim.h"
@@ -95,6 +96,7 @@ static struct rm_range read_range(const void *arg)
 		__typeof__(call) result_;                                                          \
 		if (!watched())                                                                    \
 			return call;                                                               \
+		rm_strays_look(range);                                                             \
 		rm_known_begin(&change_);                                                          \
 		result_ = call;                                                                    \
 		rm_known_end(&change_, range);                                                     \
@@ -173,6 +175,7 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 
 	if (!advice_lasts(advice) || !watched())
 		return next_madvise(addr, len, advice);
+	rm_strays_look(range_of(addr, len));
 	rm_known_begin(&change);
 	r = next_madvise(addr, len, advice);
 	if (r)
@@ -423,6 +426,8 @@ long rm_shim_syscall(long nr, long a, long b, long c, long d, long e, long f)
 		return madvise((void *)a, (size_t)b, (int)c);
 	if (!watched() || !changes(nr, a, b, c, d, &range))
 		return rm_shim_errno(rm_syscall(nr, a, b, c, d, e, f));
+	if (nr != SYS_mprotect)
+		rm_strays_look(range);
 	rm_known_begin(&change);
 	r = rm_syscall(nr, a, b, c, d, e, f);
 	if (nr == SYS_munmap || nr == SYS_mmap)

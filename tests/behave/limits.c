@@ -141,7 +141,8 @@ static void no_fds_child(void *arg)
 	limit.rlim_cur = (rlim_t)fd;
 	if (how->hard)
 		limit.rlim_max = limit.rlim_cur;
-	check(!how->threads || !pthread_create(&thread, NULL, wait_for_ever, NULL));
+	for (int i = 0; how->threads && i < 20; i++)
+		check(!pthread_create(&thread, NULL, wait_for_ever, NULL));
 	check(!setrlimit(RLIMIT_NOFILE, &limit));
 	new = mremap(a.source, a.len, a.len, ONTO, a.target);
 	check(new == a.target || (errno == EINVAL && filled(a.source, a.len, 1)));
@@ -155,6 +156,11 @@ static void no_fds_child(void *arg)
 	check_is(waitpid(-1, NULL, __WALL), -1);
 	check(filled(a.target, a.len, 1));
 	check(zeroed(a.source, a.len));
+	/* and again, with one thread more than those that are known by now */
+	fill(a.source, a.len, 2);
+	check(!how->threads || !pthread_create(&thread, NULL, wait_for_ever, NULL));
+	check(mremap(a.source, a.len, a.len, ONTO, a.target) == a.target);
+	check(filled(a.target, a.len, 2) && zeroed(a.source, a.len));
 }
 
 static void no_fds(void **state)

@@ -358,10 +358,11 @@ static void memlock_part(void **state)
 /* mlockall(MCL_FUTURE) and RLIMIT_MEMLOCK together: a new mapping would not fit, a move does. */
 static void memlock_future_child(void *arg)
 {
+	const int flags = arg ? ANYWHERE : ONTO;
 	struct rlimit limit = {64 * 1024, 64 * 1024};
 	struct vma now;
+	char *new;
 
-	(void)arg;
 	if (geteuid())
 		behave_skip("needs root to become nobody");
 	arena_make(&a, 48 * 1024 / PAGE);
@@ -374,18 +375,17 @@ static void memlock_future_child(void *arg)
 	arena_map(&a, RW, ANON, -1);
 	fill(a.source, a.len, 1);
 	check(mmap(NULL, a.len, RW, ANON, -1, 0) == MAP_FAILED && errno == EAGAIN);
-	moved(a.source, a.len, ONTO, a.target);
+	new = moved(a.source, a.len, flags, flags == ONTO ? a.target : NULL);
 	check(vma_at(a.source, &now) && !vma_has(&now, "lo") && !now.rss);
-	check(vma_at(a.target, &now) && vma_has(&now, "lo"));
-	check(filled(a.target, a.len, 1));
+	check(vma_at(new, &now) && vma_has(&now, "lo") && now.rss == a.len / 1024);
+	check(filled(new, a.len, 1));
 	check(!munlockall());
 	arena_end(&a);
 }
 
 static void memlock_future(void **state)
 {
-	(void)state;
-	in_child(memlock_future_child, NULL);
+	in_child(memlock_future_child, *state);
 }
 
 int main(void)
@@ -407,6 +407,8 @@ int main(void)
 		CASE(memlock_shared, "dontunmap-of-shared-memory-ignores-rlimit-memlock"),
 		CASE(memlock_part, "dontunmap-of-a-part-of-moved-memory-ignores-rlimit-memlock"),
 		CASE(memlock_future, "dontunmap-under-mlockall-future-ignores-rlimit-memlock"),
+		{"dontunmap-to-anywhere-under-mlockall-future-ignores-rlimit-memlock", memlock_future,
+			NULL, NULL, &a},
 	};
 
 	return BEHAVE_RUN(cases);

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "tests/behave/uffd.h"
@@ -91,6 +92,65 @@ static void duplicated(void **state)
 	fd = fcntl(first, F_DUPFD_CLOEXEC, 200);
 	check(fd >= 200);
 	close(first);
+	moved(a.source, a.len, ONTO, a.target);
+	check_after(fd);
+	close(fd);
+	arena_end(&a);
+}
+
+/* Received over a socket, as a monitor of its own process would be given it; whoever made it has closed it. */
+static void received(void **state)
+{
+	int made = open_uffd(0), fd, pair[2];
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {{0}};
+	char byte = 'x';
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room)};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+
+	(void)state;
+	make(ANON);
+	check(arm(made, a.source, a.len, MODE_MISSING));
+	check(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &made, sizeof(int));
+	check_is(sendmsg(pair[0], &msg, 0), 1);
+	close(made);
+	check_is(recvmsg(pair[1], &msg, MSG_CMSG_CLOEXEC), 1);
+	header = CMSG_FIRSTHDR(&msg);
+	check(header && header->cmsg_type == SCM_RIGHTS);
+	memcpy(&fd, CMSG_DATA(header), sizeof(int));
+	moved(a.source, a.len, ONTO, a.target);
+	check_after(fd);
+	close(fd);
+	close(pair[0]);
+	close(pair[1]);
+	arena_end(&a);
+}
+
+/* Made by the device that is there from 6.1 on. */
+static void of_the_device(void **state)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), fd;
+
+	(void)state;
+	/* USERFAULTFD_IOC_NEW; a pretended old kernel has a device that knows nothing */
+	fd = device < 0 ? -1 : ioctl(device, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		behave_skip("no /dev/userfaultfd here");
+	close(device);
+	check(!ioctl(fd, UFFDIO_API, &api));
+	make(ANON);
+	check(arm(fd, a.source, a.len, MODE_MISSING));
 	moved(a.source, a.len, ONTO, a.target);
 	check_after(fd);
 	close(fd);
@@ -393,6 +453,8 @@ int main(void)
 		CASE(anywhere, "dontunmap-to-anywhere-keeps-uffd-armed"),
 		CASE(armed_afterwards, "dontunmap-then-uffd-is-armed"),
 		CASE(duplicated, "dontunmap-keeps-a-duplicated-uffd-armed"),
+		CASE(received, "dontunmap-keeps-a-received-uffd-armed"),
+		CASE(of_the_device, "dontunmap-keeps-a-uffd-of-the-device-armed"),
 		CASE(two_of_them, "dontunmap-keeps-the-right-uffd-armed"),
 		CASE(put_back, "dontunmap-leaves-room-for-uffdio-copy"),
 		CASE(part, "dontunmap-of-a-part-keeps-all-armed"),

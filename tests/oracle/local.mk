@@ -35,7 +35,7 @@ tests_oracle_naive_shim_la_CFLAGS = -std=gnu11
 tests_oracle_naive_shim_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 
 TESTS += tests/oracle/oracle.t
-EXTRA_DIST += tests/oracle/oracle.t tests/oracle/excused tests/oracle/open tests/oracle/README.md \
+EXTRA_DIST += tests/oracle/oracle.t tests/oracle/documented tests/oracle/excused tests/oracle/open tests/oracle/README.md \
 	tests/oracle/recordings/full-random.txt \
 	tests/oracle/recordings/portable-random.txt \
 	tests/oracle/recordings/portable-scenarios.txt

@@ -11,7 +11,7 @@ run=$(tap_program remap-run)
 data=$RM_SRC/tests/oracle
 shim=$RM_BUILD/tests/oracle/.libs/naive-shim.so
 out=$(mktemp) || exit 99
-trap 'rm -f "$out" "$out.excused" "$out.open"' EXIT
+trap 'rm -f "$out" "$out.excused" "$out.open" "$out.documented"' EXIT
 
 # Runs a command, keeps what it printed, and shows the verdict (and of a failure, its beginning) as comments.
 oracle() { # wanted-status description command...
@@ -74,15 +74,30 @@ case " ${RM_CONFIGS:-native} " in
 	;;
 esac
 
-# Scenarios that the file open lists for the configuration.
-open_scenarios() { # configuration
-	case $1 in
+# Scenarios that a file, open or documented, lists for the configuration.
+listed() { # file configuration
+	case $2 in
 	emulate | pretend-4.* | pretend-5.4) kinds='old|shared' ;;
 	pretend-5.10) kinds=shared ;;
 	real) kinds=real ;;
 	*) kinds=none ;;
 	esac
-	sed -nE "s/^($kinds) +([^ ]+) +(.*)/\\2 \\3/p" "$data/open"
+	sed -nE "s/^($kinds) +([^ ]+) +(.*)/\\2 \\3/p" "$data/$1"
+}
+
+# What is documented to be refused is refused with that errno, and all is as if nothing had been asked.
+refusals() { # configuration command...
+	config=$1
+	shift
+	listed documented "$config" >"$out.documented"
+	while read -r name errno reason; do
+		[ "$errno" != kernel ] || continue
+		ORACLE_REFUSED=$errno
+		export ORACLE_REFUSED
+		compare 0 "$config: $name: $errno, and nothing has changed ($reason)" \
+			--shrink 0 "$name" -- env -u ORACLE_REFUSED "$@" </dev/null
+		unset ORACLE_REFUSED
+	done <"$out.documented"
 }
 
 # Everything compared in one configuration. Random sequences: those whose outcome does not depend on what merges must not
@@ -90,9 +105,9 @@ open_scenarios() { # configuration
 compare_config() { # configuration command...
 	config=$1
 	shift
-	opened=$(open_scenarios "$config")
+	opened=$(listed open "$config")
 	names=$("$oracle" --list | awk '{ print $1 }')
-	for name in $(echo "$opened" | awk '{ print $1 }'); do
+	for name in $({ echo "$opened" && listed documented "$config"; } | awk '{ print $1 }'); do
 		names=$(echo "$names" | grep -vx "$name")
 	done
 	# shellcheck disable=SC2086 # one word each
@@ -108,14 +123,15 @@ compare_config() { # configuration command...
 	while read -r status what; do
 		tap_ok "$status" "$config: $what"
 	done <"$out.open"
+	refusals "$config" "$@"
 	compare 0 "random sequences, content, $config" --portable --level content \
 		--sequences "$((sequences * 4))" -- "$@"
 	compare 0 "random sequences beside a thread, content, $config" --portable --level content --threads 1 \
 		--seed 100001 --sequences "$sequences" -- "$@"
 }
 
-# This kernel, under remap-run with the given options, against what 6.18 answered; scenarios that are open for such a kernel
-# may differ.
+# This kernel, under remap-run with the given options, against what 6.18 answered; scenarios that are open or documented for such
+# a kernel may differ.
 against_recordings() { # options...
 	probe=$(tap_program remap-probe)
 	# Where nothing is emulated the comparison would be between two kernels.
@@ -125,12 +141,13 @@ against_recordings() { # options...
 		return
 	fi
 	if ! "$run" "$@" -- "$probe" --require native --feature dontunmap-anon; then
-		opened=$(open_scenarios emulate)
+		like=emulate
 	elif ! "$run" "$@" -- "$probe" --require native --feature dontunmap-shared; then
-		opened=$(open_scenarios pretend-5.10)
+		like=pretend-5.10
 	else
-		opened=$(open_scenarios real)
+		like=real
 	fi
+	opened=$(listed open $like && listed documented $like)
 	for recording in "$data"/recordings/portable-*.txt; do
 		"$run" "$@" -- "$oracle" --excused "$data/excused" --against "$recording" >"$out" 2>&1
 		status=$?
@@ -141,6 +158,7 @@ against_recordings() { # options...
 		[ "$status" -eq 0 ] || { [ "$status" -eq 1 ] && [ -z "$unexpected" ]; }
 		tap_ok $? "here, remap-run $*, as 6.18 recorded: ${recording##*/}"
 	done
+	refusals $like "$run" "$@" --
 }
 
 # The other configurations are compared with this kernel, so it must be one that has it all.

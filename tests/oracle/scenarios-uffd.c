@@ -66,11 +66,19 @@ static bool arm(int page, int pages, uint64_t mode)
 	return false;
 }
 
+/*
+ * ORACLE_REFUSED=ERRNO: no MREMAP_DONTUNMAP is made here, it counts as refused. So what a scenario shows is what a refusal
+ * that changes nothing looks like (oracle.t, the file documented).
+ */
 static void move(const char *what, int from, int pages, int to, int flags)
 {
+	const char *refused = flags & MREMAP_DONTUNMAP ? getenv("ORACLE_REFUSED") : NULL;
 	size_t len = (size_t)pages * oracle_page;
 
-	oracle_say(what, mremap(oracle_at(from), len, len, MREMAP_MAYMOVE | MREMAP_FIXED | flags,
+	if (refused)
+		oracle_out("op %s %s\n", what, refused);
+	else
+		oracle_say(what, mremap(oracle_at(from), len, len, MREMAP_MAYMOVE | MREMAP_FIXED | flags,
 				 oracle_at(to)));
 }
 

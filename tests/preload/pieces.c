@@ -332,6 +332,50 @@ static void c_comes_beside(void)
 	report(mremap(heap, 2 * PAGE, 2 * PAGE, LEAVE, NULL), 2);
 }
 
+/* One that is left empty beside two that had moved along with it and are unlike it, until they are alike. */
+static void stray(bool by_advice, bool touched)
+{
+	heap = mmap(arena + 40 * LEN, LEN, RW, ANON | MAP_FIXED, -1, 0);
+	for (size_t i = 0; i < PAGES; i++)
+		heap[i * PAGE] = (char)('a' + i);
+	if (by_advice)
+		madvise(heap + 4 * PAGE, PAGE, MADV_RANDOM);
+	else
+		mprotect(heap + 4 * PAGE, PAGE, RW | PROT_EXEC);
+	heap = mremap(heap, LEN, LEN, MOVE, arena + 48 * LEN);
+	report(mremap(heap + 4 * PAGE, PAGE, PAGE, LEAVE | MREMAP_FIXED, aside), 1);
+	if (touched)
+		heap[4 * PAGE] = 'X';
+	if (by_advice)
+		madvise(heap, LEN, MADV_NORMAL);
+	else
+		mprotect(heap, LEN, RW);
+}
+static void c_stray(void) /* then it is one with them */
+{
+	stray(true, false);
+	heap = report(mremap(heap, LEN, LEN + PAGE, MOVE, arena + 32 * LEN), PAGES + 1);
+}
+static void c_stray_touched(void) /* but not if it has been touched before */
+{
+	stray(true, true);
+	report(mremap(heap, LEN, LEN + PAGE, MOVE, arena + 32 * LEN), PAGES + 1);
+	report(mremap(heap + 4 * PAGE, 2 * PAGE, 2 * PAGE, LEAVE, NULL), 2);
+	report(mremap(heap, 4 * PAGE, 5 * PAGE, MREMAP_MAYMOVE, NULL), 5);
+}
+static void c_stray_protected(void) /* unless they were alike in all but protection then */
+{
+	stray(false, true);
+	report(mremap(heap, LEN, LEN + PAGE, MOVE, arena + 32 * LEN), PAGES + 1);
+}
+static void c_stray_again(void) /* left once more it is as new */
+{
+	stray(true, true);
+	report(mremap(heap + 4 * PAGE, PAGE, PAGE, LEAVE | MREMAP_FIXED, aside), 1);
+	madvise(heap, LEN, MADV_RANDOM);
+	report(mremap(heap, LEN, LEN + PAGE, MOVE, arena + 32 * LEN), PAGES + 1);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -367,6 +411,10 @@ static const struct {
 	{"locked-range", c_locked_range, 0},
 	{"side-by-side", c_side_by_side, 0},
 	{"comes-beside", c_comes_beside, 0},
+	{"stray", c_stray, 0},
+	{"stray-touched", c_stray_touched, 0},
+	{"stray-protected", c_stray_protected, 0},
+	{"stray-again", c_stray_again, 0},
 	{"locked-none", c_locked_none, 0},
 	{"locked-shared", c_locked_shared, 0},
 	{"locked-advised", c_locked_advised, 0},

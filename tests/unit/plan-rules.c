@@ -94,6 +94,7 @@ static const char *broken_rule(const struct rm_request *piece, const struct rm_f
 {
 	const int stop = find(plan, RM_OP_STOP, 0), reserve = find(plan, RM_OP_RESERVE, RM_TARGET);
 	const int heal = find(plan, RM_OP_HEAL, 0), scratch = find(plan, RM_OP_RESERVE, RM_SCRATCH);
+	const int unlock = find(plan, RM_OP_UNLOCK, RM_SOURCE);
 	int left = -1, refilled = -1;
 
 	if (plan->nsteps > RM_PLAN_STEPS || plan->nsteps < 1)
@@ -103,9 +104,10 @@ static const char *broken_rule(const struct rm_request *piece, const struct rm_f
 			return "page tables are dropped when the second view is there";
 		return NULL;
 	}
-	if ((reserve >= 0) != (!(piece->flags & RM_FIXED) || facts->target_armed) || reserve > stop)
-		return "a destination that is not fixed, or is watched, is reserved before the "
-		       "window";
+	if ((reserve >= 0) != (!(piece->flags & RM_FIXED) || facts->target_armed))
+		return "a destination that is not fixed, or is watched, is reserved";
+	if (reserve > stop && (facts->target_armed || unlock < stop || unlock > reserve))
+		return "that is done before the window, or when the source's lock has made room for it";
 	if ((heal >= 0) != (scratch >= 0) || scratch > stop)
 		return "a page that is lent goes to a reserved place";
 	for (int i = 0; i < (int)plan->nsteps; i++) {
