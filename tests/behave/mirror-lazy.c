@@ -21,29 +21,6 @@
 static size_t much = (size_t)24 << 20;
 static char *source;
 
-/* Every page has its number. */
-static void number(char *at, size_t len)
-{
-	for (size_t i = 0; i < len; i += PAGE)
-		*(size_t *)(at + i + 8) = i + 1;
-}
-
-static bool numbered(const char *at, size_t len)
-{
-	for (size_t i = 0; i < len; i += PAGE)
-		if (*(const size_t *)(at + i + 8) != i + 1)
-			return false;
-	return true;
-}
-
-static bool numbered_backwards(const char *at, size_t len)
-{
-	for (size_t i = len; i; i -= PAGE)
-		if (*(const size_t *)(at + i - PAGE + 8) != i - PAGE + 1)
-			return false;
-	return true;
-}
-
 static void make(void)
 {
 	source = mmap(NULL, much, RW, ANON, -1, 0);
@@ -59,25 +36,6 @@ static char *mirror(char *at, size_t len)
 	return view;
 }
 
-static bool watched_by_us(const void *at)
-{
-	struct vma vma;
-
-	return vma_at(at, &vma) && vma_has(&vma, "um");
-}
-
-/* Nothing of the machinery is left: nothing is watched, the thread has gone. */
-static void settle(const void *view)
-{
-	const unsigned long threads = 1; /* no case leaves one of its own */
-
-	for (int i = 0; i < 10000 && (watched_by_us(view) || process_status("Threads:") != threads);
-		i++)
-		usleep(1000);
-	check(!watched_by_us(view));
-	check_is(process_status("Threads:"), threads);
-}
-
 static void content(void **state)
 {
 	char *view;
@@ -91,7 +49,7 @@ static void content(void **state)
 		check(numbered(view, much));
 		settle(view);
 		check(numbered(source, much));
-		check(vma_at(source, &vma) && !strcmp(vma.perms, "rw-s"));
+		check(vma_at(source, &vma) && !strcmp(vma.perms, "rw-s") && !vma_has(&vma, "dc"));
 		check_is(vma.end - vma.start, much);
 		check_one_memory(source, view, much);
 		check(!munmap(source, much) && !munmap(view, much));
@@ -231,22 +189,56 @@ static void forked(void **state)
 	check(!munmap(source, much) && !munmap(view, much));
 }
 
+#ifdef BEHAVE_LINKED
+#define NEEDS_PRELOAD behave_skip("madvise is taken over by the preload only")
+#else
+#define NEEDS_PRELOAD ((void)0)
+#endif
+
 /* What is let go of does not come back with the rest. */
 static void dontneed(void **state)
 {
+	static const int advices[] = {MADV_DONTNEED, MADV_REMOVE};
+
+	(void)state;
+	NEEDS_PRELOAD;
+	for (int i = 0; i < 2; i++) {
+		char *view;
+
+		make();
+		view = mirror(source, much);
+		check(!madvise(view + much / 2, much / 2, advices[i]));
+		check(zeroed(source + much / 2, much / 2));
+		settle(view);
+		check(zeroed(view + much / 2, much / 2));
+		check(numbered(view, much / 2));
+		check(!munmap(source, much) && !munmap(view, much));
+	}
+}
+
+/* What is said of children meanwhile holds afterwards, and what was said before. */
+static void dontfork(void **state)
+{
+	struct vma s, v;
 	char *view;
 
 	(void)state;
-#ifdef BEHAVE_LINKED
-	behave_skip("madvise is taken over by the preload only");
-#endif
+	NEEDS_PRELOAD;
+	make();
+	check(!madvise(source, much, MADV_DONTFORK));
+	view = mirror(source, much);
+	check(!madvise(view, much, MADV_DOFORK));
+	settle(view);
+	check(vma_at(source, &s) && vma_at(view, &v));
+	check(vma_has(&s, "dc") && !vma_has(&v, "dc"));
+	check(!munmap(source, much) && !munmap(view, much));
 	make();
 	view = mirror(source, much);
-	check(!madvise(view + much / 2, much / 2, MADV_DONTNEED));
-	check(zeroed(source + much / 2, much / 2));
+	check(!madvise(view, much, MADV_DONTFORK));
 	settle(view);
-	check(zeroed(view + much / 2, much / 2));
-	check(numbered(view, much / 2));
+	check(vma_at(source, &s) && vma_at(view, &v));
+	check(!vma_has(&s, "dc") && vma_has(&v, "dc"));
+	check(numbered(view, much));
 	check(!munmap(source, much) && !munmap(view, much));
 }
 
@@ -415,6 +407,7 @@ int main(void)
 		CASE(dontunmap, "mirror-of-much-memory-and-dontunmap-at-once"),
 		CASE(forked, "mirror-of-much-memory-and-fork-at-once"),
 		CASE(dontneed, "mirror-of-much-memory-and-dontneed-at-once"),
+		CASE(dontfork, "mirror-of-much-memory-and-dontfork-at-once"),
 		CASE(thread_gone, "mirror-of-much-memory-outlives-its-thread"),
 		CASE(by_system_calls, "mirror-of-much-memory-read-by-the-kernel"),
 		CASE(many, "mirrors-of-much-memory-many-at-once"),
