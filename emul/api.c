@@ -3,7 +3,7 @@
  * The public calls: argument rules in the order of 6.18, then facts, plan and execution.
  *
  * On a kernel whose mremap is 6.18's, nothing but the first lines of rm_mremap() is executed, unless the call wants a
- * mirror, which no kernel makes (mirror.c). Elsewhere the rules are those
+ * mirror (mirror.c) or a relocation (relocate.c), which no kernel makes. Elsewhere the rules are those
  * of check_mremap_params(), remap_move() and check_prep_vma() of 6.18 (semantics.md 1.2, "6.17 - 7.0", and 5), whatever
  * the kernel's own are (A15). What the kernel then does as 6.18 would is given to it; the rest is emulated.
  *
@@ -28,14 +28,14 @@
 #include "emul/origins.h"
 #include "emul/plan.h"
 #include "emul/quiesce.h"
+#include "emul/relocate.h"
 #include "emul/scars.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 #include "libremap.h"
 
-/* check_mremap_params() of 6.18; lengths are rounded. Its map-count test is left to the kernel's own calls. */
-static long check_params(const struct rm_request *request, size_t old_len, uintptr_t task_size)
+int rm_check_params(const struct rm_request *request, size_t old_len, uintptr_t task_size)
 {
 	const unsigned long flags = request->flags;
 	const size_t len = request->source.len;
@@ -217,6 +217,8 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	features = rm_features_away(target);
 	if (flags & RM_MIRROR) /* no kernel's own */
 		return rm_mirror(old, old_len, new_len, flags, new);
+	if (flags & RM_RELOCATE_ANY)
+		return rm_relocate(old, old_len, new_len, flags, new);
 	/* Shared memory would grow beyond its object, to SIGBUS (B19). Nobody else has such an answer to growth. */
 	if (rm_converted_any() && old_len && rm_page_round(new_len) > rm_page_round(old_len) &&
 		rm_converted_at(old))
@@ -228,9 +230,10 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	old_len = rm_page_round(old_len);
 	request.source.start = old;
 	request.source.len = rm_page_round(new_len);
+	request.grown = 0;
 	request.target = new;
 	request.flags = flags;
-	r = check_params(&request, old_len, features->task_size);
+	r = rm_check_params(&request, old_len, features->task_size);
 	if (r)
 		return r;
 	/* Of two mappings that are one here only a move of all, mapping by mapping, and shrinking in place are possible. */

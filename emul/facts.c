@@ -171,7 +171,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 {
 	const bool fixed = request->flags & RM_FIXED;
 	const uintptr_t source_end = rm_range_end(request->source);
-	const uintptr_t target_end = fixed ? request->target + request->source.len : 0;
+	const uintptr_t target_end = fixed ? request->target + request->source.len + request->grown : 0;
 	struct rm_maps *maps = &world->maps;
 	bool found = false;
 	struct rm_vma vma;

@@ -28,6 +28,7 @@ libemul_la_SOURCES = \
 	emul/known.c emul/known.h \
 	emul/log.c emul/log.h \
 	emul/mirror.c emul/mirror.h \
+	emul/relocate.c emul/relocate.h \
 	emul/move.c emul/move.h \
 	emul/mover.c emul/mover.h emul/apart.c emul/apart.h \
 	emul/scars.c emul/scars.h \

@@ -65,6 +65,7 @@ int rm_mirror_check(uintptr_t old, size_t old_len, size_t new_len, unsigned long
 	request->source = source;
 	request->target = good ? new : 0;
 	request->flags = flags;
+	request->grown = 0;
 	return 0;
 }
 

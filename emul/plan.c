@@ -414,6 +414,30 @@ static const char *we_refuse(const struct rm_facts *facts)
 	return NULL;
 }
 
+/* What can not be relocated, by 4.3 of semantics.md or because we could not do it identically. NULL: nothing. */
+static const char *not_eligible(const struct rm_facts *facts)
+{
+	const uint32_t flags = facts->vma.vmflags;
+
+	if (facts->kind != RM_KIND_ANON)
+		return "only private anonymous memory can be relocated";
+	if (flags & (RM_VF_UFFD | RM_VF_DROPPABLE | RM_VF_SHADOWSTACK | RM_VF_MTE))
+		return "memory that a userfaultfd watches, droppable memory, shadow stacks and memory "
+		       "tags can not be relocated";
+	if (flags & (RM_VF_GROWSDOWN | RM_VF_MIXEDMAP | RM_VF_IO))
+		return "a stack that grows and memory of devices can not be relocated";
+	if (facts->target_armed)
+		return "a userfaultfd watches the destination";
+	return NULL;
+}
+
+static void plan_relocate(struct rm_plan *plan, const struct rm_facts *facts)
+{
+	const char *reason = not_eligible(facts);
+
+	fail(plan, -EFAULT, reason ? reason : "private anonymous memory is not relocated yet");
+}
+
 void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_features *features, enum rm_variant variant, struct rm_plan *plan)
 {
@@ -430,6 +454,8 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	plan->nsteps = 0;
 	if (error) {
 		fail(plan, error, NULL);
+	} else if (variant == RM_VARIANT_RELOCATE) {
+		plan_relocate(plan, facts);
 	} else if (native) {
 		plan->strategy = "native";
 		add(plan, RM_OP_NATIVE, RM_SOURCE, RM_TARGET, 0);

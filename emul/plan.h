@@ -67,7 +67,8 @@ struct rm_plan {
 	const char *strategy; /* static string, for people and statistics */
 	int error;	      /* not 0: there is no plan, the call fails so (-errno) */
 	const char *
-		reason; /* with error -EINVAL: why libremap will not, NULL if the kernel would not either */
+		reason; /* with error -EINVAL: why libremap will not, NULL if the kernel would not either;
+			 * with -EFAULT: why it can not be relocated, likewise */
 	unsigned int nsteps;
 	struct rm_step steps[RM_PLAN_STEPS];
 };
@@ -78,6 +79,7 @@ enum rm_variant {
 	RM_VARIANT_TWIN_LATE,  /* the twin is made in the hole: peak usage is the kernel's own */
 	RM_VARIANT_DUPLICATE, /* shared memory only: nobody is stopped, page tables are not carried over */
 	RM_VARIANT_RUNNING,   /* the same with page tables made again: a small range */
+	RM_VARIANT_RELOCATE,  /* MREMAP_RELOCATE_ANON: of its own, no other variant is tried after it */
 };
 
 /* The last VMA of the range, or the only one. piece is the part of the request that lies in facts->vma. */

@@ -234,7 +234,7 @@ static int find_pieces(struct rm_world *world, struct rm_range source, struct rm
 static long move_one(struct rm_world *world, struct rm_range piece, size_t new_len,
 	uintptr_t target, unsigned long flags)
 {
-	const struct rm_request request = {piece, target, flags | RM_MAYMOVE | RM_FIXED};
+	const struct rm_request request = {piece, target, flags | RM_MAYMOVE | RM_FIXED, 0};
 	struct rm_facts facts;
 	int r;
 

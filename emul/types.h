@@ -17,6 +17,9 @@
 #define RM_DONTUNMAP 4UL
 #define RM_MIRROR    (1UL << 24) /* libremap's own: no kernel knows them */
 #define RM_POPULATE  (1UL << 25)
+#define RM_RELOCATE	 8UL /* no kernel knows these either */
+#define RM_MUST_RELOCATE 16UL
+#define RM_RELOCATE_ANY	 (RM_RELOCATE | RM_MUST_RELOCATE)
 
 #define __must_check	__attribute__((warn_unused_result))
 #define RM_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
@@ -49,11 +52,12 @@ static inline bool rm_range_holds(struct rm_range r, uintptr_t addr)
 	return addr >= r.start && addr - r.start < r.len;
 }
 
-/* One call of mremap with DONTUNMAP, its lengths rounded and its arguments checked. */
+/* One call of mremap that moves, its lengths rounded and its arguments checked. */
 struct rm_request {
 	struct rm_range source;
 	uintptr_t target; /* the fifth argument: FIXED address, or hint (0: none) */
 	unsigned long flags;
+	size_t grown; /* by how much the destination is longer than the source: relocate.c; else 0 */
 };
 
 static inline bool rm_is_err(long value)

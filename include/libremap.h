@@ -35,6 +35,9 @@ extern "C" {
 #define REMAP_MREMAP_MAYMOVE   1
 #define REMAP_MREMAP_FIXED     2
 #define REMAP_MREMAP_DONTUNMAP 4
+/* Proposed in 2025, known to no kernel; the values are those of the proposal. */
+#define REMAP_MREMAP_RELOCATE_ANON	8
+#define REMAP_MREMAP_MUST_RELOCATE_ANON 16
 /* libremap's own, known to no kernel. The value that the kernel's RFC had, 4, has become MREMAP_DONTUNMAP's. */
 #define REMAP_MREMAP_MIRROR   (1 << 24)
 #define REMAP_MREMAP_POPULATE (1 << 25)
@@ -61,6 +64,12 @@ extern "C" {
  * and its own from then on. The view of a locked mapping is locked as it is touched. REMAP_MREMAP_POPULATE with it makes
  * the view's page tables at once, and reports what can not be had.
  *
+ * REMAP_MREMAP_RELOCATE_ANON and REMAP_MREMAP_MUST_RELOCATE_ANON (native nowhere; semantics 4 and 10.D), with MREMAP_MAYMOVE, alone or
+ * together, also beside MREMAP_FIXED, MREMAP_DONTUNMAP and sizes that differ: private anonymous memory that is moved counts
+ * afterwards as if it had been touched where it is now, so that it merges with its neighbours there, now or later. They mean
+ * nothing where nothing is moved. What can not be relocated (other memory; what is shared with relatives by fork; see remap(7)) is
+ * moved as without the flag by the first, and by the second is EFAULT, with source and destination as they were.
+ *
  * Returns the new address, or MAP_FAILED with errno:
  *   EINVAL  a flag this kernel and libremap do not know; an address that is not page-aligned or not in user
  *           space; MAYMOVE missing; sizes that differ with DONTUNMAP; overlapping ranges; new_size 0; a mapping
@@ -69,7 +78,8 @@ extern "C" {
  *           sizes that differ, a private file mapping, huge pages whose file is out of reach, private memory that
  *           can not be shared or is watched by a userfaultfd; REMAP_MREMAP_POPULATE without it
  *   EFAULT  the source is not mapped, or reaches past the end of its mapping; the mirror of a special mapping (AIO
- *           ring, device); REMAP_MREMAP_POPULATE beyond the end of the object
+ *           ring, device); REMAP_MREMAP_POPULATE beyond the end of the object; REMAP_MREMAP_MUST_RELOCATE_ANON of what can not
+ *           be relocated (remap_strerror_last() says why)
  *   ENOMEM  RLIMIT_AS, RLIMIT_DATA, the commit limit or vm.max_map_count is reached; too few huge pages
  *   EPERM   the source or the destination is sealed (mseal, 6.10)
  *   EAGAIN  RLIMIT_MEMLOCK (growth without DONTUNMAP, and mirrors of locked memory)
@@ -193,6 +203,8 @@ struct remap_stats {
 	uint64_t guard_stops; /* windows of that mode that could not be guarded: threads were stopped */
 	uint64_t bytes_filling; /* of these, content that has not been copied yet: 0 when all is there */
 	uint64_t fills; /* conversions whose content was copied while the threads ran, not while they stood */
+	uint64_t relocated; /* moves of REMAP_MREMAP_RELOCATE_ANON that have relocated what they moved */
+	uint64_t not_relocated; /* calls with that flag that had to be ordinary ones */
 };
 
 /*

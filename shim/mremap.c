@@ -2,7 +2,7 @@
 /*
  * mremap, taken over from libc; and syscall(SYS_mremap, ...), whose way in is syscall.S.
  *
- * One test and then the kernel, where the kernel's mremap is 6.18's; but a mirror is nobody's and always the engine's. glibc refuses flags above 7 by itself and musl drops
+ * One test and then the kernel, where the kernel's mremap is 6.18's; but mirrors and relocations are no kernel's and always the engine's. glibc refuses flags above 7 by itself and musl drops
  * the hint of a DONTUNMAP without FIXED (E2); going to the kernel directly gives its own answer instead, which
  * for those is the same EINVAL and the better hint.
  */
@@ -27,7 +27,8 @@ long rm_shim_errno(long r)
 
 static long serve(uintptr_t old, size_t old_len, size_t new_len, unsigned long flags, uintptr_t new)
 {
-	if (rm_shim_state == RM_SHIM_PASS && !(flags & RM_MIRROR) && !rm_converted_any())
+	if (rm_shim_state == RM_SHIM_PASS && !(flags & (RM_MIRROR | RM_RELOCATE_ANY)) &&
+		!rm_converted_any())
 		return rm_sys_mremap(old, old_len, new_len, flags, new);
 	return rm_mremap(old, old_len, new_len, flags, new);
 }

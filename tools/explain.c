@@ -89,7 +89,7 @@ static const struct word *find_word(const char *name, size_t len)
 
 int explain_mapping(const char *description, FILE *out, char *problem, size_t size)
 {
-	struct rm_request request = {{0x100000000000, 1 << 20}, 0, RM_MAYMOVE | RM_DONTUNMAP};
+	struct rm_request request = {{0x100000000000, 1 << 20}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 	enum rm_variant variant = RM_VARIANT_TWIN_FIRST;
 	struct rm_facts facts;
 	struct rm_plan plan;

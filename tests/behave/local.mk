@@ -7,6 +7,7 @@ if HAVE_CMOCKA
 behave_common = tests/behave/behave.c tests/behave/look.c tests/behave/behave.h
 uffd_files = tests/behave/uffd.c tests/behave/uffd.h
 uffd_common = $(behave_common) $(uffd_files)
+relocate_common = $(behave_common) tests/behave/relocate.h
 mirror_common = $(behave_common) tests/behave/mirror.h
 behave_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -pthread
 behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
@@ -32,6 +33,7 @@ behave_programs = \
 	tests/behave/mirror-seen.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
+	tests/behave/relocate-calls.behave \
 	tests/behave/private-file.behave \
 	tests/behave/process.behave \
 	tests/behave/shared.behave \
@@ -58,6 +60,7 @@ behave_linked = \
 	tests/behave/mirror-seen-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
+	tests/behave/relocate-calls-linked \
 	tests/behave/private-file-linked \
 	tests/behave/process-linked \
 	tests/behave/shared-linked \
@@ -265,4 +268,12 @@ tests_behave_userfaultfd_events_linked_SOURCES = tests/behave/userfaultfd-events
 tests_behave_userfaultfd_events_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_userfaultfd_events_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_userfaultfd_events_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_relocate_calls_behave_SOURCES = tests/behave/relocate-calls.c $(relocate_common)
+tests_behave_relocate_calls_behave_CFLAGS = $(behave_cflags)
+tests_behave_relocate_calls_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_relocate_calls_linked_SOURCES = tests/behave/relocate-calls.c $(relocate_common)
+tests_behave_relocate_calls_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_relocate_calls_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_relocate_calls_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 endif

@@ -278,6 +278,7 @@ void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target
 {
 	static struct look before, after;
 	const size_t len = (new_len + PAGE - 1) & ~(PAGE - 1);
+	const size_t was = old_len > len ? old_len : len;
 	size_t grown, changed = 0;
 	void *new;
 	int error;
@@ -296,13 +297,15 @@ void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target
 	check_is(after.threads, before.threads);
 	if (new != MAP_FAILED) {
 		check_is(error, SENTINEL);
-		grown = mapped(&after, (uintptr_t) new, len) -
-			mapped(&before, (uintptr_t) new, len);
+		grown = mapped(&after, (uintptr_t)old, was) - mapped(&before, (uintptr_t)old, was);
+		if (new != old)
+			grown += mapped(&after, (uintptr_t) new, len) -
+				 mapped(&before, (uintptr_t) new, len);
 		check_is(after.vm_size - before.vm_size, grown);
 		for (int i = 0; i < 2; i++) {
 			struct look *l = i ? &after : &before;
 
-			cut(l, (uintptr_t)old, len);
+			cut(l, (uintptr_t)old, was);
 			cut(l, (uintptr_t) new, len);
 		}
 	}

@@ -230,18 +230,26 @@ static void futex_private(void **state)
 }
 
 /*
- * Flags that are nobody's yet are refused for a view as for all memory: MREMAP_RELOCATE_ANON and MREMAP_MUST_RELOCATE_ANON, which
- * would mean nothing for what is not anonymous any more.
+ * A view is not anonymous any more: MREMAP_RELOCATE_ANON is an ordinary move, MREMAP_MUST_RELOCATE_ANON is EFAULT, and beside
+ * MREMAP_MIRROR either is EINVAL.
  */
 static void relocate(void **state)
 {
+	char *elsewhere;
+
 	(void)state;
 	view = make_converted(&a, PAGES);
-	for (int flag = 8; flag <= 16; flag *= 2) {
-		refused(view, a.len, a.len, MREMAP_MAYMOVE | flag, NULL, EINVAL);
-		refused(view, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED | flag, a.source, EINVAL);
-	}
+	elsewhere = mmap(NULL, a.len, RW, ANON, -1, 0);
+	check(elsewhere != MAP_FAILED);
+	for (int flag = 8; flag <= 16; flag *= 2)
+		refused(view, a.len, a.len, MIRROR | flag, NULL, EINVAL);
+	refused(view, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_MREMAP_MUST_RELOCATE_ANON,
+		elsewhere, EFAULT);
 	check_one_memory(a.source, view, a.len);
+	check(mremap(view, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_MREMAP_RELOCATE_ANON,
+		      elsewhere) == elsewhere);
+	check_one_memory(a.source, elsewhere, a.len);
+	check(!munmap(elsewhere, a.len));
 	end_converted(&a);
 }
 
@@ -385,7 +393,7 @@ int main(void)
 		CASE(protection, "mprotect-of-a-view-is-its-own"),
 		CASE(futex_across, "futex-across-views"),
 		CASE(futex_private, "private-futex-stays-in-its-view"),
-		CASE(relocate, "relocation-of-a-view-is-einval"),
+		CASE(relocate, "relocation-of-a-view-is-an-ordinary-move"),
 		CASE(unmapped_first, "munmap-of-either-view-first"),
 		CASE(no_descriptors, "converted-memory-has-no-descriptor"),
 		CASE(userfaultfd, "userfaultfd-on-a-view"),

@@ -34,7 +34,7 @@
 
 static const struct rm_features old_kernel = {.task_size = 1UL << 47};
 static const struct rm_request request = {
-	{SOURCE, LEN}, TARGET, RM_MAYMOVE | RM_FIXED | RM_DONTUNMAP};
+	{SOURCE, LEN}, TARGET, RM_MAYMOVE | RM_FIXED | RM_DONTUNMAP, 0};
 
 static struct rm_world *world;
 static struct rm_facts facts, found;
@@ -80,7 +80,7 @@ static void know_sixteen(void)
 }
 
 /* Of the destination nothing is asked, for that is counted apart. */
-static const struct rm_request anywhere = {{SOURCE, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP};
+static const struct rm_request anywhere = {{SOURCE, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 
 COUNTED count_known_find(void)
 {
@@ -89,7 +89,7 @@ COUNTED count_known_find(void)
 
 COUNTED count_known_find_nothing(void)
 {
-	static const struct rm_request other = {{SOURCE + LEN, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP};
+	static const struct rm_request other = {{SOURCE + LEN, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 
 	must(!rm_known_find(world, &other, &found), "rm_known_find of nothing");
 }

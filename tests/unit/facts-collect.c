@@ -69,7 +69,7 @@ static int collect_for(
 	void *source, size_t pages, void *target, unsigned long flags, struct rm_facts *facts)
 {
 	struct rm_request request = {{(uintptr_t)source, pages * PAGE}, (uintptr_t)target,
-		RM_MAYMOVE | RM_DONTUNMAP | flags};
+		RM_MAYMOVE | RM_DONTUNMAP | flags, 0};
 	struct rm_entry entry;
 	int r = rm_world_enter(&entry);
 

@@ -69,7 +69,7 @@ static unsigned long cost;
 /* What the glance says of the mapping at p after change(p, len) by somebody else, between the two looks. */
 static void glance_after(char *p, size_t len, void (*change)(char *p, size_t len))
 {
-	struct rm_request request = {{(uintptr_t)p, len}, 0, RM_MAYMOVE | RM_DONTUNMAP};
+	struct rm_request request = {{(uintptr_t)p, len}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 	struct rm_entry entry;
 	unsigned long before;
 	int r = rm_world_enter(&entry);

@@ -52,7 +52,7 @@ static int begin_afresh(void **state)
 static bool find(long first, size_t n, unsigned long flags, struct rm_facts *facts)
 {
 	const struct rm_request request = {
-		pages(first, n), 0x10000, RM_MAYMOVE | RM_DONTUNMAP | flags};
+		pages(first, n), 0x10000, RM_MAYMOVE | RM_DONTUNMAP | flags, 0};
 	struct rm_entry entry;
 	bool found;
 
@@ -78,7 +78,7 @@ static bool holds(const struct rm_facts *facts)
 /* Reads the facts of the 4 pages, as the first move would. */
 static void learn(struct rm_facts *facts)
 {
-	const struct rm_request request = {pages(0, 4), 0, RM_MAYMOVE | RM_DONTUNMAP};
+	const struct rm_request request = {pages(0, 4), 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 	struct rm_entry entry;
 	int r = rm_world_enter(&entry);
 
@@ -150,7 +150,7 @@ static void a_change_under_way(void **state)
 
 static void a_change_while_it_is_read(void **state)
 {
-	const struct rm_request request = {pages(0, 4), 0, RM_MAYMOVE | RM_DONTUNMAP};
+	const struct rm_request request = {pages(0, 4), 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 	struct rm_facts facts;
 	struct rm_entry entry;
 	uint32_t mark;
@@ -217,7 +217,7 @@ static void more_than_fit(void **state)
 	assert_true(p != MAP_FAILED);
 	for (size_t i = 0; i <= RM_KNOWN_RANGES; i++) {
 		struct rm_request request = {
-			{(uintptr_t)p + 2 * i * PAGE, PAGE}, 0, RM_MAYMOVE | RM_DONTUNMAP};
+			{(uintptr_t)p + 2 * i * PAGE, PAGE}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 		struct rm_entry entry;
 		int r;
 

@@ -77,7 +77,7 @@ static void every_rule(void **state)
 	(void)state;
 	for (size_t i = 0; i < RM_ARRAY_LEN(rules); i++) {
 		const struct rule *t = &rules[i];
-		struct rm_request r = {{1, 2}, 3, 4};
+		struct rm_request r = {{1, 2}, 3, 4, 0};
 
 		print_message("# rule %zu\n", i);
 		assert_int_equal(rm_mirror_check(t->old, bytes(t->old_len), bytes(t->new_len),

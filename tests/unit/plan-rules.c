@@ -209,7 +209,7 @@ static void all_combinations(void **state)
 static void the_longest_plan_fits(void **state)
 {
 	const struct rm_features features = {.task_size = 1UL << 47};
-	const struct rm_request piece = {{SRC, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP};
+	const struct rm_request piece = {{SRC, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 	struct rm_facts facts;
 	struct rm_plan plan;
 

@@ -404,6 +404,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->apart_behind = row->x.apart_behind;
 	facts->touched = row->x.touched;
 	piece->source = (struct rm_range){SRC, LEN};
+	piece->grown = 0;
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
 	piece->flags = RM_MAYMOVE | (row->x.plain_move ? 0 : RM_DONTUNMAP) |
 		       (row->x.fixed ? RM_FIXED : 0);

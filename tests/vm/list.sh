@@ -17,10 +17,13 @@ line oracle-emulate 900 'RM_CONFIGS=real-emulate sh tests/oracle/oracle.t'
 line stress-emulate 1500 'RM_CONFIGS=emulate STRESS_MOVES=40 sh tests/stress/stress.t'
 line stress 900 'STRESS_MOVES=60 sh tests/stress/stress.t'
 line collector 600 './remap-run -- examples/collector --memfd && ./remap-run -- examples/collector --private && ./remap-run --emulate -- examples/collector --private'
-# No kernel has MREMAP_MIRROR, so all of it is libremap's, on what this kernel has.
+# No kernel has MREMAP_MIRROR or MREMAP_RELOCATE_ANON, so all of it is libremap's, on what this kernel has.
 for subject in errno shared private hugetlb life fork lazy meanwhile seen memory; do
 	line behave/mirror-$subject 300 \
 		"RM_LAZY_MIB=8 RM_SWAPON=/disk RM_SHMEM_THP=yes sh tests/behave/run-configs tests/behave/mirror-$subject.behave"
+done
+for subject in calls; do
+	line behave/relocate-$subject 300 "sh tests/behave/run-configs tests/behave/relocate-$subject.behave"
 done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
 # What libremap does by itself, never this kernel's flag.
@@ -40,7 +43,7 @@ done
 for program in "$root"/tests/behave/*.behave; do
 	[ -x "$program" ] || continue
 	case $program in
-	*/mirror-*) continue ;; # above
+	*/mirror-* | */relocate-*) continue ;; # above
 	esac
 	name=tests/behave/$(basename "$program")
 	line "${name#tests/}" 300 "sh tests/behave/run-configs $name"
