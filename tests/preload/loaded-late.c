@@ -37,7 +37,9 @@ static void *read_on(void *range)
 
 static const char *ask_kernel(int pipe_end, const char *at)
 {
-	return write(pipe_end, at, 1) == 1 ? "there" : errno == EFAULT ? "missing" : "something else";
+	return write(pipe_end, at, 1) == 1 ? "there"
+	       : errno == EFAULT	   ? "missing"
+					   : "something else";
 }
 
 int main(int argc, char **argv)
@@ -45,7 +47,8 @@ int main(int argc, char **argv)
 	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS};
 	struct uffdio_register reg = {.mode = UFFDIO_REGISTER_MODE_MISSING};
 	const int flags = REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_FIXED | REMAP_MREMAP_DONTUNMAP;
-	char *area = mmap(NULL, 4 * LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area = mmap(
+		NULL, 4 * LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *range = area + LEN, *other = area + 2 * LEN;
 	void *(*move)(void *, size_t, size_t, int, ...);
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), ends[2];
