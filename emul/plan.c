@@ -191,11 +191,12 @@ static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
  */
 static bool has_rest(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	const bool all = rm_range_end(piece->source) == facts->vma.end;
-
-	return facts->moved && !facts->touched && facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
-	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) &&
-	       piece->source.start == facts->vma.start && (!all || facts->moved_along);
+	if (!facts->moved || facts->touched || facts->kind != RM_KIND_ANON || facts->uffd.fd >= 0 ||
+		(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) ||
+		piece->source.start != facts->vma.start)
+		return false;
+	return rm_range_end(piece->source) < facts->vma.end ||
+	       (facts->moved_along && !facts->apart_before && !facts->apart_behind);
 }
 
 /*

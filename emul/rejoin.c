@@ -379,8 +379,8 @@ int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target)
 	struct ballast ballast = {0};
 	int r = 0;
 
-	if (!n || rm_is_joined(rm_range_end(range)) || (!head.goes_on && !is_beside_others(range)) ||
-		!get_ballast(&ballast.parts[0]))
+	if (!n || rm_is_joined(rm_range_end(range)) ||
+		(!head.goes_on && !is_beside_others(range)) || !get_ballast(&ballast.parts[0]))
 		return 0;
 	for (size_t i = 0; i < n && !r; i++)
 		r = rejoin_at(origins[i], &head, &ballast);

@@ -407,8 +407,8 @@ int main(void)
 		CASE(memlock_shared, "dontunmap-of-shared-memory-ignores-rlimit-memlock"),
 		CASE(memlock_part, "dontunmap-of-a-part-of-moved-memory-ignores-rlimit-memlock"),
 		CASE(memlock_future, "dontunmap-under-mlockall-future-ignores-rlimit-memlock"),
-		{"dontunmap-to-anywhere-under-mlockall-future-ignores-rlimit-memlock", memlock_future,
-			NULL, NULL, &a},
+		{"dontunmap-to-anywhere-under-mlockall-future-ignores-rlimit-memlock",
+			memlock_future, NULL, NULL, &a},
 	};
 
 	return BEHAVE_RUN(cases);

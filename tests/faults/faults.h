@@ -46,6 +46,7 @@ enum scenario_flag {
 	MOVED = 1 << 13,       /* the mapping was touched elsewhere, where nothing is now */
 	LEFT = 1 << 15,	       /* but another mapping like it */
 	TOUCHED = 1 << 16,     /* which has been touched */
+	ALONG = 1 << 18,       /* what lies behind it moved along */
 	STOPPED = 1 << 17,     /* the first plan, which stops nobody, fails at once */
 	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };

@@ -174,13 +174,22 @@ static bool set_up_several(void)
 	       !madvise((void *)(at + 6 * PAGE), 2 * PAGE, MADV_DONTFORK);
 }
 
+static bool touch_and_move(uintptr_t from, size_t len, int prot, uintptr_t to)
+{
+	if (!map_at(from, len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1))
+		return false;
+	*(volatile char *)from = 1;
+	return remap_mremap((void *)from, len, len, REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_FIXED,
+		       (void *)to) != MAP_FAILED;
+}
+
 static bool move_here(const struct scenario *s, uintptr_t at, int prot)
 {
-	if (!map_at(ORIGIN, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1))
-		return false;
-	*(volatile char *)ORIGIN = 1;
-	if (remap_mremap((void *)ORIGIN, PAGES * PAGE, PAGES * PAGE,
-		    REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_FIXED, (void *)at) == MAP_FAILED)
+	const size_t len = PAGES * PAGE;
+
+	if (!touch_and_move(ORIGIN, len, prot, at) ||
+		((s->flags & ALONG) && (!touch_and_move(ORIGIN + len, PAGE, prot, at + len) ||
+					       mprotect((void *)(at + len), PAGE, PROT_READ))))
 		return false;
 	if (!(s->flags & LEFT))
 		return true;

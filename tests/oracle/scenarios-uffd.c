@@ -78,8 +78,8 @@ static void move(const char *what, int from, int pages, int to, int flags)
 	if (refused)
 		oracle_out("op %s %s\n", what, refused);
 	else
-		oracle_say(what, mremap(oracle_at(from), len, len, MREMAP_MAYMOVE | MREMAP_FIXED | flags,
-				 oracle_at(to)));
+		oracle_say(what, mremap(oracle_at(from), len, len,
+					 MREMAP_MAYMOVE | MREMAP_FIXED | flags, oracle_at(to)));
 }
 
 static void look(void)

@@ -2,7 +2,10 @@
 # sanitizers, as they run with a library that may have them or not.
 check_PROGRAMS += tests/preload/workout tests/preload/own-mremap tests/preload/count-syscalls \
 	tests/preload/execs tests/preload/known tests/preload/pieces tests/preload/segv tests/preload/stats tests/preload/stats-static tests/preload/waits
-check_PROGRAMS += tests/preload/mirror-fork
+check_PROGRAMS += tests/preload/mirror-fork tests/preload/loaded-late
+tests_preload_loaded_late_SOURCES = tests/preload/loaded-late.c
+tests_preload_loaded_late_CFLAGS = $(AM_CFLAGS) -pthread
+tests_preload_loaded_late_LDADD = -ldl -lpthread
 tests_preload_mirror_fork_SOURCES = tests/preload/mirror-fork.c
 tests_preload_workout_SOURCES = tests/preload/workout.c
 tests_preload_own_mremap_SOURCES = tests/preload/workout.c

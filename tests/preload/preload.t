@@ -89,6 +89,13 @@ fi
 # --- one engine, whoever is linked with what ---
 tap_is "$("$run" --emulate -- "$stats" 2>&1)" \
 	"secure 0, by libc yes, by libremap yes, native 0, emulated 2" "linked-and-preloaded-is-one-engine"
+out=$(LIBREMAP_CONF=native:no "$(tap_program tests/preload/loaded-late)" "$folder/libremap.so.0" 2>&1)
+if [ "$out" = "no userfaultfd" ]; then
+	tap_skip "userfaultfd is not permitted" "a-library-that-is-loaded-late-finds-what-was-there-before"
+else
+	tap_is "$out" "moved, source missing, destination there and whole; beside the thread moved" \
+		"a-library-that-is-loaded-late-finds-what-was-there-before"
+fi
 tap_is "$(LIBREMAP_CONF=native:no "$stats" 2>&1 | sed 's/.*native/native/')" "native 0, emulated 1" \
 	"linked-alone-serves-its-own-calls"
 

@@ -107,7 +107,8 @@ static const char *broken_rule(const struct rm_request *piece, const struct rm_f
 	if ((reserve >= 0) != (!(piece->flags & RM_FIXED) || facts->target_armed))
 		return "a destination that is not fixed, or is watched, is reserved";
 	if (reserve > stop && (facts->target_armed || unlock < stop || unlock > reserve))
-		return "that is done before the window, or when the source's lock has made room for it";
+		return "that is done before the window, or when the source's lock has made room "
+		       "for it";
 	if ((heal >= 0) != (scratch >= 0) || scratch > stop)
 		return "a page that is lent goes to a reserved place";
 	for (int i = 0; i < (int)plan->nsteps; i++) {

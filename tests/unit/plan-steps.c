@@ -40,7 +40,7 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, apart, apart_behind, touched;
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, along, apart, apart_behind, touched;
 		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
@@ -76,6 +76,22 @@ static const struct row {
 		"direct: stop verify:S move:S>D map:S=prot rejoin:S>D resume"},
 	{"anon, all of what was moved", RM_KIND_ANON, RW, AC, {.fixed = true, .moved = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
+	{"anon, all of what was moved, beside what moved along", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .moved = true, .along = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S "
+		"rejoin:S>D resume"},
+	{"anon, direct, all of what was moved, beside what moved along", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .unlocked = true, .moved = true, .along = true, .variant = DIRECT},
+		0, "direct: stop verify:S move:S>D map:S=prot rejoin:S>D resume"},
+	{"anon, all of what was moved, beside what moved along and it does not merge with",
+		RM_KIND_ANON, RW, AC,
+		{.fixed = true, .moved = true, .along = true, .apart = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S "
+		"resume"},
+	{"anon, all of what was moved, locked, beside what moved along", RM_KIND_ANON, RW,
+		AC | RM_VF_LOCKED, {.fixed = true, .moved = true, .along = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S "
+		"resume"},
 	{"anon, the middle of what was moved", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
 		"grow: reserve:P stop verify:S move:S>D grow:S heal:S>P resume"},
@@ -400,6 +416,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->target_armed = row->x.target_armed;
 	facts->lock_future = !row->x.unlocked;
 	facts->moved = row->x.moved;
+	facts->moved_along = row->x.along;
 	facts->apart_before = row->x.apart;
 	facts->apart_behind = row->x.apart_behind;
 	facts->touched = row->x.touched;
