@@ -239,6 +239,23 @@ static bool is_readable(struct conversion *c)
 	return true;
 }
 
+/* Whether children have nothing of the range, ever. */
+static bool is_apart(const struct conversion *c)
+{
+	return c->facts.vma.vmflags & RM_VF_DONTFORK || rm_conf()->mirror_fork == RM_FORK_DROP;
+}
+
+/* Nothing for a child that is forked by a raw system call before all is there (fill.c); or what children are to have. */
+static int set_apart(const struct conversion *c, bool for_now)
+{
+	const int advice = for_now ? MADV_DONTFORK : MADV_DOFORK;
+	long r = is_apart(c) ? 0 : rm_sys_madvise(c->view, c->source.len, advice);
+
+	if (!r && !is_apart(c))
+		r = rm_sys_madvise(c->object, c->source.len, advice);
+	return (int)r;
+}
+
 /* Whether the content can follow later: then a fill is ready for it. */
 static bool prepare_fill(struct conversion *c)
 {
@@ -247,7 +264,8 @@ static bool prepare_fill(struct conversion *c)
 	long back;
 
 	c->content = 0;
-	if (c->facts.vma.vmflags & RM_VF_LOCKED)
+	/* a child would have nothing of what is still to come */
+	if (c->facts.vma.vmflags & RM_VF_LOCKED || rm_forked_under_way())
 		return false;
 	rm_pagemap_begin(&c->pagemap, c->source);
 	while (rm_pagemap_next(&c->pagemap, &run))
@@ -264,12 +282,13 @@ static bool prepare_fill(struct conversion *c)
 	(void)rm_sys_madvise(c->back, len, MADV_DONTFORK);
 	c->fill = rm_fill_prepare((struct rm_range){c->back, len});
 	if (c->fill &&
-		(rm_fill_watch(c->fill, (struct rm_range){c->view, len}) ||
+		(rm_fill_watch(c->fill, (struct rm_range){c->view, len}) || set_apart(c, true) ||
 			rm_protect_like((struct rm_range){c->object, len}, &c->facts.vma,
 				c->facts.vma.prot))) {
 		rm_fill_cancel(c->fill);
 		c->fill = NULL;
-		if (rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE))
+		if (set_apart(c, false) ||
+			rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE))
 			return false; /* the copy will say so: -EFAULT */
 	}
 	if (!c->fill)
@@ -377,12 +396,15 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 	r = verify(c);
 	if (!r)
 		r = exchange(c);
+	if (!r)
+		rm_forked_include(c->world);
 	rm_quiesce_resume(c->world);
 	if (!r && c->fill) {
 		/* not sooner: the thread could take this processor from us while everybody waits */
 		rm_log(RM_LOG_INFO, "%lu of %lu bytes at %lx are copied from now on", c->content,
 			c->source.len, c->source.start);
-		rm_fill_go(c->fill, c->aside, c->content, !(c->facts.vma.prot & PROT_READ));
+		rm_fill_go(c->fill, c->aside, c->content, !(c->facts.vma.prot & PROT_READ),
+			is_apart(c));
 		rm_fill_leave(c->fill);
 		c->aside = c->back = 0; /* the fill's */
 		c->fill = NULL;

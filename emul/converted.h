@@ -16,6 +16,7 @@ struct rm_converted {
 	uint64_t inode;
 	uint32_t dev_major, dev_minor;
 	uintptr_t snapshot;  /* a copy for the child; 0: none */
+	bool missed;	     /* the snapshot is of others, and has still to be made of this one */
 	uint64_t low, high;  /* which part of the object can be seen: offsets in bytes */
 	uint64_t copy_inode; /* of the snapshot */
 	bool mapped;	     /* scratch of converted.c */

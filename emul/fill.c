@@ -63,7 +63,9 @@ struct rm_fill {
 	unsigned int nviews;
 	bool moved;	 /* views are not where they were */
 	bool unreadable; /* what was put aside is */
+	bool apart;	 /* views are not for children afterwards either */
 	uint64_t inode;
+	uint32_t dev_major, dev_minor;
 	size_t left; /* bytes of content that are not filled */
 	struct rm_pagemap pagemap;
 	uint64_t entries[512];
@@ -126,6 +128,12 @@ static void wake(const struct rm_fill *fill, uintptr_t page)
 	(void)rm_sys_ioctl(fill->uffd, UFFDIO_WAKE, &range);
 }
 
+static bool is_view(const struct rm_fill *fill, const struct rm_vma *vma)
+{
+	return vma->shared && vma->inode == fill->inode && vma->dev_major == fill->dev_major &&
+	       vma->dev_minor == fill->dev_minor && vma->start != fill->back.start;
+}
+
 /* Where in the object a watched address is; false: it is not mapped any more. */
 static bool find_offset(struct rm_fill *fill, uintptr_t addr, size_t *offset)
 {
@@ -136,7 +144,7 @@ static bool find_offset(struct rm_fill *fill, uintptr_t addr, size_t *offset)
 			*offset = addr - fill->views[i].start;
 			return true;
 		}
-	if (rm_maps_find(&fill->maps, false, addr, &vma) <= 0 || vma.inode != fill->inode)
+	if (rm_maps_find(&fill->maps, false, addr, &vma) <= 0 || !is_view(fill, &vma))
 		return false;
 	*offset = (size_t)(addr - vma.start + vma.offset);
 	return *offset < fill->back.len;
@@ -283,6 +291,43 @@ static void fill_all(struct rm_fill *fill)
 	done(fill, fill->left);
 }
 
+/* One look for views, none of which is watched any more, nor kept from children. Whether nothing has failed or changed meanwhile. */
+static bool let_views_be(struct rm_fill *fill)
+{
+	bool good = true;
+	struct rm_vma vma;
+	int r = rm_maps_open(&fill->maps, false, 0);
+
+	if (r)
+		return false;
+	while ((r = rm_maps_next(&fill->maps, &vma)) > 0) {
+		struct uffdio_range range = {vma.start, vma.end - vma.start};
+
+		if (!is_view(fill, &vma))
+			continue;
+		(void)rm_sys_ioctl(fill->uffd, UFFDIO_UNREGISTER, &range); /* closing does it too */
+		if (!fill->apart && rm_sys_madvise(vma.start, range.len, MADV_DOFORK))
+			good = false;
+	}
+	rm_maps_close(&fill->maps);
+	return !r && good;
+}
+
+/* All is there. Twice, as a view may have been made of one that came late, while we looked. */
+static void finish(struct rm_fill *fill)
+{
+	for (int tries = 0, good = 0; good < 2 && tries < MAX_TRIES; tries++) {
+		if (let_views_be(fill))
+			good++;
+		else
+			rm_sys_sleep_ns(1000000);
+		serve_faults(fill); /* who moves a view waits until we know of it */
+	}
+	rm_sys_close(fill->uffd);
+	rm_sys_munmap(fill->back.start, fill->back.len);
+	rm_sys_munmap(fill->aside.start, fill->aside.len);
+}
+
 static void close_others(struct rm_fill *fill)
 {
 	struct rm_numbers fds;
@@ -325,9 +370,7 @@ static int run(void *argument)
 		fill_all(fill);
 		/* it has no standard error, only LIBREMAP_LOG shows it */
 		rm_log(RM_LOG_INFO, "all content of %lu bytes has come", fill->back.len);
-		rm_sys_close(fill->uffd);
-		rm_sys_munmap(fill->back.start, fill->back.len);
-		rm_sys_munmap(fill->aside.start, fill->aside.len);
+		finish(fill);
 	} else {
 		rm_sys_close(fill->uffd);
 	}
@@ -384,6 +427,8 @@ struct rm_fill *rm_fill_prepare(struct rm_range back)
 	if (rm_uffd_watch(fill->uffd, back) || rm_maps_find(&fill->maps, false, back.start, &vma) <= 0)
 		goto close;
 	fill->inode = vma.inode;
+	fill->dev_major = vma.dev_major;
+	fill->dev_minor = vma.dev_minor;
 	atomic_store(&fill->busy, 1);
 	atomic_fetch_add(&rm_fills_active, 1);
 	tid = rm_clone(run, fill->stack + sizeof(fill->stack), flags, fill);
@@ -420,10 +465,11 @@ static void give_order(struct rm_fill *fill, uint32_t order)
 	rm_sys_futex_wake(&fill->order, 1);
 }
 
-void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content, bool unreadable)
+void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content, bool unreadable, bool apart)
 {
 	fill->aside = (struct rm_range){aside, fill->back.len};
 	fill->unreadable = unreadable;
+	fill->apart = apart;
 	fill->left = content;
 	rm_stat_add(RM_STAT_FILLING, content);
 	rm_stat_add(RM_STAT_FILLS, 1);

@@ -29,10 +29,10 @@ int __must_check rm_fill_watch(struct rm_fill *fill, struct rm_range view);
 
 /*
  * From now on the pages at aside are put into the object, those that are touched first; both are unmapped when all is
- * there. content: how many bytes there are, for the statistics; unreadable: aside has no PROT_READ yet. Until then whoever
- * touches a watched view waits.
+ * there. content: how many bytes there are, for the statistics; unreadable: aside has no PROT_READ yet; apart: the views stay
+ * MADV_DONTFORK, which the caller has made them, afterwards. Until then whoever touches a watched view waits.
  */
-void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content, bool unreadable);
+void rm_fill_go(struct rm_fill *fill, uintptr_t aside, size_t content, bool unreadable, bool apart);
 
 /* Nothing will come of it: the thread ends. back is the caller's again. Not inside the window. */
 void rm_fill_cancel(struct rm_fill *fill);

@@ -9,6 +9,9 @@
  *   share      nothing is done
  *   drop       conversion marks the range and its views MADV_DONTFORK, and the child has nothing there
  *
+ * What another thread converts between that moment and the fork itself is added by that thread, in its own window, and is not filled
+ * lazily. It can not be made to wait: our handler is one of many, and the next may wait for a lock that this thread holds.
+ *
  * pthread_atfork is how we learn of a fork; vfork, posix_spawn and the raw system calls do not tell, and copy nothing. The first
  * two need no copy, they run in the parent's memory. Where the copy can not be had (ENOMEM), the child has nothing there:
  * that ends it when it looks, sharing would spoil the parent's memory unseen.
@@ -37,7 +40,8 @@
 
 static struct {
 	_Atomic uint32_t lock;
-	bool failed; /* some copy could not be had */
+	bool failed;	/* some copy could not be had */
+	bool under_way; /* between the handlers; for the holder of the world */
 } forking;
 
 static void lock(void)
@@ -114,7 +118,7 @@ static int copy_view(struct rm_world *world, const struct rm_vma *vma,
 	return r;
 }
 
-/* How much of each object can be seen: into low and high. */
+/* How much of each object that has no copy can be seen: into low and high. */
 static int measure(struct rm_world *world)
 {
 	struct rm_converted *objects, *object;
@@ -123,16 +127,18 @@ static int measure(struct rm_world *world)
 	int r;
 
 	for (unsigned int i = 0; i < n; i++) {
+		objects[i].missed = !objects[i].snapshot;
+		if (!objects[i].missed)
+			continue;
 		objects[i].low = UINT64_MAX;
 		objects[i].high = 0;
-		objects[i].snapshot = 0;
 	}
 	r = rm_maps_open(&world->maps, false, 0);
 	if (r)
 		return r;
 	while ((r = rm_maps_next(&world->maps, &vma)) > 0) {
 		object = rm_converted_find(&vma);
-		if (!object)
+		if (!object || !object->missed)
 			continue;
 		if (vma.offset < object->low)
 			object->low = vma.offset;
@@ -154,7 +160,7 @@ static int allocate(struct rm_world *world)
 		struct rm_vma vma;
 		long at;
 
-		if (!objects[i].high)
+		if (!objects[i].missed || !objects[i].high)
 			continue;
 		at = rm_sys_mmap(0, objects[i].high - objects[i].low, PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -183,7 +189,16 @@ static void drop_snapshots(void)
 			rm_sys_munmap(objects[i].snapshot, objects[i].high - objects[i].low);
 }
 
-/* With the world stopped. A copy that fails is dropped. */
+static void forget_snapshots(void)
+{
+	struct rm_converted *objects;
+	unsigned int n = rm_converted_list(&objects);
+
+	while (n--)
+		objects[n].snapshot = 0;
+}
+
+/* With the world stopped, of what has none yet. A copy that fails is dropped. */
 static int take_snapshot(struct rm_world *world)
 {
 	const bool everything = swapping();
@@ -199,7 +214,7 @@ static int take_snapshot(struct rm_world *world)
 		return r;
 	while ((r = rm_maps_next(&world->maps, &vma)) > 0) {
 		object = rm_converted_find(&vma);
-		if (!object || !object->snapshot)
+		if (!object || !object->missed || !object->snapshot)
 			continue;
 		r = copy_view(world, &vma, object, everything);
 		if (r) {
@@ -215,13 +230,12 @@ static int take_snapshot(struct rm_world *world)
 static void before_fork(void)
 {
 	struct rm_entry entry;
-	int r;
+	int r = 0;
 
 	lock();
 	forking.failed = false;
 	rm_fill_wait(); /* whatever mirror_fork says: nobody would fill the child's */
-	if (!rm_converted_any() || rm_conf()->mirror_fork != RM_FORK_SNAPSHOT ||
-		rm_world_enter(&entry))
+	if (rm_world_enter(&entry))
 		return;
 	while (rm_fill_running()) {
 		rm_world_leave(&entry);
@@ -229,27 +243,38 @@ static void before_fork(void)
 		if (rm_world_enter(&entry))
 			return;
 	}
-	r = rm_quiesce_stop(entry.world, (struct rm_range){0, 0});
-	if (!r) {
-		r = take_snapshot(entry.world);
-		rm_quiesce_resume(entry.world);
+	forking.under_way = true;
+	forget_snapshots();
+	if (rm_converted_any() && rm_conf()->mirror_fork == RM_FORK_SNAPSHOT) {
+		r = rm_quiesce_stop(entry.world, (struct rm_range){0, 0});
+		if (!r) {
+			r = take_snapshot(entry.world);
+			rm_quiesce_resume(entry.world);
+		}
 	}
 	forking.failed = r;
 	rm_world_leave(&entry);
+}
+
+bool rm_forked_under_way(void)
+{
+	return forking.under_way;
+}
+
+void rm_forked_include(struct rm_world *world)
+{
+	if (forking.under_way && rm_conf()->mirror_fork == RM_FORK_SNAPSHOT && take_snapshot(world))
+		forking.failed = true;
 }
 
 static void after_fork_in_parent(void)
 {
 	struct rm_entry entry;
 
-	if (rm_converted_any() && rm_conf()->mirror_fork == RM_FORK_SNAPSHOT &&
-		!rm_world_enter(&entry)) {
-		struct rm_converted *objects;
-		unsigned int n = rm_converted_list(&objects);
-
+	if (!rm_world_enter(&entry)) {
 		drop_snapshots();
-		while (n--)
-			objects[n].snapshot = 0;
+		forget_snapshots();
+		forking.under_way = false;
 		rm_world_leave(&entry);
 	}
 	if (forking.failed)
@@ -278,6 +303,7 @@ static void after_fork_in_child(void)
 	struct rm_vma vma;
 
 	atomic_store(&forking.lock, 0);
+	forking.under_way = false;
 	if (!rm_converted_any() || rm_conf()->mirror_fork != RM_FORK_SNAPSHOT ||
 		rm_world_enter(&entry))
 		return;

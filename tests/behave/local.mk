@@ -22,6 +22,7 @@ behave_programs = \
 	tests/behave/mirror-hugetlb.behave \
 	tests/behave/mirror-private.behave \
 	tests/behave/monitor-moves.behave \
+	tests/behave/mirror-fork.behave \
 	tests/behave/mirror-life.behave \
 	tests/behave/mirror-lazy.behave \
 	tests/behave/mirror-meanwhile.behave \
@@ -45,6 +46,7 @@ behave_linked = \
 	tests/behave/mirror-hugetlb-linked \
 	tests/behave/mirror-private-linked \
 	tests/behave/monitor-moves-linked \
+	tests/behave/mirror-fork-linked \
 	tests/behave/mirror-life-linked \
 	tests/behave/mirror-lazy-linked \
 	tests/behave/mirror-meanwhile-linked \
@@ -139,6 +141,14 @@ tests_behave_monitor_moves_linked_SOURCES = tests/behave/monitor-moves.c $(behav
 tests_behave_monitor_moves_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_monitor_moves_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_monitor_moves_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_fork_behave_SOURCES = tests/behave/mirror-fork.c $(mirror_common)
+tests_behave_mirror_fork_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_fork_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_fork_linked_SOURCES = tests/behave/mirror-fork.c $(mirror_common)
+tests_behave_mirror_fork_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_fork_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_fork_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_mirror_life_behave_SOURCES = tests/behave/mirror-life.c $(mirror_common)
 tests_behave_mirror_life_behave_CFLAGS = $(behave_cflags)

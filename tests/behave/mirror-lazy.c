@@ -21,29 +21,6 @@
 static size_t much = (size_t)24 << 20;
 static char *source;
 
-/* Every page has its number. */
-static void number(char *at, size_t len)
-{
-	for (size_t i = 0; i < len; i += PAGE)
-		*(size_t *)(at + i + 8) = i + 1;
-}
-
-static bool numbered(const char *at, size_t len)
-{
-	for (size_t i = 0; i < len; i += PAGE)
-		if (*(const size_t *)(at + i + 8) != i + 1)
-			return false;
-	return true;
-}
-
-static bool numbered_backwards(const char *at, size_t len)
-{
-	for (size_t i = len; i; i -= PAGE)
-		if (*(const size_t *)(at + i - PAGE + 8) != i - PAGE + 1)
-			return false;
-	return true;
-}
-
 static void make(void)
 {
 	source = mmap(NULL, much, RW, ANON, -1, 0);
@@ -59,25 +36,6 @@ static char *mirror(char *at, size_t len)
 	return view;
 }
 
-static bool watched_by_us(const void *at)
-{
-	struct vma vma;
-
-	return vma_at(at, &vma) && vma_has(&vma, "um");
-}
-
-/* Nothing of the machinery is left: nothing is watched, the thread has gone. */
-static void settle(const void *view)
-{
-	const unsigned long threads = 1; /* no case leaves one of its own */
-
-	for (int i = 0; i < 10000 && (watched_by_us(view) || process_status("Threads:") != threads);
-		i++)
-		usleep(1000);
-	check(!watched_by_us(view));
-	check_is(process_status("Threads:"), threads);
-}
-
 static void content(void **state)
 {
 	char *view;
@@ -91,7 +49,7 @@ static void content(void **state)
 		check(numbered(view, much));
 		settle(view);
 		check(numbered(source, much));
-		check(vma_at(source, &vma) && !strcmp(vma.perms, "rw-s"));
+		check(vma_at(source, &vma) && !strcmp(vma.perms, "rw-s") && !vma_has(&vma, "dc"));
 		check_is(vma.end - vma.start, much);
 		check_one_memory(source, view, much);
 		check(!munmap(source, much) && !munmap(view, much));

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Life after conversion: what was private memory before it got a mirror goes on to behave as such, as far as remap(7),
- * "Converted memory", promises (semantics.md 10.B). Linked programs have their own madvise, so some cases are the preload's.
+ * "Converted memory", promises (semantics.md 10.B). Linked programs have their own madvise, so some cases are the preload's. What
+ * children have of it: mirror-fork.c.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 
 #include "tests/behave/mirror.h"
 
@@ -38,158 +36,12 @@
 static struct arena a;
 static char *view;
 
-/* Source and view of converted memory, filled with 1. */
-static void make(void)
-{
-	arena_make(&a, PAGES);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
-	view = mirrored(a.source, a.len, MIRROR_ONTO, a.target);
-}
-
-static void end(void)
-{
-	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.source);
-	check(mmap(a.target, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.target);
-	arena_end(&a);
-}
-
-/* B1: the child has its own, of the moment of the fork, with both of its views; and so has its child. */
-static void fork_snapshot(void **state)
-{
-	int go[2], ready[2];
-	struct vma vma;
-	char byte;
-	pid_t pid;
-
-	(void)state;
-	make();
-	check(!mprotect(view, a.len, PROT_READ));
-	check(!pipe(go) && !pipe(ready));
-	pid = behave_fork();
-	if (!pid) {
-		check(filled(a.source, a.len, 1) && filled(view, a.len, 1));
-		fill(a.source, a.len, 2);
-		check(filled(view, a.len, 2));
-		check(write(ready[1], "x", 1) == 1 && read(go[0], &byte, 1) == 1);
-		/* the parent has written meanwhile */
-		check(filled(a.source, a.len, 2));
-		check(vma_at(view, &vma) && !strcmp(vma.perms, "r--s"));
-		check(vma_at(a.source, &vma) && !strcmp(vma.perms, "rw-s"));
-		pid = behave_fork();
-		if (!pid) {
-			check(filled(view, a.len, 2));
-			fill(a.source, a.len, 5);
-			check(filled(view, a.len, 5));
-			_exit(0);
-		}
-		behave_join(pid);
-		check(filled(view, a.len, 2));
-		/* and it goes on as converted memory */
-		check(!munmap(view, a.len));
-		check(mremap(a.source, a.len, a.len, MIRROR_ONTO, view) == view);
-		check_one_memory(a.source, view, a.len);
-		_exit(0);
-	}
-	check(read(ready[0], &byte, 1) == 1);
-	check(filled(a.source, a.len, 1) && filled(view, a.len, 1));
-	fill(a.source, a.len, 3);
-	check(write(go[1], "x", 1) == 1);
-	behave_join(pid);
-	check(filled(a.source, a.len, 3) && filled(view, a.len, 3));
-	for (int i = 0; i < 2; i++) {
-		close(go[i]);
-		close(ready[i]);
-	}
-	end();
-}
-
-/* Views of parts, one of them not readable, holes in between: the child has all that. */
-static void fork_parts(void **state)
-{
-	char *part;
-	pid_t pid;
-
-	(void)state;
-	make();
-	part = mirrored(a.source + 3 * PAGE, 4 * PAGE, MIRROR, NULL);
-	check(!munmap(view, a.len));
-	check(!mprotect(a.source + 4 * PAGE, 2 * PAGE, PROT_NONE));
-	check(!munmap(a.source + 8 * PAGE, 2 * PAGE));
-	check(!madvise(a.source + 12 * PAGE, PAGE, MADV_DONTFORK));
-	pid = behave_fork();
-	if (!pid) {
-		struct vma vma;
-
-		check(vma_at(a.source + 5 * PAGE, &vma) && !strcmp(vma.perms, "---s"));
-		check(!vma_at(a.source + 8 * PAGE, &vma));
-		check(!vma_at(a.source + 12 * PAGE, &vma));
-		check(!memcmp(part, a.source + 3 * PAGE, PAGE));
-		fill(part + PAGE, PAGE, 6);
-		check(!mprotect(a.source + 4 * PAGE, 2 * PAGE, RW));
-		check(filled(a.source + 4 * PAGE, PAGE, 6));
-		check(!memcmp(part + 2 * PAGE, a.source + 5 * PAGE, 2 * PAGE));
-		_exit(0);
-	}
-	behave_join(pid);
-	check(!mprotect(a.source + 4 * PAGE, 2 * PAGE, RW));
-	check(!filled(a.source + 4 * PAGE, PAGE, 6));
-	check(!munmap(part, 4 * PAGE));
-	check(mmap(a.target, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.target);
-	end();
-}
-
-/* Nothing is left behind in the parent, and what nobody converted is shared as ever. */
-static void fork_leaves_nothing(void **state)
-{
-	unsigned long size;
-	char *shared = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t pid;
-
-	(void)state;
-	make();
-	size = process_status("VmSize:");
-	for (int i = 0; i < 3; i++) {
-		pid = behave_fork();
-		if (!pid) {
-			*shared = (char)(i + 1);
-			_exit(0);
-		}
-		behave_join(pid);
-		check_is(*shared, i + 1);
-	}
-	check_is(process_status("VmSize:"), size);
-	check(!munmap(shared, PAGE));
-	end();
-}
-
-/* vfork's child has the parent's memory, and posix_spawn's program has none of it. */
-static void vfork_and_spawn(void **state)
-{
-	char *arguments[] = {"true", NULL};
-	pid_t pid;
-	int status;
-
-	(void)state;
-	make();
-	pid = vfork();
-	if (!pid) {
-		*(volatile char *)view = 99;
-		_exit(0);
-	}
-	check(waitpid(pid, &status, 0) == pid && !status);
-	check_is(*a.source, 99);
-	check(!posix_spawnp(&pid, "true", NULL, NULL, arguments, environ));
-	check(waitpid(pid, &status, 0) == pid && !status);
-	end();
-}
-
 /* B2: zeros, in all views. */
 static void dontneed(void **state)
 {
 	(void)state;
 	NEEDS_PRELOAD;
-	make();
+	view = make_converted(&a, PAGES);
 	check(!madvise(a.source + PAGE, 2 * PAGE, MADV_DONTNEED));
 	check(zeroed(a.source + PAGE, 2 * PAGE) && zeroed(view + PAGE, 2 * PAGE));
 	check(filled(a.source, PAGE, 1));
@@ -207,14 +59,14 @@ static void dontneed(void **state)
 	check(!mprotect(view, a.len, RW));
 	check(!zeroed(a.source + 10 * PAGE, PAGE));
 	check_one_memory(a.source, view, a.len);
-	end();
+	end_converted(&a);
 }
 
 static void dontneed_locked(void **state)
 {
 	(void)state;
 	NEEDS_PRELOAD;
-	make();
+	view = make_converted(&a, PAGES);
 	check(!mlock(view, a.len));
 	check(madvise(view, PAGE, MADV_DONTNEED) == -1 && errno == EINVAL);
 	check(filled(a.source, PAGE, 1));
@@ -225,7 +77,7 @@ static void dontneed_locked(void **state)
 	check(!munlock(view, a.len));
 	check(!madvise(view, PAGE, MADV_DONTNEED));
 	check(zeroed(a.source, PAGE));
-	end();
+	end_converted(&a);
 }
 
 /* One range over converted, private and shared memory and a hole. */
@@ -233,7 +85,7 @@ static void dontneed_across(void **state)
 {
 	(void)state;
 	NEEDS_PRELOAD;
-	make();
+	view = make_converted(&a, PAGES);
 	check(mmap(a.source + 4 * PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0) == a.source + 4 * PAGE);
 	check(mmap(a.source + 5 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
 		a.source + 5 * PAGE);
@@ -250,17 +102,17 @@ static void dontneed_across(void **state)
 	check(zeroed(a.source + 7 * PAGE, PAGE) && zeroed(a.source + 9 * PAGE, PAGE));
 	check(madvise(a.source + 1, PAGE, MADV_DONTNEED) == -1 && errno == EINVAL);
 	check(madvise(a.source, PAGE, 12345) == -1 && errno == EINVAL);
-	end();
+	end_converted(&a);
 }
 
 /* B3 */
 static void wipeonfork(void **state)
 {
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	check(madvise(view, a.len, MADV_WIPEONFORK) == -1 && errno == EINVAL);
 	check(!madvise(view, a.len, MADV_DONTFORK) && !madvise(view, a.len, MADV_DOFORK));
-	end();
+	end_converted(&a);
 }
 
 /* A view moves, shrinks, and does not grow beyond its object (B19). */
@@ -270,7 +122,7 @@ static void mremap_of_a_view(void **state)
 	struct vma vma;
 
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	moved_to = mmap(NULL, a.len, PROT_NONE, ANON, -1, 0);
 	check(mremap(view, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED, moved_to) == moved_to);
 	check_one_memory(a.source, moved_to, a.len);
@@ -282,7 +134,7 @@ static void mremap_of_a_view(void **state)
 	check(!memcmp(moved_to, a.source, 2 * PAGE));
 	check(!munmap(moved_to, 2 * PAGE));
 	check(mmap(view, a.len, PROT_NONE, ANON, -1, 0) != MAP_FAILED);
-	end();
+	end_converted(&a);
 }
 
 /* As of any shared memory: both ranges show it afterwards, and nobody had to be stopped for the source's sake. */
@@ -291,12 +143,12 @@ static void dontunmap_of_a_view(void **state)
 	char *third = mmap(NULL, PAGES * PAGE, PROT_NONE, ANON, -1, 0);
 
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	check(mremap(view, a.len, a.len, ONTO, third) == third);
 	check_one_memory(third, view, a.len);
 	check_one_memory(third, a.source, a.len);
 	check(!munmap(third, a.len));
-	end();
+	end_converted(&a);
 }
 
 /* B5: each view's own, and counted for each. */
@@ -306,7 +158,7 @@ static void locks(void **state)
 	struct vma s, v;
 
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	check(!mlock(view, a.len));
 	check(vma_at(view, &v) && vma_has(&v, "lo"));
 	check(vma_at(a.source, &s) && !vma_has(&s, "lo"));
@@ -317,7 +169,7 @@ static void locks(void **state)
 	check(vma_at(a.source, &s) && vma_has(&s, "lo"));
 	check_is(process_status("VmLck:"), before + a.len / 1024);
 	check(!munlock(a.source, a.len));
-	end();
+	end_converted(&a);
 }
 
 static void *wait_shared(void *arg)
@@ -334,7 +186,7 @@ static void futex_across(void **state)
 	long woken = 0;
 
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	*(_Atomic uint32_t *)a.source = 7;
 	check(!pthread_create(&thread, NULL, wait_shared, a.source));
 	while (!woken) {
@@ -344,7 +196,7 @@ static void futex_across(void **state)
 	*(_Atomic uint32_t *)view = 8;
 	syscall(SYS_futex, view, (long)FUTEX_WAKE, 1L, NULL, NULL, 0L);
 	check(!pthread_join(thread, NULL));
-	end();
+	end_converted(&a);
 }
 
 static _Atomic bool asleep;
@@ -363,7 +215,7 @@ static void futex_private(void **state)
 	pthread_t thread;
 
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	*(_Atomic uint32_t *)a.source = 7;
 	asleep = false;
 	check(!pthread_create(&thread, NULL, wait_privately, a.source));
@@ -374,7 +226,7 @@ static void futex_private(void **state)
 	*(_Atomic uint32_t *)view = 8;
 	syscall(SYS_futex, a.source, (long)FUTEX_WAKE_PRIVATE, 1L, NULL, NULL, 0L);
 	check(!pthread_join(thread, NULL));
-	end();
+	end_converted(&a);
 }
 
 /*
@@ -384,13 +236,13 @@ static void futex_private(void **state)
 static void relocate(void **state)
 {
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	for (int flag = 8; flag <= 16; flag *= 2) {
 		refused(view, a.len, a.len, MREMAP_MAYMOVE | flag, NULL, EINVAL);
 		refused(view, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED | flag, a.source, EINVAL);
 	}
 	check_one_memory(a.source, view, a.len);
-	end();
+	end_converted(&a);
 }
 
 /* Either goes first, whole or in part: the other one has all of it. */
@@ -400,7 +252,7 @@ static void unmapped_first(void **state)
 	for (int first = 0; first < 2; first++) {
 		char *gone, *stays;
 
-		make();
+		view = make_converted(&a, PAGES);
 		gone = first ? view : a.source;
 		stays = first ? a.source : view;
 		check(!munmap(gone + 2 * PAGE, 3 * PAGE));
@@ -412,7 +264,7 @@ static void unmapped_first(void **state)
 		check(filled(stays, a.len, 2));
 		check(mremap(stays, a.len, a.len, MIRROR_ONTO, gone) == gone);
 		check_one_memory(stays, gone, a.len);
-		end();
+		end_converted(&a);
 	}
 }
 
@@ -422,7 +274,7 @@ static void no_descriptors(void **state)
 	char link[40], target[80];
 
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	for (int fd = 3; fd < 256; fd++) {
 		ssize_t n;
 
@@ -431,7 +283,7 @@ static void no_descriptors(void **state)
 		target[n > 0 ? n : 0] = '\0';
 		check(!strstr(target, "memfd:") && !strstr(target, "/dev/zero"));
 	}
-	end();
+	end_converted(&a);
 }
 
 static void *touch(void *arg)
@@ -456,14 +308,14 @@ static void userfaultfd(void **state)
 	NEEDS_PRELOAD;
 	if (fd < 0)
 		behave_skip("userfaultfd is not permitted");
-	make();
+	view = make_converted(&a, PAGES);
 	check(!madvise(a.source + PAGE, PAGE, MADV_DONTNEED));
 	reg.range.start = (uintptr_t)view;
 	reg.range.len = a.len;
 	check(!ioctl(fd, UFFDIO_API, &api));
 	if (ioctl(fd, UFFDIO_REGISTER, &reg)) {
 		close(fd);
-		end();
+		end_converted(&a);
 		behave_skip("this kernel's userfaultfd does not watch shared memory");
 	}
 	check_is(*view, *a.source); /* what is there is there */
@@ -477,7 +329,7 @@ static void userfaultfd(void **state)
 	check_is((uintptr_t)value, (unsigned char)bytes[0]);
 	check(filled(a.source + PAGE, PAGE, 44));
 	close(fd);
-	end();
+	end_converted(&a);
 }
 
 /* Whether a page lets itself be written to: a system call says so without a signal. */
@@ -497,7 +349,7 @@ static void protection(void **state)
 	int key;
 
 	(void)state;
-	make();
+	view = make_converted(&a, PAGES);
 	check(!mprotect(a.source, a.len, PROT_READ));
 	check(vma_at(a.source, &s) && vma_at(view, &v));
 	check(!strcmp(s.perms, "r--s") && !strcmp(v.perms, "rw-s"));
@@ -517,16 +369,12 @@ static void protection(void **state)
 		check(!syscall(SYS_pkey_mprotect, view, a.len, (long)RW, 0L));
 		check(!syscall(SYS_pkey_free, (long)key));
 	}
-	end();
+	end_converted(&a);
 }
 
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
-		CASE(fork_snapshot, "converted-memory-is-the-childs-own-after-fork"),
-		CASE(fork_parts, "converted-memory-in-parts-after-fork"),
-		CASE(fork_leaves_nothing, "converted-memory-costs-the-parent-nothing-after-fork"),
-		CASE(vfork_and_spawn, "converted-memory-and-vfork-and-posix-spawn"),
 		CASE(dontneed, "dontneed-of-converted-memory-gives-zeros-in-all-views"),
 		CASE(dontneed_locked, "dontneed-of-locked-converted-memory-is-einval"),
 		CASE(dontneed_across, "dontneed-over-converted-and-other-memory"),

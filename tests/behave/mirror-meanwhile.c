@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What other threads do with private memory at the moment when it gets its mirror: they change its attributes, have system calls
- * read and write it, touch it without a pause. Whatever comes first, the end is what it has to be, and nobody notices anything
+ * read and write it or wait with it, touch it without a pause. Whatever comes first, the end is what it has to be, and nobody notices anything
  * (semantics.md B4). And the same for MREMAP_DONTUNMAP of a view, in which no range is ever absent.
  */
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -12,7 +13,8 @@
 
 #include "tests/behave/mirror.h"
 
-#define MIB ((size_t)1 << 20)
+#define MIB   ((size_t)1 << 20)
+#define PAGES 16
 
 static char *source;
 static size_t length;
@@ -221,6 +223,148 @@ UNDER(to_pipe, to_pipe, 0)
 UNDER(to_file, to_file, 0)
 UNDER(to_file, to_file_directly, O_DIRECT)
 
+/* A small one, between neighbours that nobody may touch. */
+static struct arena a;
+
+static void make_arena(void)
+{
+	arena_make(&a, PAGES);
+	arena_map(&a, RW, ANON, -1);
+}
+
+static struct {
+	_Atomic uint32_t *word;
+	int op;
+	_Atomic int state;
+	char *buffer;
+	int fd;
+} waiter;
+
+static void *wait_on_futex(void *arg)
+{
+	(void)arg;
+	waiter.state = 1;
+	while (*waiter.word == 7)
+		syscall(SYS_futex, waiter.word, (long)(FUTEX_WAIT | waiter.op), 7L, NULL, NULL, 0L);
+	return NULL;
+}
+
+/* Whoever waits there when the range is converted is woken by a wake-up afterwards (B17: through the same view). */
+static void futex(void **state)
+{
+	(void)state;
+	for (waiter.op = 0; waiter.op <= FUTEX_PRIVATE_FLAG; waiter.op += FUTEX_PRIVATE_FLAG) {
+		pthread_t thread;
+		char *view;
+
+		make_arena();
+		waiter.word = (_Atomic uint32_t *)(a.source + 5 * PAGE);
+		*waiter.word = 7;
+		waiter.state = 0;
+		check(!pthread_create(&thread, NULL, wait_on_futex, NULL));
+		while (!waiter.state)
+			usleep(1000);
+		usleep(20000);
+		view = mremap(a.source, a.len, a.len, MIRROR, NULL);
+		check(view != MAP_FAILED);
+		check_is(*waiter.word, 7);
+		usleep(20000);
+		/* the store through the other view is seen, the wake-up goes by the waiter's address */
+		*(_Atomic uint32_t *)(view + 5 * PAGE) = 8;
+		syscall(SYS_futex, waiter.word, (long)(FUTEX_WAKE | waiter.op), 1L, NULL, NULL, 0L);
+		check(!pthread_join(thread, NULL));
+		check(!munmap(view, a.len));
+		end_converted(&a);
+	}
+}
+
+static void *wait_in_read(void *arg)
+{
+	(void)arg;
+	waiter.state = 1;
+	check(read(waiter.fd, waiter.buffer, 2 * PAGE) == (ssize_t)(2 * PAGE));
+	return NULL;
+}
+
+/* A read(2) that waits with its buffer in the range gets its bytes, where everybody sees them. */
+static void in_a_call(void **state)
+{
+	static char bytes[65536];
+	pthread_t thread;
+	char *view;
+	int end_of[2];
+
+	(void)state;
+	make_arena();
+	fill(bytes, 2 * PAGE, 77);
+	check(!pipe(end_of));
+	waiter.fd = end_of[0];
+	waiter.buffer = a.source + 2 * PAGE;
+	waiter.state = 0;
+	check(!pthread_create(&thread, NULL, wait_in_read, NULL));
+	while (!waiter.state)
+		usleep(1000);
+	usleep(20000);
+	view = mremap(a.source, a.len, a.len, MIRROR, NULL);
+	check(view != MAP_FAILED);
+	check(write(end_of[1], bytes, 2 * PAGE) == (ssize_t)(2 * PAGE));
+	check(!pthread_join(thread, NULL));
+	check(filled(view + 2 * PAGE, 2 * PAGE, 77));
+	close(end_of[0]);
+	close(end_of[1]);
+	check(!munmap(view, a.len));
+	end_converted(&a);
+}
+
+#define WRITERS 4
+
+static struct {
+	_Atomic bool stop;
+	uint64_t written[WRITERS];
+} fire;
+
+static void *write_on(void *arg)
+{
+	const size_t self = (size_t)arg;
+	uint64_t n = 0;
+
+	/* each counts in a word of every page, and what is lost stays lost */
+	for (; !fire.stop; n++)
+		(*(volatile uint64_t *)(a.source + n % PAGES * PAGE + 64 * self))++;
+	fire.written[self] = n;
+	return NULL;
+}
+
+static void under_fire(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		pthread_t threads[WRITERS];
+		char *view;
+
+		make_arena();
+		fire.stop = false;
+		for (size_t i = 0; i < WRITERS; i++)
+			check(!pthread_create(&threads[i], NULL, write_on, (void *)i));
+		usleep(1000 * (round % 3));
+		view = mremap(a.source, a.len, a.len, MIRROR, NULL);
+		usleep(500);
+		fire.stop = true;
+		for (size_t i = 0; i < WRITERS; i++)
+			check(!pthread_join(threads[i], NULL));
+		check(view != MAP_FAILED);
+		for (size_t i = 0; i < WRITERS; i++) {
+			uint64_t there = 0;
+
+			for (size_t p = 0; p < PAGES; p++)
+				there += *(uint64_t *)(view + p * PAGE + 64 * i);
+			check_is(there, fire.written[i]);
+		}
+		check(!munmap(view, a.len));
+		end_converted(&a);
+	}
+}
+
 static struct {
 	const volatile uint64_t *word;
 	_Atomic bool stop, wrong;
@@ -291,6 +435,9 @@ int main(void)
 		CASE(under_to_pipe, "mirror-under-writes-to-a-pipe"),
 		CASE(under_to_file, "mirror-under-writes-to-a-file"),
 		CASE(under_to_file_directly, "mirror-under-direct-writes"),
+		CASE(futex, "mirror-of-private-memory-with-a-futex-waiter"),
+		CASE(in_a_call, "mirror-of-private-memory-with-a-read-under-way"),
+		CASE(under_fire, "mirror-of-private-memory-loses-no-write"),
 		CASE(dontunmap_of_a_view, "dontunmap-of-a-view-beside-a-thread-that-uses-it"),
 	};
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_MIRROR of private anonymous memory: it becomes shared memory in its place, with its content and attributes, and
- * whoever is using it does not notice (DESIGN 5, semantics.md 10.B). What can not be converted is EINVAL and unchanged.
+ * MREMAP_MIRROR of private anonymous memory: it becomes shared memory in its place, with its content and attributes (DESIGN 5,
+ * semantics.md 10.B). What can not be converted is EINVAL and unchanged. Who is using it meanwhile: mirror-meanwhile.c.
  */
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/userfaultfd.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -34,13 +31,6 @@ static void make(size_t pages, int prot)
 		check(!mprotect(a.source, a.len, prot));
 	check(!mprotect(a.target, a.len, RW));
 	fill(a.target, a.len, 2);
-}
-
-static void end(void)
-{
-	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.source);
-	check(mmap(a.target, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.target);
-	arena_end(&a);
 }
 
 /* Refused with that errno; source and destination are what they were. */
@@ -80,7 +70,7 @@ static void whole(void **state)
 	check(filled(third, a.len, 3));
 	check(!munmap(view, a.len));
 	check(filled(third, a.len, 3));
-	end();
+	end_converted(&a);
 }
 
 /* The rest of the mapping stays private, and has its content. */
@@ -109,7 +99,7 @@ static void part(void **state)
 	check_one_memory(a.source + 4 * PAGE, a.target, 3 * PAGE);
 	/* what is private and what is shared are two mappings now */
 	refused(a.source, a.len, a.len, MIRROR, NULL, EFAULT);
-	end();
+	end_converted(&a);
 }
 
 /* Holes stay holes: what was never touched costs nothing, and reads as zeros. */
@@ -134,7 +124,7 @@ static void sparse(void **state)
 			check(zeroed(view + i * PAGE, PAGE));
 	}
 	check(!munmap(view, a.len));
-	end();
+	end_converted(&a);
 }
 
 static void untouched(void **state)
@@ -148,7 +138,7 @@ static void untouched(void **state)
 	check(zeroed(view, a.len) && zeroed(a.source, a.len));
 	check_one_memory(a.source, view, a.len);
 	check(!munmap(view, a.len));
-	end();
+	end_converted(&a);
 }
 
 static void protections(void **state)
@@ -177,7 +167,7 @@ static void protections(void **state)
 		check(!mprotect(a.source, a.len, PROT_READ));
 		check(filled(a.source, a.len, 5));
 		check(!munmap(view, a.len));
-		end();
+		end_converted(&a);
 	}
 }
 
@@ -202,7 +192,7 @@ static void advice(void **state)
 		check(vma_has(&v, "dd"));
 		check(vma_has(&s, "dd") == (advices[i].advice == MADV_DONTDUMP));
 		check(!munmap(view, a.len));
-		end();
+		end_converted(&a);
 	}
 }
 
@@ -219,7 +209,7 @@ static void noreserve(void **state)
 	check(vma_at(a.source, &s) && vma_has(&s, "nr"));
 	check(filled(view, a.len, 1));
 	check(!munmap(view, a.len));
-	end();
+	end_converted(&a);
 }
 
 static void locked(void **state)
@@ -237,7 +227,7 @@ static void locked(void **state)
 	check_is(v.rss, 0);
 	check(filled(view, a.len, 1));
 	check(!munmap(view, a.len));
-	end();
+	end_converted(&a);
 }
 
 static void mlockall_future_child(void *arg)
@@ -275,7 +265,7 @@ static void populate(void **state)
 	check(vma_at(view, &v));
 	check_is(v.rss, a.len / 1024);
 	check(!munmap(view, a.len));
-	end();
+	end_converted(&a);
 }
 
 /* 3 MiB, the first two of them a huge page if the kernel gives one; not so much that it would be filled later. */
@@ -291,7 +281,7 @@ static void huge(void **state)
 	view = mirrored(a.source, a.len, MIRROR, NULL);
 	check(filled(a.source, a.len, 1) && filled(view, a.len, 1));
 	check(!munmap(view, a.len));
-	end();
+	end_converted(&a);
 }
 
 static void cannot_be(void **state)
@@ -301,7 +291,7 @@ static void cannot_be(void **state)
 	check(!madvise(a.source, a.len, MADV_WIPEONFORK));
 	unconverted(a.len, EINVAL);
 	check(filled(a.source, a.len, 1));
-	end();
+	end_converted(&a);
 
 	arena_make(&a, PAGES);
 	check(!munmap(a.source, a.len));
@@ -309,13 +299,13 @@ static void cannot_be(void **state)
 	check(!mprotect(a.target, a.len, RW));
 	fill(a.target, a.len, 2);
 	unconverted(a.len, EINVAL);
-	end();
+	end_converted(&a);
 
 	make(PAGES, RW);
 	check(!munmap(a.source + a.len - PAGE, PAGE));
 	unconverted(a.len, EFAULT);
 	check(filled(a.source, a.len - PAGE, 1));
-	end();
+	end_converted(&a);
 }
 
 static void guarded(void **state)
@@ -323,7 +313,7 @@ static void guarded(void **state)
 	(void)state;
 	make(PAGES, RW);
 	if (madvise(a.source + PAGE, PAGE, MADV_GUARD_INSTALL)) {
-		end();
+		end_converted(&a);
 		behave_skip("no guard regions");
 	}
 	for (unsigned int i = 2; i < PAGES; i++)
@@ -332,7 +322,7 @@ static void guarded(void **state)
 	for (unsigned int i = 2; i < PAGES; i++)
 		check(filled(a.source + i * PAGE, PAGE, 10 + i));
 	check(!madvise(a.source + PAGE, PAGE, MADV_DONTNEED)); /* guards survive that */
-	end();
+	end_converted(&a);
 }
 
 static void armed(void **state)
@@ -352,7 +342,7 @@ static void armed(void **state)
 	check(filled(a.source, a.len, 1));
 	close(fd);
 	check(mirrored(a.source, a.len, MIRROR, NULL));
-	end();
+	end_converted(&a);
 }
 
 static void address_space_child(void *arg)
@@ -426,141 +416,7 @@ static void after_fork(void **state)
 		close(ready[i]);
 		close(go[i]);
 	}
-	end();
-}
-
-static struct {
-	_Atomic uint32_t *word;
-	int op;
-	_Atomic int state;
-	char *buffer;
-	int fd;
-} waiter;
-
-static void *wait_on_futex(void *arg)
-{
-	(void)arg;
-	waiter.state = 1;
-	while (*waiter.word == 7)
-		syscall(SYS_futex, waiter.word, (long)(FUTEX_WAIT | waiter.op), 7L, NULL, NULL, 0L);
-	return NULL;
-}
-
-/* Whoever waits there when the range is converted is woken by a wake-up afterwards (B17: through the same view). */
-static void futex(void **state)
-{
-	(void)state;
-	for (waiter.op = 0; waiter.op <= FUTEX_PRIVATE_FLAG; waiter.op += FUTEX_PRIVATE_FLAG) {
-		pthread_t thread;
-		char *view;
-
-		make(PAGES, RW);
-		waiter.word = (_Atomic uint32_t *)(a.source + 5 * PAGE);
-		*waiter.word = 7;
-		waiter.state = 0;
-		check(!pthread_create(&thread, NULL, wait_on_futex, NULL));
-		while (!waiter.state)
-			usleep(1000);
-		usleep(20000);
-		view = mremap(a.source, a.len, a.len, MIRROR, NULL);
-		check(view != MAP_FAILED);
-		check_is(*waiter.word, 7);
-		usleep(20000);
-		/* the store through the other view is seen, the wake-up goes by the waiter's address */
-		*(_Atomic uint32_t *)(view + 5 * PAGE) = 8;
-		syscall(SYS_futex, waiter.word, (long)(FUTEX_WAKE | waiter.op), 1L, NULL, NULL, 0L);
-		check(!pthread_join(thread, NULL));
-		check(!munmap(view, a.len));
-		end();
-	}
-}
-
-static void *wait_in_read(void *arg)
-{
-	(void)arg;
-	waiter.state = 1;
-	check(read(waiter.fd, waiter.buffer, 2 * PAGE) == (ssize_t)(2 * PAGE));
-	return NULL;
-}
-
-/* A read(2) that waits with its buffer in the range gets its bytes, where everybody sees them. */
-static void in_a_call(void **state)
-{
-	static char bytes[65536];
-	pthread_t thread;
-	char *view;
-	int end_of[2];
-
-	(void)state;
-	make(PAGES, RW);
-	fill(bytes, 2 * PAGE, 77);
-	check(!pipe(end_of));
-	waiter.fd = end_of[0];
-	waiter.buffer = a.source + 2 * PAGE;
-	waiter.state = 0;
-	check(!pthread_create(&thread, NULL, wait_in_read, NULL));
-	while (!waiter.state)
-		usleep(1000);
-	usleep(20000);
-	view = mremap(a.source, a.len, a.len, MIRROR, NULL);
-	check(view != MAP_FAILED);
-	check(write(end_of[1], bytes, 2 * PAGE) == (ssize_t)(2 * PAGE));
-	check(!pthread_join(thread, NULL));
-	check(filled(view + 2 * PAGE, 2 * PAGE, 77));
-	close(end_of[0]);
-	close(end_of[1]);
-	check(!munmap(view, a.len));
-	end();
-}
-
-#define WRITERS 4
-
-static struct {
-	_Atomic bool stop;
-	uint64_t written[WRITERS];
-} fire;
-
-static void *write_on(void *arg)
-{
-	const size_t self = (size_t)arg;
-	uint64_t n = 0;
-
-	/* each counts in a word of every page, and what is lost stays lost */
-	for (; !fire.stop; n++)
-		(*(volatile uint64_t *)(a.source + n % PAGES * PAGE + 64 * self))++;
-	fire.written[self] = n;
-	return NULL;
-}
-
-static void under_fire(void **state)
-{
-	(void)state;
-	for (int round = 0; round < 20; round++) {
-		pthread_t threads[WRITERS];
-		char *view;
-
-		arena_make(&a, PAGES);
-		arena_map(&a, RW, ANON, -1);
-		fire.stop = false;
-		for (size_t i = 0; i < WRITERS; i++)
-			check(!pthread_create(&threads[i], NULL, write_on, (void *)i));
-		usleep(1000 * (round % 3));
-		view = mremap(a.source, a.len, a.len, MIRROR, NULL);
-		usleep(500);
-		fire.stop = true;
-		for (size_t i = 0; i < WRITERS; i++)
-			check(!pthread_join(threads[i], NULL));
-		check(view != MAP_FAILED);
-		for (size_t i = 0; i < WRITERS; i++) {
-			uint64_t there = 0;
-
-			for (size_t p = 0; p < PAGES; p++)
-				there += *(uint64_t *)(view + p * PAGE + 64 * i);
-			check_is(there, fire.written[i]);
-		}
-		check(!munmap(view, a.len));
-		end();
-	}
+	end_converted(&a);
 }
 
 int main(void)
@@ -583,9 +439,6 @@ int main(void)
 		CASE(address_space, "mirror-of-private-memory-beyond-rlimit-as-is-enomem"),
 		CASE(file_size, "mirror-of-private-memory-needs-no-rlimit-fsize"),
 		CASE(after_fork, "mirror-of-memory-that-a-child-has-too"),
-		CASE(futex, "mirror-of-private-memory-with-a-futex-waiter"),
-		CASE(in_a_call, "mirror-of-private-memory-with-a-read-under-way"),
-		CASE(under_fire, "mirror-of-private-memory-loses-no-write"),
 	};
 
 	mirror_warm_up();

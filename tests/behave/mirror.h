@@ -58,6 +58,65 @@ static inline void check_one_memory(char *a, char *b, size_t len)
 	check(filled(a + len - PAGE, PAGE, 802));
 }
 
+/* Private memory filled with 1, and with a mirror at the arena's target. */
+static inline char *make_converted(struct arena *a, size_t pages)
+{
+	arena_make(a, pages);
+	arena_map(a, RW, ANON, -1);
+	fill(a->source, a->len, 1);
+	return mirrored(a->source, a->len, MIRROR_ONTO, a->target);
+}
+
+/* Whatever lies in the arena by now, its neighbours are as they were. */
+static inline void end_converted(struct arena *a)
+{
+	check(mmap(a->source, a->len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a->source);
+	check(mmap(a->target, a->len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a->target);
+	arena_end(a);
+}
+
+/* Every page has its number. */
+static inline void number(char *at, size_t len)
+{
+	for (size_t i = 0; i < len; i += PAGE)
+		*(size_t *)(at + i + 8) = i + 1;
+}
+
+static inline bool numbered(const char *at, size_t len)
+{
+	for (size_t i = 0; i < len; i += PAGE)
+		if (*(const size_t *)(at + i + 8) != i + 1)
+			return false;
+	return true;
+}
+
+static inline bool numbered_backwards(const char *at, size_t len)
+{
+	for (size_t i = len; i; i -= PAGE)
+		if (*(const size_t *)(at + i - PAGE + 8) != i - PAGE + 1)
+			return false;
+	return true;
+}
+
+static inline bool watched_by_us(const void *at)
+{
+	struct vma vma;
+
+	return vma_at(at, &vma) && vma_has(&vma, "um");
+}
+
+/* Nothing of the machinery is left: nothing is watched, the thread has gone. */
+static inline void settle(const void *view)
+{
+	const unsigned long threads = 1; /* no case leaves one of its own */
+
+	for (int i = 0; i < 10000 && (watched_by_us(view) || process_status("Threads:") != threads);
+		i++)
+		usleep(1000);
+	check(!watched_by_us(view));
+	check_is(process_status("Threads:"), threads);
+}
+
 /* What a library needs for itself is there after a first mirror, and will not be taken for a change. */
 static inline void mirror_warm_up(void)
 {

@@ -129,7 +129,7 @@ static void content_comes(void **state)
 	fill = rm_fill_prepare((struct rm_range){(uintptr_t)back, LEN});
 	assert_non_null(fill);
 	assert_int_equal(rm_fill_watch(fill, (struct rm_range){(uintptr_t)view, LEN}), 0);
-	rm_fill_go(fill, (uintptr_t)aside, LEN / 3, false);
+	rm_fill_go(fill, (uintptr_t)aside, LEN / 3, false, false);
 	rm_fill_leave(fill);
 	rm_world_leave(&entry);
 	for (size_t i = LEN; i; i -= 4096) {
