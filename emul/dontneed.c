@@ -7,6 +7,9 @@
  *
  * A range over converted and other mappings is taken apart, in the order of the addresses; as in the kernel, what is not
  * mapped is passed over and makes it ENOMEM in the end, and another error ends it.
+ *
+ * What is still being filled is waited for: what the program lets go of, also by MADV_REMOVE, must not come back, and what it
+ * says of children is not for the fill to undo (fill.c keeps its views from them for the time being).
  */
 #include "emul/dontneed.h"
 
@@ -27,6 +30,14 @@
 static bool lets_go(int advice)
 {
 	return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_DONTNEED_LOCKED;
+}
+
+/* Whether the advice may be one for us. */
+static bool concerns_us(int advice)
+{
+	return lets_go(advice) || (atomic_load(&rm_fills_active) &&
+					  (advice == MADV_REMOVE || advice == MADV_DONTFORK ||
+						  advice == MADV_DOFORK));
 }
 
 /* Through a view of our own, which can be written and is not locked. */
@@ -99,21 +110,28 @@ long rm_madvise(uintptr_t addr, size_t len, int advice)
 {
 	const uintptr_t end = addr + rm_page_round(len);
 	struct rm_entry entry;
+	bool ours;
 	long r;
 
 	/* what is wrong with the arguments the kernel says */
-	if (!rm_converted_any() || !lets_go(advice) || (addr & (rm_page_size() - 1)) || end <= addr ||
-		rm_world_enter(&entry))
+	if (!concerns_us(advice) || (addr & (rm_page_size() - 1)) || end <= addr)
 		return rm_sys_madvise(addr, len, advice);
-	while (rm_fill_running()) { /* what is let go of must not come back */
+	if (!rm_converted_any()) {
+		r = rm_sys_madvise(addr, len, advice);
+		/* The very first conversion may have come between the two lines: then that was of shared memory. Twice does no harm. */
+		if (!rm_converted_any())
+			return r;
+	}
+	if (rm_world_enter(&entry))
+		return rm_sys_madvise(addr, len, advice);
+	while ((ours = range_has_converted(entry.world, addr, end)) && rm_fill_running()) {
 		rm_world_leave(&entry);
 		rm_fill_wait();
 		if (rm_world_enter(&entry))
 			return -EINVAL;
 	}
-	r = range_has_converted(entry.world, addr, end)
-		    ? take_apart(entry.world, addr, end, advice)
-		    : rm_sys_madvise(addr, len, advice);
+	r = ours && lets_go(advice) ? take_apart(entry.world, addr, end, advice)
+				    : rm_sys_madvise(addr, len, advice);
 	rm_world_leave(&entry);
 	return r;
 }

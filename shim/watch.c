@@ -161,8 +161,15 @@ EXPORT int pkey_mprotect(void *addr, size_t len, int prot, int pkey)
 /* Memory that was converted for MREMAP_MIRROR is treated in another way than by the kernel (emul/dontneed.c). */
 static int next_madvise(void *addr, size_t len, int advice)
 {
-	if (!rm_converted_any())
-		return rm_next_madvise(addr, len, advice);
+	const int before = errno;
+	int r;
+
+	if (!rm_converted_any()) {
+		r = rm_next_madvise(addr, len, advice);
+		if (!rm_converted_any())
+			return r;
+		errno = before; /* the first conversion has come between: it may be for us (rm_madvise) */
+	}
 	return (int)rm_shim_errno(rm_madvise((uintptr_t)addr, len, advice));
 }
 

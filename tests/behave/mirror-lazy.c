@@ -189,22 +189,56 @@ static void forked(void **state)
 	check(!munmap(source, much) && !munmap(view, much));
 }
 
+#ifdef BEHAVE_LINKED
+#define NEEDS_PRELOAD behave_skip("madvise is taken over by the preload only")
+#else
+#define NEEDS_PRELOAD ((void)0)
+#endif
+
 /* What is let go of does not come back with the rest. */
 static void dontneed(void **state)
 {
+	static const int advices[] = {MADV_DONTNEED, MADV_REMOVE};
+
+	(void)state;
+	NEEDS_PRELOAD;
+	for (int i = 0; i < 2; i++) {
+		char *view;
+
+		make();
+		view = mirror(source, much);
+		check(!madvise(view + much / 2, much / 2, advices[i]));
+		check(zeroed(source + much / 2, much / 2));
+		settle(view);
+		check(zeroed(view + much / 2, much / 2));
+		check(numbered(view, much / 2));
+		check(!munmap(source, much) && !munmap(view, much));
+	}
+}
+
+/* What is said of children meanwhile holds afterwards, and what was said before. */
+static void dontfork(void **state)
+{
+	struct vma s, v;
 	char *view;
 
 	(void)state;
-#ifdef BEHAVE_LINKED
-	behave_skip("madvise is taken over by the preload only");
-#endif
+	NEEDS_PRELOAD;
+	make();
+	check(!madvise(source, much, MADV_DONTFORK));
+	view = mirror(source, much);
+	check(!madvise(view, much, MADV_DOFORK));
+	settle(view);
+	check(vma_at(source, &s) && vma_at(view, &v));
+	check(vma_has(&s, "dc") && !vma_has(&v, "dc"));
+	check(!munmap(source, much) && !munmap(view, much));
 	make();
 	view = mirror(source, much);
-	check(!madvise(view + much / 2, much / 2, MADV_DONTNEED));
-	check(zeroed(source + much / 2, much / 2));
+	check(!madvise(view, much, MADV_DONTFORK));
 	settle(view);
-	check(zeroed(view + much / 2, much / 2));
-	check(numbered(view, much / 2));
+	check(vma_at(source, &s) && vma_at(view, &v));
+	check(!vma_has(&s, "dc") && vma_has(&v, "dc"));
+	check(numbered(view, much));
 	check(!munmap(source, much) && !munmap(view, much));
 }
 
@@ -373,6 +407,7 @@ int main(void)
 		CASE(dontunmap, "mirror-of-much-memory-and-dontunmap-at-once"),
 		CASE(forked, "mirror-of-much-memory-and-fork-at-once"),
 		CASE(dontneed, "mirror-of-much-memory-and-dontneed-at-once"),
+		CASE(dontfork, "mirror-of-much-memory-and-dontfork-at-once"),
 		CASE(thread_gone, "mirror-of-much-memory-outlives-its-thread"),
 		CASE(by_system_calls, "mirror-of-much-memory-read-by-the-kernel"),
 		CASE(many, "mirrors-of-much-memory-many-at-once"),

@@ -11,6 +11,7 @@ unit_tests = \
 	tests/unit/fill-thread \
 	tests/unit/log-format \
 	tests/unit/mirror-check \
+	tests/unit/mirror-dontneed \
 	tests/unit/mirror-prepare \
 	tests/unit/numbers-read \
 	tests/unit/placement \
@@ -72,6 +73,9 @@ tests_unit_log_format_LDADD = $(unit_ldadd)
 tests_unit_mirror_check_SOURCES = tests/unit/mirror-check.c tests/unit/unit.h
 tests_unit_mirror_check_CFLAGS = $(unit_cflags)
 tests_unit_mirror_check_LDADD = $(unit_ldadd)
+tests_unit_mirror_dontneed_SOURCES = tests/unit/mirror-dontneed.c tests/unit/unit.h
+tests_unit_mirror_dontneed_CFLAGS = $(unit_cflags)
+tests_unit_mirror_dontneed_LDADD = $(unit_ldadd)
 tests_unit_mirror_prepare_SOURCES = tests/unit/mirror-prepare.c tests/unit/unit.h
 tests_unit_mirror_prepare_CFLAGS = $(unit_cflags)
 tests_unit_mirror_prepare_LDADD = $(unit_ldadd)
