@@ -126,7 +126,8 @@ REMAP_API int remap_probe(const char *name, unsigned int index, struct remap_fea
  * [addr, addr + len) is memory that a later MREMAP_DONTUNMAP can move. addr NULL: only the machinery.
  * flags: 0, or
  *   REMAP_PREPARE_MIRROR  make private anonymous memory at once what it would become with its first mirror, so that
- *                         later mirrors and MREMAP_DONTUNMAPs of it take microseconds at any size; best on a fresh heap.
+ *                         later mirrors of it take microseconds at any size; best on a fresh heap. A later MREMAP_DONTUNMAP
+ *                         is one of shared memory: never a hole, but page tables of what is there are moved or dropped.
  *                         Its content is kept. Shared memory is left as it is.
  *
  *   REMAP_PREPARE_CACHED  what is found out about the range now is kept, so that its moves, the first one too, read nothing from

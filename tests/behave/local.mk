@@ -31,6 +31,7 @@ behave_programs = \
 	tests/behave/mirror-meanwhile.behave \
 	tests/behave/mirror-memory.behave \
 	tests/behave/mirror-seen.behave \
+	tests/behave/mirror-watched.behave \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/relocate-calls.behave \
@@ -58,6 +59,7 @@ behave_linked = \
 	tests/behave/mirror-meanwhile-linked \
 	tests/behave/mirror-memory-linked \
 	tests/behave/mirror-seen-linked \
+	tests/behave/mirror-watched-linked \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/relocate-calls-linked \
@@ -124,6 +126,14 @@ tests_behave_mirror_errno_linked_SOURCES = tests/behave/mirror-errno.c $(mirror_
 tests_behave_mirror_errno_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_errno_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_errno_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_mirror_watched_behave_SOURCES = tests/behave/mirror-watched.c $(mirror_common) $(uffd_files)
+tests_behave_mirror_watched_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_watched_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_watched_linked_SOURCES = tests/behave/mirror-watched.c $(mirror_common) $(uffd_files)
+tests_behave_mirror_watched_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_watched_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_watched_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_mirror_shared_behave_SOURCES = tests/behave/mirror-shared.c $(mirror_common)
 tests_behave_mirror_shared_behave_CFLAGS = $(behave_cflags)

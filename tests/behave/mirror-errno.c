@@ -254,14 +254,14 @@ static void memlock_child(void *arg)
 {
 	const size_t len = 40 * 1024;
 	struct rlimit limit = {64 * 1024, 64 * 1024};
+	const int kind = *(const int *)arg;
 
-	(void)arg;
 	if (geteuid())
 		behave_skip("needs root to become nobody");
 	make();
 	check(len <= a.len || PAGE == 4096);
 	check(!munmap(a.source, a.len));
-	a.source = mmap(NULL, len, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	a.source = mmap(NULL, len, RW, kind | MAP_ANONYMOUS, -1, 0);
 	check(a.source != MAP_FAILED);
 	check(!setrlimit(RLIMIT_MEMLOCK, &limit));
 	check(!setresgid(65534, 65534, 65534));
@@ -272,16 +272,20 @@ static void memlock_child(void *arg)
 		const int more = populated ? POPULATE : 0;
 
 		refused(a.source, len, len, MIRROR | more, NULL, EAGAIN);
-		refused(a.source, 0, 28 * 1024, MIRROR_ONTO | more, a.target, EAGAIN);
+		refused(a.source, 28 * 1024, 28 * 1024, MIRROR_ONTO | more, a.target, EAGAIN);
+		if (kind == MAP_SHARED)
+			refused(a.source, 0, 28 * 1024, MIRROR_ONTO | more, a.target, EAGAIN);
 	}
 	check(filled(a.target, a.len, 2));
 	check(mirrored(a.source, 24 * 1024, MIRROR, NULL));
+	check_is(process_status("VmLck:"), 64);
 }
 
 static void memlock(void **state)
 {
 	(void)state;
-	in_child(memlock_child, NULL);
+	for (int i = 0; i < 2; i++)
+		in_child(memlock_child, (int[]){i ? MAP_PRIVATE : MAP_SHARED});
 }
 
 static void arm_source(int fd)

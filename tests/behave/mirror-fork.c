@@ -239,7 +239,7 @@ static void raw_fork_at_once(void **state)
 	(void)state;
 	for (int round = 0; round < 3; round++) {
 		char *source = mmap(NULL, much, RW, ANON, -1, 0);
-		int status;
+		int status = -1;
 		pid_t pid;
 
 		check(source != MAP_FAILED);

@@ -2,15 +2,12 @@
 /*
  * Life after conversion: what was private memory before it got a mirror goes on to behave as such, as far as remap(7),
  * "Converted memory", promises (semantics.md 10.B). Linked programs have their own madvise, so some cases are the preload's. What
- * children have of it: mirror-fork.c.
+ * children have of it: mirror-fork.c; a userfaultfd on it: mirror-watched.c.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <linux/userfaultfd.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/ioctl.h>
 
 #include "tests/behave/mirror.h"
 
@@ -294,52 +291,6 @@ static void no_descriptors(void **state)
 	end_converted(&a);
 }
 
-static void *touch(void *arg)
-{
-	return (void *)(uintptr_t) * (volatile unsigned char *)arg;
-}
-
-/* B13: a userfaultfd of the program's sees what is missing in the object, and the answer is seen in all views. */
-static void userfaultfd(void **state)
-{
-	struct uffdio_api api = {.api = UFFD_API};
-	struct uffdio_register reg = {.mode = UFFDIO_REGISTER_MODE_MISSING};
-	static char bytes[65536] __attribute__((aligned(65536)));
-	struct uffdio_copy copy = {.src = (uintptr_t)bytes, .len = PAGE};
-	int fd = (int)syscall(SYS_userfaultfd, (long)(O_CLOEXEC | O_NONBLOCK));
-	struct pollfd p = {fd, POLLIN, 0};
-	struct uffd_msg msg;
-	pthread_t thread;
-	void *value;
-
-	(void)state;
-	NEEDS_PRELOAD;
-	if (fd < 0)
-		behave_skip("userfaultfd is not permitted");
-	view = make_converted(&a, PAGES);
-	check(!madvise(a.source + PAGE, PAGE, MADV_DONTNEED));
-	reg.range.start = (uintptr_t)view;
-	reg.range.len = a.len;
-	check(!ioctl(fd, UFFDIO_API, &api));
-	if (ioctl(fd, UFFDIO_REGISTER, &reg)) {
-		close(fd);
-		end_converted(&a);
-		behave_skip("this kernel's userfaultfd does not watch shared memory");
-	}
-	check_is(*view, *a.source); /* what is there is there */
-	check(!pthread_create(&thread, NULL, touch, view + PAGE));
-	check(poll(&p, 1, 10000) == 1 && read(fd, &msg, sizeof(msg)) == sizeof(msg));
-	check_is(msg.event, UFFD_EVENT_PAGEFAULT);
-	fill(bytes, PAGE, 44);
-	copy.dst = (uintptr_t)view + PAGE;
-	check(!ioctl(fd, UFFDIO_COPY, &copy));
-	check(!pthread_join(thread, &value));
-	check_is((uintptr_t)value, (unsigned char)bytes[0]);
-	check(filled(a.source + PAGE, PAGE, 44));
-	close(fd);
-	end_converted(&a);
-}
-
 /* Whether a page lets itself be written to: a system call says so without a signal. */
 static bool writable(char *at)
 {
@@ -393,10 +344,9 @@ int main(void)
 		CASE(protection, "mprotect-of-a-view-is-its-own"),
 		CASE(futex_across, "futex-across-views"),
 		CASE(futex_private, "private-futex-stays-in-its-view"),
-		CASE(relocate, "relocation-of-a-view-is-an-ordinary-move"),
+		CASE(relocate, "relocation-of-a-view-is-einval"),
 		CASE(unmapped_first, "munmap-of-either-view-first"),
 		CASE(no_descriptors, "converted-memory-has-no-descriptor"),
-		CASE(userfaultfd, "userfaultfd-on-a-view"),
 	};
 
 	mirror_warm_up();

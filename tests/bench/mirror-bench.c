@@ -6,7 +6,8 @@
  *   pause    while the other thread stood still
  *   call     until mremap(MREMAP_MIRROR) was back
  *   all      until the last page had been filled
- *   again    a second mirror of the same memory, shared by then
+ *   again    a second mirror of the same memory, shared by then: what one of a prepared heap (REMAP_PREPARE_MIRROR) costs
+ *   moved    MREMAP_DONTUNMAP of the same memory, likewise
  *   memcpy   of what is there, into fresh MAP_SHARED | MAP_ANONYMOUS memory
  *   by hand  mapping a memfd that has the content for a second time
  *
@@ -34,11 +35,12 @@
 
 #include "libremap.h"
 
-#define PAGE   4096UL
-#define RW     (PROT_READ | PROT_WRITE)
-#define MIRROR (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_MIRROR)
+#define PAGE	  4096UL
+#define RW	  (PROT_READ | PROT_WRITE)
+#define MIRROR	  (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_MIRROR)
+#define DONTUNMAP (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP)
 
-enum { PAUSE, CALL, ALL, AGAIN, MEMCPY, BY_HAND, FIGURES };
+enum { PAUSE, CALL, ALL, AGAIN, MOVED, MEMCPY, BY_HAND, FIGURES };
 
 static const struct {
 	const char *name;
@@ -110,6 +112,13 @@ static void measure(size_t len, size_t step, uint64_t *ns)
 	ns[AGAIN] = now() - began;
 	if (other == MAP_FAILED)
 		die("mremap(MREMAP_MIRROR)");
+	munmap(other, len);
+	began = now();
+	other = remap_mremap(p, len, len, DONTUNMAP, NULL);
+	ns[MOVED] = now() - began;
+	if (other == MAP_FAILED)
+		die("mremap(MREMAP_DONTUNMAP)");
+	check(other, len, step);
 	munmap(other, len);
 	munmap(view, len);
 
@@ -183,7 +192,6 @@ static uint64_t stopped(void)
 /* One way to treat a fresh heap; 0: the kernel can not. */
 static uint64_t pause_of(int what, size_t len, size_t h)
 {
-	const int flags = MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP;
 	char *p = what == STOP ? map(PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1) : make_heap(len, h);
 	char *to = what == CONGRUENT ? place(len, heaps[h].offset) : NULL, *other;
 	uint64_t before = stopped(), began = now(), ns;
@@ -191,9 +199,9 @@ static uint64_t pause_of(int what, size_t len, size_t h)
 	len = what == STOP ? PAGE : len;
 	if (what == ANYWHERE || what == CONGRUENT)
 		other = (char *)syscall(
-			SYS_mremap, p, len, len, flags | (to ? MREMAP_FIXED : 0), to);
+			SYS_mremap, p, len, len, DONTUNMAP | (to ? MREMAP_FIXED : 0), to);
 	else if (what == EMULATED)
-		other = remap_mremap(p, len, len, flags, NULL);
+		other = remap_mremap(p, len, len, DONTUNMAP, NULL);
 	else
 		other = remap_mremap(p, len, len, MIRROR, NULL);
 	ns = now() - began;
@@ -259,8 +267,8 @@ int main(int argc, char **argv)
 	errno = pthread_create(&thread, NULL, wait_for_ever, NULL);
 	if (errno)
 		die("pthread_create");
-	printf("%8s %-7s %10s %10s %10s %10s %10s %10s\n", "size", "memory", "pause", "call", "all",
-		"again", "memcpy", "by hand");
+	printf("%8s %-7s %10s %10s %10s %10s %10s %10s %10s\n", "size", "memory", "pause", "call",
+		"all", "again", "moved", "memcpy", "by hand");
 	for (size_t mib = 1; mib <= most; mib = mib < 512 || mib >= most ? mib * 8 : most)
 		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 			uint64_t best[FIGURES], ns[FIGURES];

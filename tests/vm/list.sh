@@ -18,7 +18,7 @@ line stress-emulate 1500 'RM_CONFIGS=emulate STRESS_MOVES=40 sh tests/stress/str
 line stress 900 'STRESS_MOVES=60 sh tests/stress/stress.t'
 line collector 600 './remap-run -- examples/collector --memfd && ./remap-run -- examples/collector --private && ./remap-run --emulate -- examples/collector --private'
 # No kernel has MREMAP_MIRROR or MREMAP_RELOCATE_ANON, so all of it is libremap's, on what this kernel has.
-for subject in errno shared private hugetlb life fork lazy meanwhile seen memory; do
+for subject in errno shared private hugetlb life fork lazy meanwhile seen watched memory; do
 	line behave/mirror-$subject 300 \
 		"RM_LAZY_MIB=8 RM_SWAPON=/disk RM_SHMEM_THP=yes sh tests/behave/run-configs tests/behave/mirror-$subject.behave"
 done
