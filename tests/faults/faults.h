@@ -47,6 +47,8 @@ enum scenario_flag {
 	LEFT = 1 << 15,	       /* but another mapping like it */
 	TOUCHED = 1 << 16,     /* which has been touched */
 	STOPPED = 1 << 17,     /* the first plan, which stops nobody, fails at once */
+	RELOCATED = 1 << 18,   /* by MREMAP_MUST_RELOCATE_ANON */
+	GONE = 1 << 19,	       /* without MREMAP_DONTUNMAP; nobody touches it then */
 	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };
 
