@@ -5,8 +5,15 @@
 #include "emul/attributes.h"
 
 #include <errno.h>
+#include <linux/prctl.h>
+#include <string.h>
 
 #include "emul/sys.h"
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA	     0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
 
 int rm_advise_like(struct rm_range range, const struct rm_vma *vma)
 {
@@ -56,6 +63,20 @@ int rm_lock_like(struct rm_range range, const struct rm_vma *vma, bool all)
 		    ? rm_sys_mlock(range.start, range.len)
 		    : rm_sys_mlock2(range.start, range.len, MLOCK_ONFAULT);
 	return r == -ENOMEM || r == -EPERM ? -EAGAIN : (int)r;
+}
+
+int rm_name_like(struct rm_range range, const struct rm_vma *vma)
+{
+	const size_t len = strlen(vma->name), prefix = strlen("[anon:");
+	char name[RM_VMA_NAME_MAX];
+
+	if (strncmp(vma->name, "[anon:", prefix))
+		return 0;
+	memcpy(name, vma->name + prefix, len - prefix + 1);
+	if (len > prefix && vma->name[len - 1] == ']')
+		name[len - prefix - 1] = '\0';
+	return (int)rm_sys_prctl(
+		PR_SET_VMA, PR_SET_VMA_ANON_NAME, (long)range.start, (long)range.len, (long)name);
 }
 
 int rm_protect_like(struct rm_range range, const struct rm_vma *vma, int prot)

@@ -20,6 +20,9 @@ int __must_check rm_lock_like(struct rm_range range, const struct rm_vma *vma, b
 /* Range, a part of vma, gets another advice for a moment: for the kernel to merge it with what lies on either side. */
 void rm_advise_again(struct rm_range range, const struct rm_vma *vma);
 
+/* Range gets vma's anonymous name, if it has one. 0 or -errno. */
+int __must_check rm_name_like(struct rm_range range, const struct rm_vma *vma);
+
 /* mprotect with vma's protection key. */
 int __must_check rm_protect_like(struct rm_range range, const struct rm_vma *vma, int prot);
 

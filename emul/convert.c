@@ -34,8 +34,6 @@
 #include "emul/convert.h"
 
 #include <errno.h>
-#include <linux/prctl.h>
-#include <string.h>
 
 #include "emul/attributes.h"
 #include "emul/conf.h"
@@ -54,10 +52,6 @@
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
-#endif
-#ifndef PR_SET_VMA
-#define PR_SET_VMA	     0x53564d41
-#define PR_SET_VMA_ANON_NAME 0
 #endif
 
 #define MAX_TRIES  100
@@ -144,20 +138,6 @@ static void drop(struct conversion *c)
 	}
 }
 
-/* The source's own name, where the kernel names shared memory too (6.2). */
-static void name(const struct conversion *c)
-{
-	char text[RM_VMA_NAME_MAX];
-	size_t len = strlen(c->facts.vma.name);
-
-	if (strncmp(c->facts.vma.name, "[anon:", 6) || len < 7)
-		return;
-	memcpy(text, c->facts.vma.name + 6, len - 7);
-	text[len - 7] = '\0';
-	rm_sys_prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (long)c->object, (long)c->source.len,
-		(long)text);
-}
-
 /*
  * The object with both of its views. It is PROT_NONE at first: mlockall(MCL_FUTURE) would lock and populate what can be
  * touched. 0 or -errno; what there is, is dropped by the caller.
@@ -186,7 +166,8 @@ static int build(struct conversion *c)
 			RM_POLICY_NODES + 1);
 	if (r)
 		return r;
-	name(c);
+	/* where the kernel names shared memory too (6.2) */
+	(void)!rm_name_like((struct rm_range){c->object, len}, vma);
 	at = reserve(c);
 	if (rm_is_err(at))
 		return (int)at;

@@ -35,7 +35,8 @@ static const char *advice_name(int advice)
 
 size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size)
 {
-	static const char *const places[] = {"", "source", "destination", "twin", "scratch page"};
+	static const char *const places[] = {"", "source", "destination", "twin", "scratch page",
+		"place aside"};
 	const struct rm_step *step = &plan->steps[i];
 	const char *place = places[step->place], *other = places[step->other];
 
@@ -60,7 +61,10 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 			"mprotect the %s to rw- for a moment, so that it is charged", place);
 	case RM_OP_TOUCH:
 		return rm_format(buf, size,
-			"write a word to the %s, so that it stays charged when it is read-only",
+			step->arg ? "write a word to the %s if it has merged with nothing, so that it "
+				    "can merge later"
+				  : "write a word to the %s, so that it stays charged when it is "
+				    "read-only",
 			place);
 	case RM_OP_ADVISE:
 		return rm_format(
@@ -119,6 +123,13 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_PRESENT:
 		return rm_format(
 			buf, size, "look which pages of the %s have page table entries", place);
+	case RM_OP_OPEN:
+		return rm_format(buf, size, "open a userfaultfd that can move pages");
+	case RM_OP_TRANSFER:
+		return rm_format(buf, size,
+			"give the pages of the %s to the %s: UFFDIO_MOVE, or all goes back", place, other);
+	case RM_OP_NONE:
+		return rm_format(buf, size, "check that the %s has no pages", place);
 	case RM_OP_BRING:
 		return rm_format(buf, size, "bring in the same pages of the %s", place);
 	}

@@ -18,13 +18,20 @@
 
 int (*rm_exec_test_hook)(unsigned int step, const struct rm_step *what, bool undo);
 
-/* The errno of a step as mremap would say it; -ETIME for the world that would not stop, or has to stop after all. */
+/*
+ * The errno of a step as mremap would say it; -ETIME for the world that would not stop, or has to stop after all; and what is for
+ * relocate.c only: -EBUSY and -ENOSYS for pages that can not be transferred.
+ */
 static int documented(const struct rm_step *step, int error)
 {
 	if (step->op == RM_OP_NATIVE)
 		return error;
 	if (step->op == RM_OP_STOP || step->op == RM_OP_PRESENT)
 		return -ETIME;
+	if (step->op == RM_OP_TRANSFER || step->op == RM_OP_NONE)
+		return -EBUSY;
+	if (step->op == RM_OP_OPEN)
+		return -ENOSYS;
 	if (error == -ESTALE || error == -ENOMEM || error == -EPERM || error == -EINVAL)
 		return error;
 	if (error == -EAGAIN)
@@ -35,7 +42,7 @@ static int documented(const struct rm_step *step, int error)
 long rm_exec(struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_plan *plan)
 {
-	struct rm_steps x = {.world = world, .piece = piece, .facts = facts, .plan = plan, .apart = -1};
+	struct rm_steps x = {.world = world, .piece = piece, .facts = facts, .plan = plan, .uffd = -1};
 	unsigned int i, failed = 0;
 	bool guarded;
 	int r = 0;
@@ -51,6 +58,7 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 	}
 	if (!r) {
 		(void)rm_steps_unmap(&x, RM_TWIN); /* one that has not moved */
+		(void)rm_steps_unmap(&x, RM_ASIDE);
 		(void)rm_steps_leave_room(&x);
 		return (long)x.at[RM_TARGET];
 	}
@@ -71,10 +79,11 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 			x.undo_failures++;
 	}
 	rm_mover_finish(&x.mover); /* nobody is stopped any more */
-	if (rm_steps_unmap(&x, RM_TWIN) || rm_steps_leave_room(&x))
+	if (rm_steps_unmap(&x, RM_TWIN) || rm_steps_unmap(&x, RM_ASIDE) || rm_steps_leave_room(&x))
 		x.undo_failures++;
 	if (x.owned[RM_TARGET] && (piece->flags & RM_FIXED))
-		world->kept = (struct rm_range){x.at[RM_TARGET], piece->source.len};
+		world->kept = (struct rm_range){
+			x.at[RM_TARGET], piece->source.len + piece->grown};
 	if (failed)
 		rm_stat_add(RM_STAT_UNDONE, 1);
 	if (x.undo_failures) {

@@ -177,7 +177,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 	struct rm_vma vma;
 	int r;
 
-	facts->target_armed = facts->target_sealed = false;
+	facts->target_armed = facts->target_sealed = facts->target_mapped = false;
 	facts->known = 0;
 	facts->others = rm_quiesce_mode() != REMAP_QUIESCE_CALLER && rm_quiesce_may_have_others(world);
 	facts->lock_future = rm_known_watching() ? rm_known_has_seen(RM_SEEN_LOCK_FUTURE)
@@ -203,6 +203,7 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 			found = true;
 		}
 		if (fixed && vma.start < target_end && vma.end > request->target) {
+			facts->target_mapped = true;
 			facts->target_armed |= (vma.vmflags & RM_VF_UFFD) != 0;
 			facts->target_sealed |= (vma.vmflags & RM_VF_SEALED) != 0;
 		}

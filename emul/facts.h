@@ -35,6 +35,7 @@ struct rm_facts {
 	int uffd_error;		 /* armed, and why it is not known by whom: -errno */
 	bool target_armed; /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
 	bool target_sealed; /* likewise: part of it is; only by rm_facts_read */
+	bool target_mapped; /* likewise: something is mapped there */
 	bool shmem;	   /* a shared mapping of the kernel's own tmpfs: memfd, anonymous, System V */
 	bool lock_future;  /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
 	bool moved; /* the first part of the source may have been touched elsewhere (origins.c) */

@@ -191,6 +191,11 @@ static int try_uffd_move(void)
 	return try_userfaultfd_feature(FEATURE_MOVE);
 }
 
+bool rm_features_uffd_move(void)
+{
+	return !try_uffd_move();
+}
+
 static int try_notify(void)
 {
 	uint32_t action = SECCOMP_RET_USER_NOTIF;
@@ -234,7 +239,6 @@ static int try_emulation(void)
 
 #define NEEDS_PROC                                                                                 \
 	"mount /proc: without /proc/self/smaps and /proc/self/task nothing can be emulated"
-#define NOT_YET "not emulated by this version of libremap"
 
 static const struct feature_row {
 	const char *name, *since;
@@ -242,6 +246,7 @@ static const struct feature_row {
 	const char *how;    /* libremap's own way; NULL: it has none */
 	const char *remedy; /* if there is no way at all */
 	bool dontunmap;	    /* native:no applies */
+	int (*needs)(void); /* what its own way takes beside /proc: 0 or -errno; NULL: nothing */
 } rows[RM_FEAT_COUNT] = {
 	[RM_FEAT_DONTUNMAP_ANON] = {"dontunmap-anon", "5.7", try_anon,
 		"twin mapping and two moves, other threads stopped meanwhile", NEEDS_PROC, true},
@@ -254,8 +259,11 @@ static const struct feature_row {
 	[RM_FEAT_MIRROR] = {"mirror", "never merged", try_mirror,
 		"a second view (old_size 0); huge pages: a second mapping of their file; private "
 		"memory is made shared, other threads stopped meanwhile", NEEDS_PROC, false},
-	[RM_FEAT_RELOCATE_ANON] = {"relocate-anon", "never merged", try_relocate, NULL,
-		"move without the flag; the mappings will not merge", false},
+	[RM_FEAT_RELOCATE_ANON] = {"relocate-anon", "never merged", try_relocate,
+		"UFFDIO_MOVE into a fresh mapping, other threads stopped meanwhile",
+		"a kernel from 6.8 on that allows userfaultfd; until then the flag is an ordinary "
+		"move, and MUST_RELOCATE_ANON fails with EFAULT for what was touched", false,
+		try_uffd_move},
 	[RM_FEAT_MULTI_VMA_MOVE] = {"multi-vma-move", "6.17", try_multi_vma,
 		"mapping by mapping, other threads stopped meanwhile", NEEDS_PROC, true},
 	[RM_FEAT_USERFAULTFD] = {"userfaultfd", "4.3", try_userfaultfd, NULL,
@@ -299,7 +307,7 @@ const struct rm_features *rm_features_away(struct rm_range avoid)
 {
 	static struct rm_features features;
 	static _Atomic int ready;
-	struct rm_features found;
+	struct rm_features found = {0};
 
 	if (atomic_load_explicit(&ready, memory_order_acquire))
 		return &features;
@@ -372,8 +380,14 @@ int remap_probe(const char *name, unsigned int index, struct remap_feature *feat
 	} else {
 		int missing = row->how ? try_emulation() : 0;
 
-		f.reason = row->how || strcmp(row->since, "never merged") ? reason_for(row, error)
-									  : NOT_YET;
+		f.reason = reason_for(row, error);
+		if (!missing && row->how && row->needs) {
+			missing = row->needs();
+			if (missing)
+				f.reason = missing == -EINVAL
+						   ? "the kernel has no UFFDIO_MOVE (6.8), or a filter hides it"
+						   : "userfaultfd is not permitted here";
+		}
 		if (row->how && !missing) {
 			f.state = REMAP_EMULATED;
 			f.how = row->how;

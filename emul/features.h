@@ -32,6 +32,7 @@ struct rm_features {
 	bool native_multi; /* MREMAP_FIXED over several mappings (6.17), and what came with it: all is checked
 			      * before the destination is unmapped, lengths are compared rounded */
 	bool native_lookup;  /* EFAULT for any call at an unmapped address (5.16) */
+	bool uffd_move; /* UFFDIO_MOVE (6.8); not by rm_features(), which every program asks: rm_features_uffd_move() */
 	uintptr_t task_size; /* the first address beyond user space */
 };
 
@@ -39,6 +40,9 @@ struct rm_features {
 const struct rm_features *rm_features(void);
 /* The same; what has to be made the first time and stays comes to lie outside of avoid. */
 const struct rm_features *rm_features_away(struct rm_range avoid);
+
+/* Asked of the kernel each time: three system calls. */
+bool rm_features_uffd_move(void);
 
 static inline bool rm_features_dontunmap(const struct rm_features *f)
 {

@@ -29,6 +29,7 @@ libemul_la_SOURCES = \
 	emul/log.c emul/log.h \
 	emul/mirror.c emul/mirror.h \
 	emul/relocate.c emul/relocate.h \
+	emul/transfer.c emul/transfer.h emul/undo.c \
 	emul/move.c emul/move.h \
 	emul/mover.c emul/mover.h emul/apart.c emul/apart.h \
 	emul/scars.c emul/scars.h \
@@ -36,7 +37,7 @@ libemul_la_SOURCES = \
 	emul/obey.c emul/obey.h \
 	emul/origins.c emul/origins.h \
 	emul/pagemap.c emul/pagemap.h \
-	emul/plan.c emul/plan.h \
+	emul/plan.c emul/plan.h emul/plan-parts.h emul/plan-relocate.c \
 	emul/populate.c emul/populate.h \
 	emul/present.c emul/present.h \
 	emul/procmaps.c emul/procmaps.h \

@@ -49,7 +49,7 @@
  *
  * No system call is made here and nothing outside the arguments is read.
  */
-#include "emul/plan.h"
+#include "emul/plan-parts.h"
 
 #include <errno.h>
 #include <string.h>
@@ -82,14 +82,14 @@ static const struct {
  */
 #define MAX_FINISHING_CALLS 2
 
-static void add(
+void rm_plan_add(
 	struct rm_plan *plan, enum rm_op op, enum rm_place place, enum rm_place other, int arg)
 {
 	/* The longest plan has 23 steps; the unit test builds it. */
 	plan->steps[plan->nsteps++] = (struct rm_step){op, place, other, arg};
 }
 
-static void fail(struct rm_plan *plan, int error, const char *reason)
+void rm_plan_fail(struct rm_plan *plan, int error, const char *reason)
 {
 	plan->strategy = "refuse";
 	plan->nsteps = 0;
@@ -102,17 +102,17 @@ static void add_shared_twin(struct rm_plan *plan, const struct rm_facts *facts, 
 {
 	const enum rm_place from = place == RM_TWIN ? RM_SOURCE : RM_TARGET;
 
-	add(plan, RM_OP_DUPLICATE, from, place, 0);
+	rm_plan_add(plan, RM_OP_DUPLICATE, from, place, 0);
 	/* A locked view is populated as it is made (semantics.md 10.C, 3). In the hole the lock is off already. */
 	if (place == RM_TWIN && (facts->vma.vmflags & RM_VF_LOCKED)) {
-		add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
-		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	}
 }
 
-/* An empty copy of the source at place, which is RM_TWIN, or RM_SOURCE when the hole is already there. */
-static void add_private_twin(
-	struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
+/* An empty copy of the source, but with that protection, at place, which is RM_TWIN, or RM_SOURCE when the hole is already there. */
+void rm_plan_private_twin(
+	struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place, int wanted)
 {
 	const struct rm_vma *vma = &facts->vma;
 	/*
@@ -123,30 +123,30 @@ static void add_private_twin(
 										   : RM_MAP_NONE;
 	int prot = how == RM_MAP_PROT ? vma->prot : PROT_NONE;
 
-	add(plan, RM_OP_MAP, place, RM_NOWHERE, how);
+	rm_plan_add(plan, RM_OP_MAP, place, RM_NOWHERE, how);
 	if (facts->lock_future)
-		add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
 	if (facts->lock_future && how == RM_MAP_PROT)
-		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	if ((vma->vmflags & RM_VF_ACCOUNT) && !(prot & PROT_WRITE)) {
 		prot = PROT_READ | PROT_WRITE;
-		add(plan, vma->prot & PROT_WRITE ? RM_OP_PROTECT : RM_OP_CHARGE, place, RM_NOWHERE,
+		rm_plan_add(plan, wanted & PROT_WRITE ? RM_OP_PROTECT : RM_OP_CHARGE, place, RM_NOWHERE,
 			prot);
 	}
 	/* Only in the hole: touched elsewhere it would count its pages from there and merge with nothing here. */
 	if (facts->touched && place == RM_SOURCE) {
-		add(plan, RM_OP_TOUCH, place, RM_NOWHERE, 0);
-		add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_TOUCH, place, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	}
-	if (prot != vma->prot || vma->pkey)
-		add(plan, RM_OP_PROTECT, place, RM_NOWHERE, vma->prot);
+	if (prot != wanted || vma->pkey)
+		rm_plan_add(plan, RM_OP_PROTECT, place, RM_NOWHERE, wanted);
 	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
 		if (vma->vmflags & advices[i].vmflag)
-			add(plan, RM_OP_ADVISE, place, RM_NOWHERE, advices[i].advice);
+			rm_plan_add(plan, RM_OP_ADVISE, place, RM_NOWHERE, advices[i].advice);
 	if (facts->policy.set)
-		add(plan, RM_OP_BIND, place, RM_NOWHERE, facts->policy.mode);
+		rm_plan_add(plan, RM_OP_BIND, place, RM_NOWHERE, facts->policy.mode);
 	if (!strncmp(vma->name, "[anon:", 6))
-		add(plan, RM_OP_NAME, place, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_NAME, place, RM_NOWHERE, 0);
 }
 
 /*
@@ -177,12 +177,12 @@ static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm
 	if (facts->kind == RM_KIND_SHARED)
 		add_shared_twin(plan, facts, place);
 	else
-		add_private_twin(plan, facts, place);
+		rm_plan_private_twin(plan, facts, place, facts->vma.prot);
 }
 
-static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
+void rm_plan_lock(struct rm_plan *plan, const struct rm_facts *facts)
 {
-	add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
+	rm_plan_add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
 }
 
 /*
@@ -235,47 +235,47 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	 * program's monitor has read it, and the monitor would stand still.
 	 */
 	if ((!(piece->flags & RM_FIXED) || facts->target_armed) && !reserve_late)
-		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	if (!late && !twin_in_window)
 		add_twin(plan, facts, RM_TWIN);
 	if (!late && (stays_apart(piece, facts) || joins_rest(piece, facts)))
-		add(plan, RM_OP_APART, RM_TWIN, RM_NOWHERE, 0);
-	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
-	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_APART, RM_TWIN, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
 	if (twin_in_window) {
-		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
 		add_twin(plan, facts, RM_TWIN);
-		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
 	}
 	/* Moving an armed mapping would tell the monitor of an unmapping that did not happen (A6). */
 	if (armed && !told)
-		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
 	if (relock)
-		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
+		rm_plan_add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
 	if (reserve_late)
-		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
-	add(plan, told ? RM_OP_MOVE_TOLD : RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
+		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+	rm_plan_add(plan, told ? RM_OP_MOVE_TOLD : RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
 	/* The destination of a move that was told of is armed: its second view would be another event. */
 	if (told && late && facts->kind == RM_KIND_SHARED) {
-		add(plan, RM_OP_DISARM, RM_TARGET, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_DISARM, RM_TARGET, RM_NOWHERE, 0);
 		add_twin(plan, facts, RM_SOURCE);
-		add(plan, RM_OP_ARM, RM_TARGET, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_ARM, RM_TARGET, RM_NOWHERE, 0);
 	} else if (late) {
 		add_twin(plan, facts, RM_SOURCE);
 	} else {
-		add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, has_locked_front(piece, facts));
+		rm_plan_add(plan, RM_OP_MOVE, RM_TWIN, RM_SOURCE, has_locked_front(piece, facts));
 		if (joins_rest(piece, facts))
-			add(plan, RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0);
+			rm_plan_add(plan, RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0);
 	}
 	if (has_rest(piece, facts))
-		add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
+		rm_plan_add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
 	if (relock)
-		add_lock(plan, facts);
+		rm_plan_lock(plan, facts);
 	if (armed)
-		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
-	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
 	if (told)
-		add(plan, RM_OP_AWAIT, RM_NOWHERE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_AWAIT, RM_NOWHERE, RM_NOWHERE, 0);
 }
 
 /* See the head of this file. */
@@ -286,21 +286,21 @@ static void plan_grow(
 
 	plan->strategy = "grow";
 	if (!(piece->flags & RM_FIXED) || facts->target_armed)
-		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	if (more_behind)
-		add(plan, RM_OP_RESERVE, RM_SCRATCH, RM_NOWHERE, 0);
-	add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
-	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_RESERVE, RM_SCRATCH, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
 	if (facts->uffd.fd >= 0)
-		add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
-	add(plan, RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
-	add(plan, RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
+	rm_plan_add(plan, RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0);
 	if (more_behind)
-		add(plan, RM_OP_HEAL, RM_SOURCE, RM_SCRATCH, 0);
+		rm_plan_add(plan, RM_OP_HEAL, RM_SOURCE, RM_SCRATCH, 0);
 	/* What grows is armed with what it grows from; the page that went away and came back is not. */
 	if (facts->uffd.fd >= 0 && more_behind)
-		add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
-	add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
 }
 
 /* Whether the mapping goes on in front of the piece and may grow over it. */
@@ -353,13 +353,13 @@ bool rm_plan_may_run_on(const struct rm_facts *facts)
 static void plan_running(struct rm_plan *plan, const struct rm_request *piece)
 {
 	plan->strategy = "running";
-	add(plan, RM_OP_PRESENT, RM_SOURCE, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_PRESENT, RM_SOURCE, RM_NOWHERE, 0);
 	if (!(piece->flags & RM_FIXED) && piece->target)
-		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
-	add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
-	add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
-	add(plan, RM_OP_BRING, RM_TARGET, RM_NOWHERE, 0);
-	add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 1);
+		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
+	rm_plan_add(plan, RM_OP_BRING, RM_TARGET, RM_NOWHERE, 0);
+	rm_plan_add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 1);
 }
 
 static void plan_duplicate(
@@ -370,14 +370,14 @@ static void plan_duplicate(
 	plan->strategy = "duplicate";
 	/* With a hint the place is reserved first: old_size 0 without FIXED knows no hints. */
 	if (!(piece->flags & RM_FIXED) && piece->target)
-		add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
+		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	/* Unlocked first, so that the second view fits into RLIMIT_MEMLOCK whenever the first one did. */
 	if (locked)
-		add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
-	add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
+		rm_plan_add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
+	rm_plan_add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
 	if (locked)
-		add_lock(plan, facts);
-	add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 0);
+		rm_plan_lock(plan, facts);
+	rm_plan_add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 0);
 }
 
 /* What 6.18 refuses in check_prep_vma(), in its order. 0: it would go on. */
@@ -415,30 +415,6 @@ static const char *we_refuse(const struct rm_facts *facts)
 	return NULL;
 }
 
-/* What can not be relocated, by 4.3 of semantics.md or because we could not do it identically. NULL: nothing. */
-static const char *not_eligible(const struct rm_facts *facts)
-{
-	const uint32_t flags = facts->vma.vmflags;
-
-	if (facts->kind != RM_KIND_ANON)
-		return "only private anonymous memory can be relocated";
-	if (flags & (RM_VF_UFFD | RM_VF_DROPPABLE | RM_VF_SHADOWSTACK | RM_VF_MTE))
-		return "memory that a userfaultfd watches, droppable memory, shadow stacks and memory "
-		       "tags can not be relocated";
-	if (flags & (RM_VF_GROWSDOWN | RM_VF_MIXEDMAP | RM_VF_IO))
-		return "a stack that grows and memory of devices can not be relocated";
-	if (facts->target_armed)
-		return "a userfaultfd watches the destination";
-	return NULL;
-}
-
-static void plan_relocate(struct rm_plan *plan, const struct rm_facts *facts)
-{
-	const char *reason = not_eligible(facts);
-
-	fail(plan, -EFAULT, reason ? reason : "private anonymous memory is not relocated yet");
-}
-
 void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_features *features, enum rm_variant variant, struct rm_plan *plan)
 {
@@ -454,14 +430,14 @@ void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	plan->reason = NULL;
 	plan->nsteps = 0;
 	if (error) {
-		fail(plan, error, NULL);
+		rm_plan_fail(plan, error, NULL);
 	} else if (variant == RM_VARIANT_RELOCATE) {
-		plan_relocate(plan, facts);
+		rm_plan_relocate(plan, piece, facts, features);
 	} else if (native) {
 		plan->strategy = "native";
-		add(plan, RM_OP_NATIVE, RM_SOURCE, RM_TARGET, 0);
+		rm_plan_add(plan, RM_OP_NATIVE, RM_SOURCE, RM_TARGET, 0);
 	} else if (reason) {
-		fail(plan, -EINVAL, reason);
+		rm_plan_fail(plan, -EINVAL, reason);
 	} else if (variant == RM_VARIANT_DUPLICATE) {
 		plan_duplicate(plan, piece, facts);
 	} else if (variant == RM_VARIANT_RUNNING) {

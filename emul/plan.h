@@ -16,6 +16,7 @@ enum rm_place {
 	RM_TARGET,  /* the new range */
 	RM_TWIN,    /* the replacement for the source, made beside it */
 	RM_SCRATCH, /* one page, for RM_OP_HEAL */
+	RM_ASIDE,   /* room for the source, when it has been emptied, and for its pages on trial */
 	RM_PLACES
 };
 
@@ -23,11 +24,11 @@ enum rm_op {
 	RM_OP_NATIVE,  /* the call as it is */
 	RM_OP_RESERVE, /* map PROT_NONE at the hint, or anywhere, or (FIXED) over the destination */
 	RM_OP_MAP,     /* make the empty twin: arg = rm_map_how */
-	RM_OP_UNLOCK,  /* munlock; arg: what the program has locked itself */
+	RM_OP_UNLOCK,  /* munlock; arg: the program's own lock */
 	RM_OP_LOCK,    /* mlock, or mlock2 ONFAULT: arg */
 	RM_OP_PROTECT, /* arg = PROT_ */
 	RM_OP_CHARGE, /* made writable for a moment, so that it is charged; not to succeed is no harm */
-	RM_OP_TOUCH,	 /* written to, for its anon_vma; not to succeed is no harm */
+	RM_OP_TOUCH, /* written to, for its anon_vma; not to succeed is no harm; arg: unless it has merged */
 	RM_OP_ADVISE,	 /* arg = MADV_ */
 	RM_OP_BIND,	 /* the source's NUMA policy */
 	RM_OP_NAME,	 /* the source's anonymous name */
@@ -48,6 +49,9 @@ enum rm_op {
 	RM_OP_EMPTY,	 /* page tables dropped: MADV_DONTNEED; arg: others run */
 	RM_OP_PRESENT,	 /* which pages of the source have page table entries */
 	RM_OP_BRING,	 /* the same are brought in at place; no harm if not */
+	RM_OP_OPEN,	 /* a userfaultfd of our own that can transfer pages */
+	RM_OP_TRANSFER,	 /* pages go from place to other, and count as if touched there */
+	RM_OP_NONE,	 /* place has no pages */
 };
 
 enum rm_map_how {
@@ -61,7 +65,7 @@ struct rm_step {
 	int arg;
 };
 
-#define RM_PLAN_STEPS 32
+#define RM_PLAN_STEPS 40
 
 struct rm_plan {
 	const char *strategy; /* static string, for people and statistics */

@@ -12,9 +12,7 @@
 #include "emul/steps.h"
 
 #include <errno.h>
-#include <linux/prctl.h>
 #include <linux/userfaultfd.h>
-#include <string.h>
 
 #include "emul/attributes.h"
 #include "emul/file.h"
@@ -23,36 +21,36 @@
 #include "emul/quiesce.h"
 #include "emul/rejoin.h"
 #include "emul/sys.h"
+#include "emul/transfer.h"
 #include "emul/went.h"
 #include "emul/world.h"
 
-#ifndef PR_SET_VMA
-#define PR_SET_VMA	     0x53564d41
-#define PR_SET_VMA_ANON_NAME 0
-#endif
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
 #endif
+#define PMD_SIZE ((size_t)2 << 20)
 
 static size_t length(const struct rm_steps *x)
 {
 	return x->piece->source.len;
 }
 
-static struct rm_range range_at(const struct rm_steps *x, enum rm_place place)
-{
-	return (struct rm_range){x->at[place], length(x)};
-}
-
 static size_t length_at(const struct rm_steps *x, enum rm_place place)
 {
-	return place == RM_SCRATCH ? rm_page_size() : length(x);
+	const bool grown = place == RM_TARGET || place == RM_TWIN;
+
+	return place == RM_SCRATCH ? rm_page_size() : length(x) + (grown ? x->piece->grown : 0);
+}
+
+struct rm_range rm_steps_range(const struct rm_steps *x, enum rm_place place)
+{
+	return (struct rm_range){x->at[place], length_at(x, place)};
 }
 
 /* Where the destination will be, if that is fixed: nothing of ours may come to lie there. */
 static struct rm_range fixed_target(const struct rm_steps *x)
 {
-	return x->piece->flags & RM_FIXED ? (struct rm_range){x->piece->target, length(x)}
+	return x->piece->flags & RM_FIXED ? (struct rm_range){x->piece->target, length_at(x, RM_TARGET)}
 					  : (struct rm_range){0, 0};
 }
 
@@ -62,10 +60,13 @@ static int do_reserve(struct rm_steps *x, const struct rm_step *step)
 	long addr;
 
 	if (step->place == RM_TARGET && !x->piece->target)
-		addr = rm_went_reserve(x->world, x->piece->source);
+		addr = rm_went_reserve(x->world,
+			(struct rm_range){x->at[RM_SOURCE], length_at(x, RM_TARGET)});
 	else if (step->place == RM_TARGET)
-		addr = rm_sys_mmap(x->piece->target, length(x), PROT_NONE,
+		addr = rm_sys_mmap(x->piece->target, length_at(x, RM_TARGET), PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+	else if (step->place == RM_ASIDE && length(x) >= PMD_SIZE)
+		addr = rm_map_congruent(length(x), x->at[RM_SOURCE], PMD_SIZE, fixed_target(x));
 	else
 		addr = rm_map_away(length_at(x, step->place), PROT_NONE, fixed_target(x));
 	if (rm_is_err(addr))
@@ -84,8 +85,17 @@ static int do_reserve(struct rm_steps *x, const struct rm_step *step)
 static int make_room(struct rm_steps *x, uintptr_t *where)
 {
 	const size_t page = rm_page_size();
-	long addr = rm_map_away(length(x) + 2 * page, PROT_NONE, fixed_target(x));
+	const size_t len = length_at(x, RM_TWIN) + 2 * page;
+	long addr = -ENOMEM;
 
+	/*
+	 * Page tables that the twin shares with something else would be made at the destination, too, when it is moved there,
+	 * and what is to take huge pages must have none.
+	 */
+	if (x->uffd >= 0 && len >= PMD_SIZE)
+		addr = rm_map_congruent(len, x->at[RM_TARGET] - page, PMD_SIZE, fixed_target(x));
+	if (rm_is_err(addr))
+		addr = rm_map_away(len, PROT_NONE, fixed_target(x));
 	if (rm_is_err(addr))
 		return (int)addr;
 	x->room = (uintptr_t)addr;
@@ -101,13 +111,13 @@ int rm_steps_leave_room(struct rm_steps *x)
 	const size_t page = rm_page_size();
 	long low, high;
 
-	if (x->apart >= 0)
-		rm_sys_close(x->apart);
-	x->apart = -1;
+	if (x->uffd >= 0)
+		rm_sys_close(x->uffd);
+	x->uffd = -1;
 	if (!x->room)
 		return 0;
 	low = rm_sys_munmap(x->room, page);
-	high = rm_sys_munmap(x->room + page + length(x), page);
+	high = rm_sys_munmap(x->room + page + length_at(x, RM_TWIN), page);
 	x->room = 0;
 	return (int)(low ? low : high);
 }
@@ -141,13 +151,13 @@ static int do_map(struct rm_steps *x, const struct rm_step *step)
 	} else {
 		flags |= MAP_ANONYMOUS;
 	}
-	addr = rm_sys_mmap(where, length(x), prot, flags, fd, offset);
+	addr = rm_sys_mmap(where, length_at(x, step->place), prot, flags, fd, offset);
 	if (fd >= 0)
 		rm_sys_close(fd);
 	if (rm_is_err(addr))
 		return (int)addr;
 	if ((uintptr_t)addr != where) {
-		rm_sys_munmap((uintptr_t)addr, length(x));
+		rm_sys_munmap((uintptr_t)addr, length_at(x, step->place));
 		return -ENOMEM;
 	}
 	x->at[step->place] = (uintptr_t)addr;
@@ -155,21 +165,7 @@ static int do_map(struct rm_steps *x, const struct rm_step *step)
 	return 0;
 }
 
-static int do_name(struct rm_steps *x, const struct rm_step *step)
-{
-	char name[RM_VMA_NAME_MAX];
-	const char *from = x->facts->vma.name + strlen("[anon:");
-	size_t len = strlen(from);
-
-	if (len && from[len - 1] == ']')
-		len--;
-	memcpy(name, from, len);
-	name[len] = '\0';
-	return (int)rm_sys_prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (long)x->at[step->place],
-		(long)length(x), (long)name);
-}
-
-static int do_disarm(const struct rm_steps *x, enum rm_place place)
+int rm_steps_disarm(const struct rm_steps *x, enum rm_place place)
 {
 	struct uffdio_range r = {x->at[place], length(x)};
 
@@ -184,22 +180,24 @@ static long fill_hole(const struct rm_steps *x, uintptr_t from, struct rm_range 
 	return rm_sys_mremap(from, hole.len, hole.len, RM_MAYMOVE | RM_FIXED, hole.start);
 }
 
-static int do_move(struct rm_steps *x, enum rm_place from, enum rm_place to)
+int rm_steps_move(struct rm_steps *x, enum rm_place from, enum rm_place to)
 {
-	long r = to == RM_SOURCE ? fill_hole(x, x->at[from], range_at(x, to))
-				 : rm_sys_mremap(x->at[from], length(x), length(x),
+	long r = to == RM_SOURCE ? fill_hole(x, x->at[from], rm_steps_range(x, to))
+				 : rm_sys_mremap(x->at[from], length_at(x, from), length_at(x, from),
 					   RM_MAYMOVE | RM_FIXED, x->at[to]);
 
-	if (rm_is_err(r))
+	if (rm_is_err(r)) {
+		x->owned[RM_ASIDE] &= to != RM_ASIDE || rm_sys_is_mapped(x->at[to]);
 		return (int)r;
+	}
 	x->owned[from] = false;
-	x->owned[to] = false;
+	x->owned[to] = to == RM_ASIDE;
 	return 0;
 }
 
 static int do_move_told(struct rm_steps *x, enum rm_place from, enum rm_place to)
 {
-	int r = rm_mover_start(&x->mover, range_at(x, from), x->at[to]);
+	int r = rm_mover_start(&x->mover, rm_steps_range(x, from), x->at[to]);
 
 	if (r)
 		return r;
@@ -282,17 +280,27 @@ static int do_heal(struct rm_steps *x, const struct rm_step *step)
 	return 0;
 }
 
-static int do_lock(const struct rm_steps *x, enum rm_place place, bool on_fault)
+int rm_steps_lock(const struct rm_steps *x, enum rm_place place, bool on_fault)
 {
-	const struct rm_range r = range_at(x, place);
+	const struct rm_range r = rm_steps_range(x, place);
 
 	return (int)(on_fault ? rm_sys_mlock2(r.start, r.len, MLOCK_ONFAULT)
 			      : rm_sys_mlock(r.start, r.len));
 }
 
+/* Of the source's length: what the destination has more stays empty. */
+static int do_transfer(struct rm_steps *x, const struct rm_step *step)
+{
+	int r = rm_transfer(
+		x->uffd, (struct rm_range){x->at[step->place], length(x)}, x->at[step->other]);
+
+	x->undo_failures += r == -EIO;
+	return r;
+}
+
 static int open_window(struct rm_steps *x)
 {
-	const struct rm_range hole = range_at(x, RM_SOURCE);
+	const struct rm_range hole = rm_steps_range(x, RM_SOURCE);
 	int r;
 
 	x->guarded = rm_guard_open(x->world, x->plan, hole);
@@ -301,7 +309,7 @@ static int open_window(struct rm_steps *x)
 	return r;
 }
 
-static void close_window(struct rm_steps *x)
+void rm_steps_close_window(struct rm_steps *x)
 {
 	if (x->guarded)
 		rm_guard_close();
@@ -312,7 +320,7 @@ static void close_window(struct rm_steps *x)
 
 int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 {
-	const struct rm_range r = range_at(x, step->place);
+	const struct rm_range r = rm_steps_range(x, step->place);
 
 	switch (step->op) {
 	case RM_OP_NATIVE:
@@ -329,7 +337,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_UNLOCK:
 		return (int)rm_sys_munlock(r.start, r.len);
 	case RM_OP_LOCK:
-		return do_lock(x, step->place, step->arg);
+		return rm_steps_lock(x, step->place, step->arg);
 	case RM_OP_PROTECT:
 		return rm_protect_like(r, &x->facts->vma, step->arg);
 	case RM_OP_CHARGE:
@@ -337,6 +345,8 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		(void)rm_sys_mprotect(r.start, r.len, step->arg);
 		return 0;
 	case RM_OP_TOUCH:
+		if (step->arg && (rm_is_joined(r.start) || rm_is_joined(rm_range_end(r))))
+			return 0;
 		/* by the kernel's hand, so that a page that can not be had is no signal */
 		(void)rm_syscall(SYS_rt_sigpending, (long)r.start, sizeof(uint64_t), 0, 0, 0, 0);
 		return 0;
@@ -346,10 +356,18 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		return (int)rm_sys_mbind(r.start, r.len, x->facts->policy.mode,
 			x->facts->policy.nodes, RM_POLICY_NODES + 1);
 	case RM_OP_NAME:
-		return do_name(x, step);
+		return rm_name_like(r, &x->facts->vma);
 	case RM_OP_APART:
-		x->apart = rm_uffd_set_apart(r);
+		x->uffd = rm_uffd_set_apart(r);
 		return 0;
+	case RM_OP_OPEN:
+		x->uffd = rm_transfer_open();
+		return x->uffd < 0 ? x->uffd : 0;
+	case RM_OP_TRANSFER:
+		return do_transfer(x, step);
+	case RM_OP_NONE:
+		return rm_transfer_has_content(r, x->world->dirents, sizeof(x->world->dirents)) ? -EBUSY
+												 : 0;
 	case RM_OP_STOP:
 		return open_window(x);
 	case RM_OP_VERIFY:
@@ -358,12 +376,12 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 			       ? rm_facts_verify(x->world, x->facts, x->piece->source)
 			       : 0;
 	case RM_OP_DISARM:
-		return do_disarm(x, step->place);
+		return rm_steps_disarm(x, step->place);
 	case RM_OP_MOVE:
 		if (step->arg && !x->guarded &&
-			rm_grow_locked(range_at(x, step->other), x->facts->vma.vmflags))
+			rm_grow_locked(rm_steps_range(x, step->other), x->facts->vma.vmflags))
 			return 0;
-		return do_move(x, step->place, step->other);
+		return rm_steps_move(x, step->place, step->other);
 	case RM_OP_GROW:
 		return do_grow(x, step);
 	case RM_OP_HEAL:
@@ -386,7 +404,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_ARM:
 		return rm_uffd_arm(&x->facts->uffd, r);
 	case RM_OP_RESUME:
-		close_window(x);
+		rm_steps_close_window(x);
 		return 0;
 	case RM_OP_DUPLICATE:
 		return do_duplicate(x, step);
@@ -408,82 +426,12 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
  */
 void rm_steps_reserve_again(struct rm_steps *x)
 {
-	long again = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
+	long again = rm_sys_mmap(x->at[RM_TARGET], length_at(x, RM_TARGET), PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 
 	if (rm_is_err(again))
 		return;
 	x->owned[RM_TARGET] = (uintptr_t)again == x->at[RM_TARGET];
 	if (!x->owned[RM_TARGET])
-		rm_sys_munmap((uintptr_t)again, length(x)); /* a kernel before 4.17 */
-}
-
-/* A move is undone by moving back; a reservation that it consumed is made again, while nobody else runs. */
-static int undo_move(struct rm_steps *x, const struct rm_step *step)
-{
-	const bool from_twin = step->place == RM_TWIN;
-	int r = do_move(x, step->other, step->place);
-
-	if (r)
-		return r;
-	if (from_twin)
-		x->owned[RM_TWIN] = true;
-	if (step->other == RM_TARGET)
-		rm_steps_reserve_again(x);
-	return 0;
-}
-
-/* The pages come back and the source is armed again; the event of the move can not be taken back. */
-static int undo_move_told(struct rm_steps *x, const struct rm_step *step)
-{
-	int r = do_disarm(x, step->other);
-
-	if (!r)
-		r = undo_move(x, step);
-	if (!r)
-		r = rm_uffd_arm(&x->facts->uffd, range_at(x, step->place));
-	return r ? r : -EINPROGRESS;
-}
-
-/* A FIXED destination stays reserved for the next attempt: others may run. */
-static int undo_duplicate(struct rm_steps *x, const struct rm_step *step)
-{
-	long r;
-
-	if (step->other != RM_TARGET || !(x->piece->flags & RM_FIXED))
-		return rm_steps_unmap(x, step->other);
-	r = rm_sys_mmap(x->at[RM_TARGET], length(x), PROT_NONE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	return rm_is_err(r) ? (int)r : 0;
-}
-
-int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
-{
-	switch (step->op) {
-	case RM_OP_RESERVE:
-		if (step->place == RM_TARGET && (x->piece->flags & RM_FIXED))
-			return 0; /* kept, see rm_exec() */
-		return rm_steps_unmap(x, step->place);
-	case RM_OP_MAP:
-	case RM_OP_GROW:
-		return rm_steps_unmap(x, step->place);
-	case RM_OP_UNLOCK:
-		/* a twin's goes with it */
-		return step->arg ? do_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
-				 : 0;
-	case RM_OP_STOP:
-		if (x->stopped)
-			close_window(x);
-		return 0;
-	case RM_OP_DISARM:
-		return rm_uffd_arm(&x->facts->uffd, range_at(x, step->place));
-	case RM_OP_MOVE:
-		return undo_move(x, step);
-	case RM_OP_MOVE_TOLD:
-		return undo_move_told(x, step);
-	case RM_OP_DUPLICATE:
-		return undo_duplicate(x, step);
-	default:
-		return 0; /* changes only the twin, which goes as a whole, or nothing */
-	}
+		rm_sys_munmap((uintptr_t)again, length_at(x, RM_TARGET)); /* a kernel before 4.17 */
 }

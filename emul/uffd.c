@@ -83,12 +83,17 @@ int rm_uffd_watch(int fd, struct rm_range range)
 	return register_range(fd, UFFDIO_REGISTER_MODE_MISSING, range);
 }
 
+int rm_uffd_open_own(uint64_t features)
+{
+	int fd = rm_uffd_open(USER_ONLY, features);
+
+	return fd == -EINVAL ? rm_uffd_open(0, features) : fd;
+}
+
 int rm_uffd_set_apart(struct rm_range range)
 {
-	int fd = rm_uffd_open(USER_ONLY, 0), r;
+	int fd = rm_uffd_open_own(0), r;
 
-	if (fd == -EINVAL)
-		fd = rm_uffd_open(0, 0);
 	if (fd < 0)
 		return fd;
 	r = rm_uffd_watch(fd, range);

@@ -27,6 +27,8 @@ int __must_check rm_uffd_arm(const struct rm_uffd *uffd, struct rm_range range);
 
 /* One of our own, closed on exec. flags beside O_CLOEXEC and O_NONBLOCK, features for UFFDIO_API. The descriptor or -errno. */
 int __must_check rm_uffd_open(int flags, uint64_t features);
+/* The same for what no system call touches while it watches: unprivileged, where the kernel knows that (5.11). */
+int __must_check rm_uffd_open_own(uint64_t features);
 /* It reports what is missing in range from now on. */
 int __must_check rm_uffd_watch(int fd, struct rm_range range);
 

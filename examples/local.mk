@@ -8,3 +8,5 @@ examples_ring_CFLAGS = $(AM_CFLAGS) -pthread
 noinst_PROGRAMS += examples/colours
 examples_colours_SOURCES = examples/colours.c
 examples_colours_CFLAGS = $(AM_CFLAGS) -pthread
+noinst_PROGRAMS += examples/relocate
+examples_relocate_SOURCES = examples/relocate.c

@@ -42,6 +42,7 @@ static const struct word {
 	{"special", WORD_KIND, RM_KIND_SPECIAL},
 	{"fixed", WORD_REQUEST, RM_FIXED},
 	{"hint", WORD_REQUEST, 0},
+	{"relocate", WORD_VARIANT, RM_VARIANT_RELOCATE},
 	{"readonly", WORD_PROT, PROT_READ},
 	{"none", WORD_PROT, PROT_NONE},
 	{"exec", WORD_PROT, PROT_READ | PROT_EXEC},
@@ -90,6 +91,7 @@ static const struct word *find_word(const char *name, size_t len)
 int explain_mapping(const char *description, FILE *out, char *problem, size_t size)
 {
 	struct rm_request request = {{0x100000000000, 1 << 20}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
+	struct rm_features features = *rm_features();
 	enum rm_variant variant = RM_VARIANT_TWIN_FIRST;
 	struct rm_facts facts;
 	struct rm_plan plan;
@@ -131,9 +133,12 @@ int explain_mapping(const char *description, FILE *out, char *problem, size_t si
 		case WORD_REQUEST:
 			request.flags |= word->value;
 			request.target = 0x200000000000;
+			facts.target_mapped = true; /* it may be */
 			break;
 		case WORD_VARIANT:
 			variant = word->value;
+			if (variant == RM_VARIANT_RELOCATE)
+				request.flags &= ~RM_DONTUNMAP;
 			break;
 		case WORD_PART:
 			if (word->value & PART_BEFORE)
@@ -155,7 +160,8 @@ int explain_mapping(const char *description, FILE *out, char *problem, size_t si
 	}
 	if (!facts.vma.shared && !(facts.vma.vmflags & RM_VF_NORESERVE))
 		facts.vma.vmflags |= RM_VF_ACCOUNT;
-	rm_plan_build(&request, &facts, rm_features(), variant, &plan);
+	features.uffd_move = variant == RM_VARIANT_RELOCATE && rm_features_uffd_move();
+	rm_plan_build(&request, &facts, &features, variant, &plan);
 	if (plan.error) {
 		fprintf(out, "%s: %s%s%s\n", description, strerror(-plan.error),
 			plan.reason ? ": " : ", as every kernel answers",

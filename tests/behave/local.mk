@@ -35,6 +35,8 @@ behave_programs = \
 	tests/behave/placement.behave \
 	tests/behave/private-anonymous.behave \
 	tests/behave/relocate-calls.behave \
+	tests/behave/relocate-life.behave \
+	tests/behave/relocate-merge.behave \
 	tests/behave/private-file.behave \
 	tests/behave/process.behave \
 	tests/behave/shared.behave \
@@ -63,6 +65,8 @@ behave_linked = \
 	tests/behave/placement-linked \
 	tests/behave/private-anonymous-linked \
 	tests/behave/relocate-calls-linked \
+	tests/behave/relocate-life-linked \
+	tests/behave/relocate-merge-linked \
 	tests/behave/private-file-linked \
 	tests/behave/process-linked \
 	tests/behave/shared-linked \
@@ -286,4 +290,20 @@ tests_behave_relocate_calls_linked_SOURCES = tests/behave/relocate-calls.c $(rel
 tests_behave_relocate_calls_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_relocate_calls_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_relocate_calls_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_relocate_life_behave_SOURCES = tests/behave/relocate-life.c $(relocate_common)
+tests_behave_relocate_life_behave_CFLAGS = $(behave_cflags)
+tests_behave_relocate_life_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_relocate_life_linked_SOURCES = tests/behave/relocate-life.c $(relocate_common)
+tests_behave_relocate_life_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_relocate_life_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_relocate_life_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+
+tests_behave_relocate_merge_behave_SOURCES = tests/behave/relocate-merge.c $(relocate_common)
+tests_behave_relocate_merge_behave_CFLAGS = $(behave_cflags)
+tests_behave_relocate_merge_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_relocate_merge_linked_SOURCES = tests/behave/relocate-merge.c $(relocate_common)
+tests_behave_relocate_merge_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_relocate_merge_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_relocate_merge_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 endif

@@ -302,6 +302,8 @@ void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target
 			grown += mapped(&after, (uintptr_t) new, len) -
 				 mapped(&before, (uintptr_t) new, len);
 		check_is(after.vm_size - before.vm_size, grown);
+		/* nothing may have been there, unless the caller wants it replaced */
+		check(new == old || (flags & MREMAP_FIXED) || !mapped(&before, (uintptr_t) new, len));
 		for (int i = 0; i < 2; i++) {
 			struct look *l = i ? &after : &before;
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "emul/exec.h"
+#include "emul/features.h"
 #include "emul/log.h"
 #include "libremap.h"
 
@@ -111,6 +112,9 @@ static const int *errors_of(enum rm_op op)
 		[RM_OP_EMPTY] = {EINVAL, EIO, ENOMEM},
 		[RM_OP_PRESENT] = {EAGAIN},
 		[RM_OP_BRING] = {EFAULT},
+		[RM_OP_OPEN] = {EPERM, ENOSYS, EMFILE, EINVAL},
+		[RM_OP_TRANSFER] = {EBUSY, EFAULT, EAGAIN, ENOMEM, EINVAL, EEXIST},
+		[RM_OP_NONE] = {EBUSY},
 	};
 
 	return errors[op];
@@ -226,7 +230,7 @@ static bool fail_step(const struct scenario *s, int run, int step, const struct 
 	for (const int *e = errors_of(what->op); *e; e++) {
 		/* want of memory before the window: another way is tried, and works */
 		const bool again = *e == ENOMEM && makes_twin && !run && s->kind != KIND_FILE &&
-				   !(s->flags & TOLD) &&
+				   !(s->flags & (TOLD | RELOCATED)) &&
 				   (what->op == RM_OP_MAP || what->op == RM_OP_DUPLICATE);
 
 		prepare_run(s);
@@ -433,6 +437,10 @@ int main(int argc, char **argv)
 		if ((s->flags & (ARMED | TARGET_ARMED)) && !armed_too) {
 			printf("ok %u - %s # SKIP no userfaultfd for this user\n", ++number,
 				s->name);
+			continue;
+		}
+		if ((s->flags & RELOCATED) && !rm_features_uffd_move()) {
+			printf("ok %u - %s # SKIP no UFFDIO_MOVE (6.8)\n", ++number, s->name);
 			continue;
 		}
 		snprintf(name, sizeof(name), "%s: every step fails", s->name);

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "emul/features.h"
 #include "tests/faults/inject.h"
 
 #define EVERY_NTH_READ 6 /* smaps is read in many small pieces, which are all alike */
@@ -135,6 +136,8 @@ int main(int argc, char **argv)
 		if ((s->flags & (ARMED | TARGET_ARMED)) && uffd < 0)
 			printf("ok %u - %s # SKIP no userfaultfd for this user\n", ++number,
 				s->name);
+		else if ((s->flags & RELOCATED) && !rm_features_uffd_move())
+			printf("ok %u - %s # SKIP no UFFDIO_MOVE (6.8)\n", ++number, s->name);
 		else
 			ok &= inject_run(++number, s->name, &test);
 	}

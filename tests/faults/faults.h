@@ -48,6 +48,8 @@ enum scenario_flag {
 	TOUCHED = 1 << 16,     /* which has been touched */
 	ALONG = 1 << 18,       /* what lies behind it moved along */
 	STOPPED = 1 << 17,     /* the first plan, which stops nobody, fails at once */
+	RELOCATED = 1 << 18,   /* by MREMAP_MUST_RELOCATE_ANON */
+	GONE = 1 << 19,	       /* without MREMAP_DONTUNMAP; nobody touches it then */
 	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };
 

@@ -315,7 +315,7 @@ bool scenario_set_up(const struct scenario *s)
 	rm_known_end(&change, rm_everything);
 	t.remap_events = t.other_events = 0;
 	t.monitor = s->flags & (EVENTS | TOLD | TARGET_ARMED);
-	if (!(s->flags & ARMED))
+	if (!(s->flags & (ARMED | GONE)))
 		t.touch = (volatile char *)range_start(s, SOURCE);
 	return snapshot_take(&t.before);
 }
@@ -334,7 +334,10 @@ long scenario_call(const struct scenario *s)
 
 	errno = 12345;
 	r = remap_mremap((void *)range_start(s, SOURCE), range_len(s), range_len(s),
-		REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP | flags[s->target], (void *)to);
+		REMAP_MREMAP_MAYMOVE | flags[s->target] |
+			(s->flags & GONE ? 0 : REMAP_MREMAP_DONTUNMAP) |
+			(s->flags & RELOCATED ? REMAP_MREMAP_MUST_RELOCATE_ANON : 0),
+		(void *)to);
 	if (r == MAP_FAILED)
 		return -errno;
 	return errno == 12345 ? (long)r : -99999; /* errno is kept on success */
@@ -512,7 +515,7 @@ bool scenario_check_success(const struct scenario *s, long to)
 		comparable(snapshot_flags(&t.after, SOURCE + offset, NULL, NULL), is, sizeof(is));
 		comparable(
 			snapshot_flags(&t.after, area + offset, NULL, NULL), moved, sizeof(moved));
-		if (strcmp(was, is) || strcmp(was, moved)) {
+		if ((strcmp(was, is) && !(s->flags & GONE)) || strcmp(was, moved)) {
 			printf("#   flags were %s, are %s, at the destination %s\n", was, is,
 				moved);
 			return false;
@@ -523,7 +526,9 @@ bool scenario_check_success(const struct scenario *s, long to)
 		return complain("content was lost");
 	if ((s->flags & ARMED) && (!still_armed(s, from) || !still_armed(s, EMPTY_PAGE)))
 		return false;
-	for (int i = from; !(s->flags & ARMED) && i < end; i++) {
+	if ((s->flags & GONE) && !snapshot_is_hole(&t.after, range_start(s, SOURCE), range_len(s)))
+		return complain("the source is still there");
+	for (int i = from; !(s->flags & (ARMED | GONE)) && i < end; i++) {
 		char wanted = s->kind == KIND_SHARED ||
 					      (s->kind == KIND_SEVERAL && (i == 3 || i == 4))
 				      ? byte_wanted(s, i)

@@ -37,6 +37,6 @@ tests_preload_libearly_la_CFLAGS = -std=gnu11 -Wall -Wextra
 tests_preload_libearly_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 
 preload_tests = tests/preload/preload.t tests/preload/known.t tests/preload/waits.t tests/preload/pieces.t tests/preload/collector.t \
-	tests/preload/mirrors.t tests/preload/segv.t tests/preload/execs.t
+	tests/preload/mirrors.t tests/preload/relocate.t tests/preload/segv.t tests/preload/execs.t
 TESTS += $(preload_tests)
 EXTRA_DIST += $(preload_tests)

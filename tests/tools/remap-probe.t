@@ -79,8 +79,15 @@ done
 run -f dontunmap-anon -f memfd
 like "$out" "dontunmap-anon *
 memfd native" "several features: a name and a state each"
-run --feature relocate-anon --feature memfd
-tap_is "$status" 1 "several features, one unavailable: exit 1"
+run --feature userfaultfd-move
+[ "$out" = native ] && move=emulated || move=unavailable
+run --feature relocate-anon
+tap_is "$out" "$move" "relocate-anon is emulated where the kernel has UFFDIO_MOVE, and nowhere else"
+run
+case $move in
+emulated) like "$out" "*UFFDIO_MOVE into a fresh mapping*" "relocate-anon: how" ;;
+*) like "$out" "*the kernel has no UFFDIO_MOVE*" "relocate-anon: why not" ;;
+esac
 
 run --feature mirror
 tap_is "$status:$out" "0:emulated" "mirror is nobody's own, and emulated"
@@ -101,9 +108,9 @@ with native:no --require emulated
 tap_is "$status:$out$err" "0:" "--require emulated with native:no: yes"
 run --require native --feature memfd
 tap_is "$status:$out$err" "0:" "--require native --feature: that one only"
-run --require emulated --feature relocate-anon
-tap_is "$status:$out$err" "1:" "--require emulated of what is unavailable: no"
-run --feature memfd --require emulated --feature relocate-anon
+run --require native --feature relocate-anon
+tap_is "$status:$out$err" "1:" "--require native of what no kernel has: no"
+run --feature memfd --require native --feature relocate-anon
 tap_is "$status:$out$err" "1:" "--require of several: all of them"
 
 # --- the formats say the same ---

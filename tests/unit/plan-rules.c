@@ -257,6 +257,8 @@ static const struct text {
 	{{RM_OP_NAME, RM_TWIN, RM_NOWHERE, 0}, "name the twin like the source"},
 	{{RM_OP_APART, RM_TWIN, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_TOUCH, RM_SOURCE, RM_NOWHERE, 0}, NULL},
+	{{RM_OP_TOUCH, RM_TARGET, RM_NOWHERE, 1},
+		"write a word to the destination if it has merged with nothing, so that it can merge later"},
 	{{RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0}, "stop every other thread"},
 	{{RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0},
 		"check that the source has not changed meanwhile"},
@@ -285,12 +287,16 @@ static const struct text {
 	{{RM_OP_PRESENT, RM_SOURCE, RM_NOWHERE, 0},
 		"look which pages of the source have page table entries"},
 	{{RM_OP_BRING, RM_TARGET, RM_NOWHERE, 0}, "bring in the same pages of the destination"},
-	{{(enum rm_op)(RM_OP_BRING + 1), RM_NOWHERE, RM_NOWHERE, 0}, "?"},
+	{{RM_OP_OPEN, RM_NOWHERE, RM_NOWHERE, 0}, "open a userfaultfd that can move pages"},
+	{{RM_OP_TRANSFER, RM_SOURCE, RM_ASIDE, 0},
+		"give the pages of the source to the place aside: UFFDIO_MOVE, or all goes back"},
+	{{RM_OP_NONE, RM_SOURCE, RM_NOWHERE, 0}, "check that the source has no pages"},
+	{{(enum rm_op)(RM_OP_NONE + 1), RM_NOWHERE, RM_NOWHERE, 0}, "?"},
 };
 
 static void every_step_has_a_text(void **state)
 {
-	bool seen[RM_OP_BRING + 2] = {false};
+	bool seen[RM_OP_NONE + 2] = {false};
 	struct rm_plan plan = {.nsteps = 1};
 
 	(void)state;
@@ -308,7 +314,7 @@ static void every_step_has_a_text(void **state)
 		rm_plan_describe(&plan, 0, cut, sizeof(cut));
 		assert_true(strlen(cut) < sizeof(cut));
 	}
-	for (int op = 0; op <= RM_OP_BRING + 1; op++)
+	for (int op = 0; op <= RM_OP_NONE + 1; op++)
 		assert_true(seen[op]);
 }
 

@@ -5,7 +5,7 @@
  * reason; and the text of every step.
  *
  * Steps are written in short: "map:T=none" for RM_OP_MAP of the twin, S source, D destination, T
- * twin, P scratch page, "move:S>D". After the table, all combinations of attributes are planned and
+ * twin, P scratch page, A place aside, "move:S>D". After the table, all combinations of attributes are planned and
  * held against the rules that every plan obeys: it fits, the window holds nothing that may fail for
  * want of memory (variant twin first), what was disarmed is armed. Needs nothing.
  */
@@ -29,6 +29,7 @@
 #define DUPLICATE RM_VARIANT_DUPLICATE
 #define DIRECT	  RM_VARIANT_DIRECT
 #define RUNNING	  RM_VARIANT_RUNNING
+#define RELOCATE  RM_VARIANT_RELOCATE
 
 enum { NATIVE_ANON = 1, NATIVE_SHARED = 2, NATIVE_FILE = 4 };
 
@@ -40,7 +41,8 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, along, apart, apart_behind, touched;
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, along, apart, apart_behind, touched,
+			target_mapped, no_uffd_move;
 		enum rm_variant variant;
 		uint64_t features;
 		long start_off, end_off; /* of the mapping, against the range */
@@ -377,6 +379,63 @@ static const struct row {
 		{.end_off = -0x1000}, -EPERM, NULL},
 	{"begins above the source", RM_KIND_ANON, RW, AC | RM_VF_SEALED, {.start_off = 0x1000},
 		-EFAULT, NULL},
+	/* --- relocation --- */
+	{"relocate", RM_KIND_ANON, RW, AC, {.plain_move = true, .unlocked = true, .variant = RELOCATE}, 0,
+		"relocate: reserve:D open reserve:A map:T=prot stop verify:S move:T>D touch:D empty:D "
+		"transfer:S>D move:S>A resume"},
+	{"relocate, fixed", RM_KIND_ANON, RW, AC,
+		{.plain_move = true, .unlocked = true, .fixed = true, .variant = RELOCATE}, 0,
+		"relocate: open reserve:A map:T=prot stop verify:S move:T>D touch:D empty:D transfer:S>D "
+		"move:S>A resume"},
+	{"relocate, fixed over a mapping: on trial first", RM_KIND_ANON, RW, AC,
+		{.plain_move = true, .fixed = true, .target_mapped = true, .variant = RELOCATE}, 0,
+		"relocate: open reserve:A unlock:A protect:A=rw- map:T=none unlock:T protect:T=rw- stop "
+		"verify:S transfer:S>A move:T>D touch:D empty:D transfer:A>D move:S>A resume"},
+	{"relocate, dontunmap", RM_KIND_ANON, RW, AC,
+		{.unlocked = true, .fixed = true, .variant = RELOCATE}, 0,
+		"relocate: open map:T=prot stop verify:S move:T>D touch:D empty:D transfer:S>D resume"},
+	{"relocate, read-only, locked", RM_KIND_ANON, RO, AC | RM_VF_LOCKED,
+		{.plain_move = true, .unlocked = true, .fixed = true, .variant = RELOCATE}, 0,
+		"relocate: open reserve:A map:T=prot protect:T=rw- stop verify:S unlock:S protect:S=rw- "
+		"move:T>D touch:D empty:D transfer:S>D protect:D=r-- lock:D move:S>A resume"},
+	{"relocate, no access, dontunmap, onto a mapping", RM_KIND_ANON, 0, AC,
+		{.unlocked = true, .fixed = true, .target_mapped = true, .variant = RELOCATE}, 0,
+		"relocate: open reserve:A protect:A=rw- map:T=prot protect:T=rw- stop verify:S "
+		"protect:S=rw- transfer:S>A move:T>D touch:D empty:D transfer:A>D protect:D=--- "
+		"protect:S=--- resume"},
+	{"relocate, key", RM_KIND_ANON, RW, AC,
+		{.plain_move = true, .unlocked = true, .fixed = true, .pkey = 2, .variant = RELOCATE}, 0,
+		"relocate: open reserve:A map:T=prot protect:T=rw- stop verify:S move:T>D touch:D empty:D "
+		"transfer:S>D move:S>A resume"},
+	{"relocate before 6.8: what has no pages", RM_KIND_ANON, RW, AC | RM_VF_LOCKED,
+		{.plain_move = true,
+			.unlocked = true,
+			.fixed = true,
+			.target_mapped = true,
+			.no_uffd_move = true,
+			.variant = RELOCATE},
+		0,
+		"relocate: reserve:A map:T=prot stop verify:S unlock:S none:S move:T>D touch:D empty:D "
+		"lock:D move:S>A resume"},
+	{"relocate, shared", RM_KIND_SHARED, RW, 0, {.variant = RELOCATE}, -EFAULT, "only private anonymous"},
+	{"relocate, file", RM_KIND_FILE, RW, AC, {.variant = RELOCATE}, -EFAULT, "only private anonymous"},
+	{"relocate, hugetlb", RM_KIND_HUGETLB, RW, 0, {.plain_move = true, .variant = RELOCATE}, -EFAULT,
+		"only private anonymous"},
+	{"relocate, hugetlb, dontunmap: the kernel's answer", RM_KIND_HUGETLB, RW, 0, {.variant = RELOCATE},
+		-EINVAL, NULL},
+	{"relocate, sealed: the kernel's answer", RM_KIND_ANON, RW, AC | RM_VF_SEALED, {.variant = RELOCATE},
+		-EPERM, NULL},
+	{"relocate, beyond the end: the kernel's answer", RM_KIND_ANON, RW, AC,
+		{.end_off = -0x1000, .variant = RELOCATE}, -EFAULT, NULL},
+	{"relocate, armed", RM_KIND_ANON, RW, AC | RM_VF_UFFD_WP, {.armed = true, .variant = RELOCATE}, -EFAULT,
+		"userfaultfd"},
+	{"relocate, onto an armed mapping", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .target_mapped = true, .target_armed = true, .variant = RELOCATE}, -EFAULT,
+		"userfaultfd watches the destination"},
+	{"relocate, grows down", RM_KIND_ANON, RW, AC | RM_VF_GROWSDOWN, {.variant = RELOCATE}, -EFAULT,
+		"a stack that grows"},
+	{"relocate, droppable", RM_KIND_ANON, RW, RM_VF_DROPPABLE, {.variant = RELOCATE}, -EFAULT,
+		"droppable"},
 	/* --- refused by libremap --- */
 	{"EVENT_REMAP and EVENT_UNMAP", RM_KIND_ANON, RW, AC | RM_VF_UFFD_MISSING,
 		{.armed = true, .features = UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_UNMAP},
@@ -420,6 +479,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->apart_before = row->x.apart;
 	facts->apart_behind = row->x.apart_behind;
 	facts->touched = row->x.touched;
+	facts->target_mapped = row->x.target_mapped;
 	piece->source = (struct rm_range){SRC, LEN};
 	piece->grown = 0;
 	piece->target = row->x.fixed || row->x.hint ? DST : 0;
@@ -430,6 +490,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	features->native_shared = row->x.natives & NATIVE_SHARED;
 	features->native_file = row->x.natives & NATIVE_FILE;
 	features->task_size = 1UL << 47;
+	features->uffd_move = !row->x.no_uffd_move;
 }
 
 /* The plan in the short form. */
@@ -462,12 +523,16 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 		[RM_OP_DUPLICATE] = "dup",
 		[RM_OP_EMPTY] = "empty",
 		[RM_OP_PRESENT] = "present",
-		[RM_OP_BRING] = "bring"};
+		[RM_OP_BRING] = "bring",
+		[RM_OP_OPEN] = "open",
+		[RM_OP_TRANSFER] = "transfer",
+		[RM_OP_NONE] = "none"};
 	static const char places[] = {[RM_NOWHERE] = '-',
 		[RM_SOURCE] = 'S',
 		[RM_TARGET] = 'D',
 		[RM_TWIN] = 'T',
-		[RM_SCRATCH] = 'P'};
+		[RM_SCRATCH] = 'P',
+		[RM_ASIDE] = 'A'};
 	size_t at = (size_t)snprintf(out, size, "%s:", plan->strategy);
 
 	for (unsigned int i = 0; i < plan->nsteps; i++) {

@@ -22,7 +22,7 @@ for subject in errno shared private hugetlb life fork lazy meanwhile seen watche
 	line behave/mirror-$subject 300 \
 		"RM_LAZY_MIB=8 RM_SWAPON=/disk RM_SHMEM_THP=yes sh tests/behave/run-configs tests/behave/mirror-$subject.behave"
 done
-for subject in calls; do
+for subject in calls life merge; do
 	line behave/relocate-$subject 300 "sh tests/behave/run-configs tests/behave/relocate-$subject.behave"
 done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
