@@ -28,7 +28,7 @@ bool rm_is_ignored(int sig)
 	       (action.handler == (void *)SIG_DFL && (by_default & BIT(sig)));
 }
 
-uint64_t rm_signals_to_block(void)
+uint64_t rm_signals_to_block_of(uint64_t asked)
 {
 	/* those that come to a process from outside */
 	static const int candidates[] = {
@@ -36,7 +36,12 @@ uint64_t rm_signals_to_block(void)
 	uint64_t mask = ~(BIT(SIGKILL) | BIT(SIGSTOP));
 
 	for (size_t i = 0; i < RM_ARRAY_LEN(candidates); i++)
-		if (rm_is_ignored(candidates[i]))
+		if ((asked & BIT(candidates[i])) && rm_is_ignored(candidates[i]))
 			mask &= ~BIT(candidates[i]);
-	return mask;
+	return mask & asked;
+}
+
+uint64_t rm_signals_to_block(void)
+{
+	return rm_signals_to_block_of(~0ULL);
 }

@@ -13,5 +13,7 @@ bool rm_is_ignored(int sig);
  * a mask of the kernel: signal n at bit n - 1.
  */
 uint64_t rm_signals_to_block(void);
+/* Those of them that are in asked. One system call for each signal in it that programs ignore at times. */
+uint64_t rm_signals_to_block_of(uint64_t asked);
 
 #endif

@@ -174,6 +174,6 @@ bool rm_obey_handlers_rest(void)
 	struct rm_ksigaction now;
 
 	return !rm_sys_rt_sigaction(RM_STOP_SIGNAL, NULL, &now) &&
-	       !(rm_signals_to_block() & ~now.mask) &&
+	       !rm_signals_to_block_of(~now.mask) &&
 	       !rm_sys_rt_sigprocmask(SIG_BLOCK, &now.mask, NULL);
 }

@@ -7,7 +7,7 @@
  * a second thread waits and gets in; many threads never overlap; a child made by fork or a raw
  * clone finds a free lock although a thread of its parent holds it, and no stop under way; vfork
  * and CLONE_VM children are refused, the first caller or not, and harm nobody; which ranges are the
- * engine's own. Needs nothing.
+ * engine's own; that a handler is noticed which an ignored signal was given meanwhile. Needs nothing.
  */
 #include "tests/unit/unit.h"
 
@@ -18,7 +18,9 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
+#include "emul/ignored.h"
 #include "emul/log.h"
+#include "emul/obey.h"
 #include "emul/quiesce.h"
 #include "emul/sys.h"
 #include "emul/world.h"
@@ -390,6 +392,27 @@ static void ranges_of_its_own(void **state)
 	assert_int_equal(rm_page_round(SIZE_MAX), 0);
 }
 
+static void handlers_given_meanwhile_are_noticed(void **state)
+{
+	/* ignored by default, or because we say so */
+	static const int signals[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGHUP, SIGINT, SIGQUIT};
+	const uint64_t before = kernel_mask();
+
+	(void)state;
+	for (size_t i = 0; i < RM_ARRAY_LEN(signals); i++) {
+		void (*was)(int) = signal(signals[i], SIG_IGN);
+
+		assert_int_equal(rm_obey_prepare(rm_signals_to_block()), 0);
+		assert_true(rm_obey_handlers_rest());
+		signal(signals[i], on_signal);
+		assert_false(rm_obey_handlers_rest());
+		assert_int_equal(rm_obey_prepare(rm_signals_to_block()), 0); /* blocks it now */
+		assert_true(rm_obey_handlers_rest());
+		signal(signals[i], was);
+	}
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +424,7 @@ int main(void)
 		cmocka_unit_test(forked_children_find_a_free_lock),
 		cmocka_unit_test(children_that_share_memory_are_refused),
 		cmocka_unit_test(ranges_of_its_own),
+		cmocka_unit_test(handlers_given_meanwhile_are_noticed),
 	};
 
 	sem_init(&is_held, 0, 0);
