@@ -25,11 +25,12 @@ struct kind {
 	const char *name;
 	const char *what;  /* for the table's head */
 	bool shared;	   /* a memfd's pages; else private anonymous */
+	bool zero;	   /* only read so far, but for both ends: entries of the zero page, which take no memory */
 	bool huge;	   /* MADV_HUGEPAGE */
 	unsigned int step; /* one page in so many is populated */
 };
 
-enum { KIND_COUNT = 5 };
+enum { KIND_COUNT = 6 };
 extern const struct kind kinds[KIND_COUNT];
 
 enum company_state { COMPANY_BLOCKED, COMPANY_SPIN, COMPANY_YIELD, COMPANY_STATES };

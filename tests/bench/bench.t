@@ -27,6 +27,9 @@ tap_is "$(awk -F'\t' '$6 == "emulated" && $7 != 3' "$dir/tsv")" "" "three rounds
 tap_is "$? $(sed -nE 's/^(4K [a-z ]+)  .*/\1/p' "$dir/places" | sed 's/ *$//' | tr '\n' ',')" "0 4K anywhere,4K askew cold," "other places, cold caches"
 tap_is "$(awk -F'\t' '$6 == "emulated" { printf "%s %s %d;", $11, $12, $7 }' "$dir/places.tsv")" "anywhere warm 2;askew cold 2;" "and in the TSV"
 
+"$bench" --sizes 64K --kinds zero --threads 0 --mappings 0 --rounds 2 --places reserved --ways emulated --tsv "$dir/zero.tsv" >"$dir/zero" 2>"$dir/err"
+tap_is "$? $(awk -F'\t' '$6 == "emulated" { print $7 }' "$dir/zero.tsv")" "0 2" "memory that was only read, but for both ends"
+
 # What the machine has no room or time for is left out, and the reason is told.
 "$bench" --sizes 4096G --kinds private --threads 0 --mappings 0 --rounds 1 --ways emulated >"$dir/huge" 2>&1
 tap_ok $? "four tebibytes are no error"

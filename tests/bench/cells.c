@@ -40,6 +40,7 @@ static const struct row full_plan[] = {
 	{"private", "2M,64M,1G", "0", "0", "askew"},
 	{"private", "4K,2M,64M,1G", "0", "0", "reserved:cold"},
 	{"shared", "2M", "0", "0", "reserved:cold"},
+	{"zero", "1G,4G,16G", "0", "0", RESERVED},
 	/* last what takes longest */
 	{"private,thp,sparse", "4G,16G", "0", "0", RESERVED},
 	{"shared", "4G", "0", "0", RESERVED},
@@ -163,7 +164,7 @@ static const struct kind *parse_kind(const char *item)
 	for (int i = 0; i < KIND_COUNT; i++)
 		if (!strcmp(item, kinds[i].name))
 			return &kinds[i];
-	die_usage("--kinds: '%s' is none of private, shared, thp, sparse, shared-sparse", item);
+	die_usage("--kinds: '%s' is none of private, shared, thp, sparse, shared-sparse, zero", item);
 }
 
 static bool same_cell(const struct cell *a, const struct cell *b)

@@ -51,11 +51,14 @@ const char *const place_names[PLACE_NAMES] = {
 };
 
 const struct kind kinds[KIND_COUNT] = {
-	{"private", "private anonymous memory, base pages, all populated", false, false, 1},
-	{"shared", "shared memory (memfd), base pages, all populated", true, false, 1},
-	{"thp", "private anonymous memory, huge pages, all populated", false, true, 1},
-	{"sparse", "private anonymous memory, base pages, 1 in 16 populated", false, false, 16},
-	{"shared-sparse", "shared memory (memfd), base pages, 1 in 16 populated", true, false, 16},
+	{"private", "private anonymous memory, base pages, all populated", .step = 1},
+	{"shared", "shared memory (memfd), base pages, all populated", .shared = true, .step = 1},
+	{"thp", "private anonymous memory, huge pages, all populated", .huge = true, .step = 1},
+	{"sparse", "private anonymous memory, base pages, 1 in 16 populated", .step = 16},
+	{"shared-sparse", "shared memory (memfd), base pages, 1 in 16 populated", .shared = true,
+		.step = 16},
+	{"zero", "private anonymous memory, base pages, all of them the zero page", .zero = true,
+		.step = 1},
 };
 
 /* len bytes, aligned, not touching any mapping that they could merge with: a readable page on either side. */
@@ -104,10 +107,19 @@ static uint64_t mark(size_t page)
 	return 0x9e3779b97f4a7c15ULL * (page + 1);
 }
 
+/* Both ends are written to whatever the kind, for check(). */
 static void populate(const struct heap *heap, unsigned char *at)
 {
-	for (size_t page = 0; page < heap->len / PAGE; page += heap->kind->step)
-		*(volatile uint64_t *)(at + page * PAGE) = mark(page);
+	const size_t step = heap->kind->step, last = (heap->len / PAGE - 1) / step * step;
+
+	for (size_t page = 0; page <= last; page += step) {
+		volatile uint64_t *word = (volatile uint64_t *)(at + page * PAGE);
+
+		if (heap->kind->zero && page && page != last)
+			(void)*word;
+		else
+			*word = mark(page);
+	}
 }
 
 /* Some of the heap is in huge pages. */
@@ -320,7 +332,9 @@ void heap_return(const struct heap *heap, enum way way, unsigned char *at)
 size_t heap_needs(const struct kind *kind, size_t len, bool copied)
 {
 	/* Page tables: both places have their own, a five-hundredth each. Reading the holes of a memfd fills them. */
-	const size_t tables = len / 256, heap = kind->shared && copied ? len : len / kind->step;
+	const size_t tables = len / 256, heap = kind->zero		   ? 0
+						: kind->shared && copied ? len
+									 : len / kind->step;
 
 	return heap + tables + (copied ? len : 0);
 }

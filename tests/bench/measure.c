@@ -4,7 +4,11 @@
  *
  * The order of the ways rotates from round to round. A first round is not counted. A way that is much dearer than
  * the cell's budget allows takes part in the first few rounds and then in every n-th one only, or once if once takes
- * longer than the whole cell should (copying gigabytes); how often each was measured is part of the result. The time
+ * longer than the whole cell should (copying gigabytes); how often each was measured is part of the result.
+ *
+ * What came before decides what a short move finds in the caches. So a move is measured either cold, or warm: directly after one
+ * of the same way, which is not counted. But beside other threads, which would not be back where they were, and copying,
+ * which finds nothing of use there. The time
  * for which the other threads stood still is the difference of the library's own counter around each single move.
  */
 #include "tests/bench/bench.h"
@@ -72,23 +76,35 @@ static struct remap_stats stats_now(void)
 	return stats;
 }
 
-static void take_turn(
-	const struct heap *heap, bool cold, enum way way, struct turn *turn, bool counted)
+static unsigned char *move_or_die(const struct heap *heap, enum way way)
 {
-	const struct remap_stats before = stats_now();
-	uint64_t began, moved, touched;
-	struct remap_stats after;
-	unsigned char *at;
+	unsigned char *at = heap_move(heap, way);
 
-	if (cold)
-		heap_chill();
-	began = now_ns();
-	at = heap_move(heap, way);
-	moved = now_ns();
 	if (!at)
 		die("%s: moving %zu bytes failed: %s %s", way_names[way], heap->len,
 			strerror(errno),
 			way == WAY_EMULATED || way == WAY_FIRST ? remap_strerror_last() : "");
+	return at;
+}
+
+enum before_it { NOTHING, SAME_WAY, CHILL };
+
+static void take_turn(const struct heap *heap, enum before_it before_it, enum way way,
+	struct turn *turn, bool counted)
+{
+	const uint64_t turn_began = now_ns();
+	uint64_t began, moved, touched;
+	struct remap_stats before, after;
+	unsigned char *at;
+
+	if (before_it == SAME_WAY && way != WAY_COPYING)
+		heap_return(heap, way, move_or_die(heap, way));
+	if (before_it == CHILL)
+		heap_chill();
+	before = stats_now();
+	began = now_ns();
+	at = move_or_die(heap, way);
+	moved = now_ns();
 	heap_touch(heap, at);
 	touched = now_ns();
 	after = stats_now();
@@ -102,7 +118,7 @@ static void take_turn(
 	sample(&touches[way], touched - moved);
 	if (after.stops > before.stops)
 		sample(&stops, after.stop_ns_total - before.stop_ns_total);
-	turn->spent_ns += now_ns() - began;
+	turn->spent_ns += now_ns() - turn_began;
 	turn->turns++;
 }
 
@@ -117,7 +133,7 @@ static void set_strides(struct turn turns[WAY_COUNT], const struct effort *effor
 	}
 }
 
-static void run_rounds(const struct heap *heap, bool cold, struct turn turns[WAY_COUNT],
+static void run_rounds(const struct heap *heap, enum before_it before_it, struct turn turns[WAY_COUNT],
 	const struct effort *effort)
 {
 	const uint64_t began = now_ns();
@@ -141,7 +157,7 @@ static void run_rounds(const struct heap *heap, bool cold, struct turn turns[WAY
 
 			if (!turns[way].takes_part || !due)
 				continue;
-			take_turn(heap, cold, way, &turns[way], true);
+			take_turn(heap, before_it, way, &turns[way], true);
 			if (!effort->exact &&
 				turns[way].spent_ns / turns[way].turns > effort->limit_ns)
 				turns[way].takes_part = false;
@@ -153,7 +169,7 @@ static void warm_up(const struct heap *heap, struct turn turns[WAY_COUNT])
 {
 	for (int way = 0; way < WAY_COUNT; way++)
 		if (turns[way].takes_part && (way != WAY_COPYING || heap->len <= 64UL << 20))
-			take_turn(heap, false, way, &turns[way], false);
+			take_turn(heap, NOTHING, way, &turns[way], false);
 }
 
 /* Adds ratio_to_native where there is a native. */
@@ -250,7 +266,11 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	mappings = count_mappings();
 	warm_up(&heap, turns);
 	before = stats_now();
-	run_rounds(&heap, cell->place.cold, turns, effort);
+	run_rounds(&heap,
+		cell->place.cold	    ? CHILL
+		: cell->company.count ? NOTHING
+				      : SAME_WAY,
+		turns, effort);
 	after = stats_now();
 	company_dismiss();
 	crowd_unmap();

@@ -131,7 +131,8 @@ void report_print_head(json_t *report)
 	     "fewer than 100\nrounds, and what takes seconds is done once; --long tells how "
 	     "often. The destination is\nreserved and aligned alike, or it may lie anywhere; "
 	     "askew: anywhere, the heap begins a page\nbehind a boundary of 2 MiB. cold: "
-	     "something ran through 256 MiB before each move.");
+	     "something ran through 256 MiB before each move;\n"
+		"otherwise, alone, each move but copying comes directly after another of the same way.");
 }
 
 static void print_heading(json_t *cell, bool full_lines)
