@@ -40,6 +40,10 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 		     "mremap C+4 1p 1p MAYMOVE|FIXED|DONTUNMAP D+0; madvise C+0 8p NORMAL;"
 		     "mremap C+0 8p 9p MAYMOVE|FIXED E+0",
 		NULL},
+	{"dontunmap-of-two-that-become-read-only-together",
+		"mmap A+4 8p anon rwx; write A+4 8p; mprotect A+4 3p r-x;" WHOLE
+		"mprotect A+4 8p r--; mremap A+4 8p 9p MAYMOVE|FIXED E+0",
+		NULL},
 	{"dontunmap-page-by-page",
 		ANON "mremap A+4 1p 1p MAYMOVE|FIXED|DONTUNMAP C+0; mremap A+5 1p 1p "
 		     "MAYMOVE|FIXED|DONTUNMAP C+1;"
