@@ -118,7 +118,7 @@ long rm_madvise(uintptr_t addr, size_t len, int advice)
 		return rm_sys_madvise(addr, len, advice);
 	if (!rm_converted_any()) {
 		r = rm_sys_madvise(addr, len, advice);
-		/* The very first conversion may have come between the two lines: then that was of shared memory. Twice does no harm. */
+		/* the first conversion may have come between: then that was of shared memory; twice does no harm */
 		if (!rm_converted_any())
 			return r;
 	}

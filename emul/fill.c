@@ -291,7 +291,10 @@ static void fill_all(struct rm_fill *fill)
 	done(fill, fill->left);
 }
 
-/* One look for views, none of which is watched any more, nor kept from children. Whether nothing has failed or changed meanwhile. */
+/*
+ * One look for views, none of which is watched any more, nor kept from children. Whether nothing has failed. What the program maps
+ * in a view's place between the look and the call is taken for the view: that is microseconds after all is there.
+ */
 static bool let_views_be(struct rm_fill *fill)
 {
 	bool good = true;

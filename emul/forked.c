@@ -9,8 +9,9 @@
  *   share      nothing is done
  *   drop       conversion marks the range and its views MADV_DONTFORK, and the child has nothing there
  *
- * What another thread converts between that moment and the fork itself is added by that thread, in its own window, and is not filled
- * lazily. It can not be made to wait: our handler is one of many, and the next may wait for a lock that this thread holds.
+ * What another thread converts between that moment and the fork itself is added by that thread, in its own window, and is
+ * not filled lazily. It can not be made to wait: our handler is one of many, and the next may wait for a lock that this
+ * thread holds.
  *
  * pthread_atfork is how we learn of a fork; vfork, posix_spawn and the raw system calls do not tell, and copy nothing. The first
  * two need no copy, they run in the parent's memory. Where the copy can not be had (ENOMEM), the child has nothing there:

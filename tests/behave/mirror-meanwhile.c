@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What other threads do with private memory at the moment when it gets its mirror: they change its attributes, have system calls
- * read and write it or wait with it, touch it without a pause. Whatever comes first, the end is what it has to be, and nobody notices anything
- * (semantics.md B4). And the same for MREMAP_DONTUNMAP of a view, in which no range is ever absent.
+ * read and write it or wait with it, touch it without a pause. Whatever comes first, the end is what it has to be, and nobody
+ * notices anything (semantics.md B4). And the same for MREMAP_DONTUNMAP of a view, in which no range is ever absent.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
