@@ -155,6 +155,8 @@ static long relocate(const struct rm_request *request, size_t old_len, const cha
 	int tries = 0;
 	long r;
 
+	/* On a kernel whose mremap is 6.18's this may be the first call that needs it: not in a destination that is a hole. */
+	rm_world_prepare(request->flags & RM_FIXED ? target : (struct rm_range){0, 0});
 	features.uffd_move = rm_features_uffd_move();
 	if (atomic_load(&rm_fills_active))
 		rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */

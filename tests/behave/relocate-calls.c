@@ -295,6 +295,66 @@ static void in_vfork_child(void **state)
 	arena_end(&a);
 }
 
+/* The raw call is the same call, for a preloaded program. */
+static void by_syscall(void **state)
+{
+	char *new;
+
+	(void)state;
+#ifdef BEHAVE_LINKED
+	behave_skip("syscall is taken over by the preload only");
+#endif
+	make(RW, ANON);
+	fill(a.source, a.len, 15);
+	check(!munmap(a.target, a.len));
+	check_is(syscall(SYS_mremap, a.source, a.len, a.len, 16L, NULL), -1);
+	check_is(errno, EINVAL);
+	new = (char *)syscall(SYS_mremap, a.source, a.len, a.len, (long)(MUST | MREMAP_FIXED), a.target);
+	check(new == (can_relocate() ? a.target : MAP_FAILED));
+	check(filled(can_relocate() ? a.target : a.source, a.len, 15));
+	if (!can_relocate())
+		check_is(syscall(SYS_mremap, a.source, a.len, a.len, (long)(RELOCATE | MREMAP_FIXED), a.target),
+			(long)a.target);
+	check(filled(a.target, a.len, 15));
+	check_is(vma_count(a.source, a.len), 0);
+	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.source);
+	arena_end(&a);
+}
+
+/* What was relocated and what was not is counted, and a refusal has its reason. */
+static void counted(void **state)
+{
+	struct remap_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
+
+	(void)state;
+#ifndef BEHAVE_LINKED
+	behave_skip("only a linked program can ask");
+#else
+	make(RW, MAP_SHARED | MAP_ANONYMOUS);
+	check(!remap_stats(&before));
+	refused(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target, EFAULT);
+	check(strstr(remap_strerror_last(), "only private anonymous memory"));
+	check(!remap_stats(&after));
+	check_is(after.relocated, before.relocated);
+	check_is(after.not_relocated, before.not_relocated);
+	check_is(after.refused, before.refused + 1);
+	check(relocated(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
+	check(!*remap_strerror_last());
+	check(!remap_stats(&after));
+	check_is(after.not_relocated, before.not_relocated + 1);
+	lay(a.source, 8, RW, 16);
+	check(mremap(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
+	check(!remap_stats(&after));
+	check_is(after.relocated, before.relocated + can_relocate());
+	check_is(after.not_relocated, before.not_relocated + 1 + !can_relocate());
+	check_is(after.undo_failures, before.undo_failures);
+	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED, -1, 0) == a.source);
+	arena_end(&a);
+#endif
+	(void)before;
+	(void)after;
+}
+
 int main(void)
 {
 	const struct CMUnitTest cases[] = {
@@ -310,6 +370,8 @@ int main(void)
 		CASE(armed, "relocate-of-armed-memory-is-an-ordinary-move"),
 		CASE(mirror_view, "relocate-of-a-mirror-is-an-ordinary-move"),
 		CASE(in_vfork_child, "must-relocate-in-a-vfork-child-is-efault"),
+		CASE(by_syscall, "relocate-by-syscall"),
+		CASE(counted, "relocate-is-counted"),
 	};
 
 	behave_page = (size_t)sysconf(_SC_PAGESIZE);

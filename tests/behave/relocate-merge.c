@@ -440,9 +440,42 @@ static void to_and_fro(void **state)
 	end();
 }
 
+/*
+ * The first call of a process, onto a hole below all that is mapped, which is where the kernel would put what the library needs for
+ * itself.
+ */
+static char first_call[64];
+
+static void call_first(void)
+{
+	const size_t len = 16 * PAGE;
+	char *p = mmap(NULL, len, RW, ANON, -1, 0), *to = mmap(NULL, len, RW, ANON, -1, 0), *new;
+
+	if (to > p) {
+		new = p;
+		p = to;
+		to = new;
+	}
+	*p = 1;
+	munmap(to, len);
+	new = mremap(p, len, len, (can_relocate() ? MUST : RELOCATE) | MREMAP_FIXED, to);
+	snprintf(first_call, sizeof(first_call), "%s", new == to && *new == 1 ? "" : strerror(errno));
+	munmap(p, len);
+	munmap(to, len);
+}
+
+static void first(void **state)
+{
+	(void)state;
+	if (*first_call)
+		printf("# %s\n", first_call);
+	check(!*first_call);
+}
+
 int main(void)
 {
 	const struct CMUnitTest cases[] = {
+		CASE(first, "relocate-as-the-first-call"),
 		CASE(rows, "relocated-memory-merges-with-its-neighbours"),
 		CASE(between_strangers, "relocated-between-strangers-merges-with-one"),
 		CASE(between_relatives, "relocated-into-the-gap-merges-with-both"),
@@ -460,6 +493,7 @@ int main(void)
 	};
 
 	behave_page = (size_t)sysconf(_SC_PAGESIZE);
+	call_first();
 	relocate_warm_up();
 	return BEHAVE_RUN(cases);
 }

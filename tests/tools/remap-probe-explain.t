@@ -64,6 +64,8 @@ explains anon,middle,remap-event twin "*by a helper*"
 explains anon,unmap-event twin "*unregister the source*register the source*"
 explains anon,tight twin-late "*mremap the source onto the destination*map an empty mapping like the source at the source*"
 explains anon,tight,dontdump,readonly,fixed,armed twin-late "*MADV_DONTDUMP*"
+explains anon,relocate relocate "*reserve the destination*mremap the twin onto the destination*mremap the source onto the place aside*let the threads run"
+explains anon,locked,fixed,relocate relocate "*munlock the source*mremap the twin onto the destination*mlock the destination*let the threads run"
 explains fixed,locked,anon twin "*" # the kind may stand anywhere
 
 # An attribute that is not there adds no step.
