@@ -179,7 +179,7 @@ static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm
 		rm_plan_private_twin(plan, facts, place, facts->vma.prot);
 }
 
-void rm_plan_lock(struct rm_plan *plan, const struct rm_facts *facts)
+static void add_lock(struct rm_plan *plan, const struct rm_facts *facts)
 {
 	rm_plan_add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
 }
@@ -255,7 +255,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	if (has_rest(piece, facts))
 		rm_plan_add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
 	if (relock)
-		rm_plan_lock(plan, facts);
+		add_lock(plan, facts);
 	if (armed)
 		rm_plan_add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
 	rm_plan_add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
@@ -361,7 +361,7 @@ static void plan_duplicate(
 		rm_plan_add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 0);
 	rm_plan_add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);
 	if (locked)
-		rm_plan_lock(plan, facts);
+		add_lock(plan, facts);
 	rm_plan_add(plan, RM_OP_EMPTY, RM_SOURCE, RM_NOWHERE, 0);
 }
 

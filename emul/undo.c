@@ -76,7 +76,8 @@ int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_UNLOCK:
 		/* Only the lock of a shared or relocated source was the program's own; a twin's goes with it. */
 		return step->place == RM_SOURCE && (step->arg || x->facts->kind == RM_KIND_SHARED)
-			       ? rm_steps_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
+			       ? rm_steps_lock(x, RM_SOURCE, x->facts->vma.vmflags &
+						  (RM_VF_LOCKONFAULT | (step->arg ? RM_VF_NAMELESS : 0)))
 			       : 0;
 	case RM_OP_STOP:
 		if (x->stopped)
