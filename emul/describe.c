@@ -61,8 +61,9 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 			"mprotect the %s to rw- for a moment, so that it is charged", place);
 	case RM_OP_TOUCH:
 		return rm_format(buf, size,
-			step->arg ? "write a word to the %s if it has merged with nothing, so that it "
-				    "can merge later"
+			step->arg ? "write a word to the %s if it has merged, so that it does again"
+			: step->place == RM_TARGET
+				? "write a word to the %s, so that it shares what neighbours merge by"
 				  : "write a word to the %s, so that it stays charged when it is "
 				    "read-only",
 			place);

@@ -14,7 +14,7 @@ void rm_plan_fail(struct rm_plan *plan, int error, const char *reason);
 /* An empty mapping like the source, but with that protection. */
 void rm_plan_private_twin(
 	struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place, int wanted);
-/* The destination is locked as the source was. */
+/* The source's lock, put on the destination. */
 void rm_plan_lock(struct rm_plan *plan, const struct rm_facts *facts);
 
 void rm_plan_relocate(struct rm_plan *plan, const struct rm_request *piece,

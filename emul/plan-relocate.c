@@ -11,9 +11,10 @@
  *   is mapped (FIXED)   the destination. Only what comes to be pinned in between can still fail, and then it is lost, as 6.18 loses it
  *   without UFFDIO_MOVE what has no pages at all is replaced by its twin; everything else is not relocated
  *
- * The touching: memory that merges with nothing where it comes to lie shares what the kernel merges by (its anon_vma) with a neighbour
- * of another protection when it is touched, and not if it gets its pages by UFFDIO_MOVE; and so would never merge with it, were the
- * protections to become the same. Not if all of it can be huge pages, which go whole only to where nothing was touched.
+ * The touching: what the kernel merges by (the anon_vma) is shared with a neighbour when memory is touched, also of another
+ * protection, and not when it gets its pages by UFFDIO_MOVE; and before 6.15 what has been touched does not merge with a mapping
+ * before it that has not been. So one page is touched and given back before the pages come. Where all of it can be huge pages, which go
+ * whole only to where there are no page tables, only if it has merged with something that has to be kept.
  *
  * Pure, as plan.c.
  */
@@ -70,19 +71,17 @@ void rm_plan_relocate(struct rm_plan *plan, const struct rm_request *piece,
 	rm_plan_private_twin(plan, facts, RM_TWIN, writable);
 	rm_plan_add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
 	rm_plan_add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+	if (!moves)
+		rm_plan_add(plan, RM_OP_NONE, RM_SOURCE, RM_NOWHERE, 0);
 	if (locked)
 		rm_plan_add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
 	if (moves && writable != vma->prot)
 		rm_plan_add(plan, RM_OP_PROTECT, RM_SOURCE, RM_NOWHERE, writable);
-	if (!moves)
-		rm_plan_add(plan, RM_OP_NONE, RM_SOURCE, RM_NOWHERE, 0);
 	if (on_trial)
 		rm_plan_add(plan, RM_OP_TRANSFER, RM_SOURCE, RM_ASIDE, 0);
 	rm_plan_add(plan, RM_OP_MOVE, RM_TWIN, RM_TARGET, 0);
-	if (!huge) {
-		rm_plan_add(plan, RM_OP_TOUCH, RM_TARGET, RM_NOWHERE, 1);
-		rm_plan_add(plan, RM_OP_EMPTY, RM_TARGET, RM_NOWHERE, 0);
-	}
+	rm_plan_add(plan, RM_OP_TOUCH, RM_TARGET, RM_NOWHERE, huge);
+	rm_plan_add(plan, RM_OP_EMPTY, RM_TARGET, RM_NOWHERE, 0);
 	if (moves)
 		rm_plan_add(plan, RM_OP_TRANSFER, on_trial ? RM_ASIDE : RM_SOURCE, RM_TARGET, 0);
 	if (writable != vma->prot)

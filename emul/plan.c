@@ -182,7 +182,8 @@ static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm
 
 void rm_plan_lock(struct rm_plan *plan, const struct rm_facts *facts)
 {
-	rm_plan_add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE, (facts->vma.vmflags & RM_VF_LOCKONFAULT) != 0);
+	rm_plan_add(plan, RM_OP_LOCK, RM_TARGET, RM_NOWHERE,
+		(facts->vma.vmflags & RM_VF_ON_FAULT) != 0);
 }
 
 /*

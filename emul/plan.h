@@ -28,7 +28,7 @@ enum rm_op {
 	RM_OP_LOCK,    /* mlock, or mlock2 ONFAULT: arg */
 	RM_OP_PROTECT, /* arg = PROT_ */
 	RM_OP_CHARGE, /* made writable for a moment, so that it is charged; not to succeed is no harm */
-	RM_OP_TOUCH, /* written to, for its anon_vma; not to succeed is no harm; arg: unless it has merged */
+	RM_OP_TOUCH, /* written to, for its anon_vma; not to succeed is no harm; arg: only if it has merged */
 	RM_OP_ADVISE,	 /* arg = MADV_ */
 	RM_OP_BIND,	 /* the source's NUMA policy */
 	RM_OP_NAME,	 /* the source's anonymous name */

@@ -35,6 +35,7 @@ enum rm_vmflag {
 	RM_VF_MTE = 1 << 23,	      /* mt, arm64 */
 	RM_VF_LOCKONFAULT = 1 << 24,  /* lf, 6.6 */
 	RM_VF_NAMELESS = 1 << 25,     /* ??, one without letters: lf before 6.6 */
+	RM_VF_ON_FAULT = RM_VF_LOCKONFAULT | RM_VF_NAMELESS, /* how a lock is to be put back */
 };
 
 #define RM_VF_UFFD (RM_VF_UFFD_MISSING | RM_VF_UFFD_WP | RM_VF_UFFD_MINOR)

@@ -345,7 +345,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		(void)rm_sys_mprotect(r.start, r.len, step->arg);
 		return 0;
 	case RM_OP_TOUCH:
-		if (step->arg && (rm_is_joined(r.start) || rm_is_joined(rm_range_end(r))))
+		if (step->arg && !rm_is_joined(r.start) && !rm_is_joined(rm_range_end(r)))
 			return 0;
 		/* by the kernel's hand, so that a page that can not be had is no signal */
 		(void)rm_syscall(SYS_rt_sigpending, (long)r.start, sizeof(uint64_t), 0, 0, 0, 0);

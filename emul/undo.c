@@ -14,7 +14,7 @@
 #include "emul/world.h"
 
 /* A move is undone by moving back; a reservation that it consumed is made again, while nobody else runs. */
-static int unrm_steps_move(struct rm_steps *x, const struct rm_step *step)
+static int undo_move(struct rm_steps *x, const struct rm_step *step)
 {
 	const bool from_twin = step->place == RM_TWIN;
 	int r = rm_steps_move(x, step->other, step->place);
@@ -34,7 +34,7 @@ static int undo_move_told(struct rm_steps *x, const struct rm_step *step)
 	int r = rm_steps_disarm(x, step->other);
 
 	if (!r)
-		r = unrm_steps_move(x, step);
+		r = undo_move(x, step);
 	if (!r)
 		r = rm_uffd_arm(&x->facts->uffd, rm_steps_range(x, step->place));
 	return r ? r : -EINPROGRESS;
@@ -76,7 +76,7 @@ int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_UNLOCK:
 		/* a twin's goes with it */
 		return step->arg ? rm_steps_lock(x, RM_SOURCE,
-					   x->facts->vma.vmflags & RM_VF_LOCKONFAULT)
+					   x->facts->vma.vmflags & RM_VF_ON_FAULT)
 				 : 0;
 	case RM_OP_STOP:
 		if (x->stopped)
@@ -85,7 +85,7 @@ int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_DISARM:
 		return rm_uffd_arm(&x->facts->uffd, rm_steps_range(x, step->place));
 	case RM_OP_MOVE:
-		return unrm_steps_move(x, step);
+		return undo_move(x, step);
 	case RM_OP_MOVE_TOLD:
 		return undo_move_told(x, step);
 	case RM_OP_DUPLICATE:

@@ -258,7 +258,7 @@ static const struct text {
 	{{RM_OP_APART, RM_TWIN, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_TOUCH, RM_SOURCE, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_TOUCH, RM_TARGET, RM_NOWHERE, 1},
-		"write a word to the destination if it has merged with nothing, so that it can merge later"},
+		"write a word to the destination if it has merged, so that it does again"},
 	{{RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0}, "stop every other thread"},
 	{{RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0},
 		"check that the source has not changed meanwhile"},

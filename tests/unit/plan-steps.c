@@ -415,7 +415,7 @@ static const struct row {
 			.no_uffd_move = true,
 			.variant = RELOCATE},
 		0,
-		"relocate: reserve:A map:T=prot stop verify:S unlock:S none:S move:T>D touch:D empty:D "
+		"relocate: reserve:A map:T=prot stop verify:S none:S unlock:S move:T>D touch:D empty:D "
 		"lock:D move:S>A resume"},
 	{"relocate, shared", RM_KIND_SHARED, RW, 0, {.variant = RELOCATE}, -EFAULT, "only private anonymous"},
 	{"relocate, file", RM_KIND_FILE, RW, AC, {.variant = RELOCATE}, -EFAULT, "only private anonymous"},
