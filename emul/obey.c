@@ -6,9 +6,9 @@
  * handler when the next stop begins leaves it first, whatever the generation says: it finds the next signal pending before
  * it executes one instruction of the program.
  *
- * It sleeps and does not look, although to wake a processor from its sleep costs more than all the rest of a short window:
- * while a thread spins on another processor each page-table move has to interrupt that one to flush its TLB, which
- * was measured to cost more. The stopper, who makes those moves, looks for a moment (quiesce.c).
+ * Nobody waits by looking, neither here nor in quiesce.c, although to wake a processor from its sleep costs more than all the
+ * rest of a short window: while a thread spins on another processor each page-table move has to interrupt that one
+ * to flush its TLB, which was measured to cost more.
  *
  * Sharing the signal with libc: glibc sends SIGSETXID by tgkill (SI_TKILL) to make threads change their uid, musl
  * sends SIGCANCEL. Ours comes as SI_QUEUE with our own mark. What is not ours goes to the handler found when ours

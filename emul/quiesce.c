@@ -42,8 +42,6 @@
 #define LAST_PAUSE     50000000ULL
 #define GIVE_UP	       10000000000ULL
 #define GIVE_UP_TURN   180000000000ULL /* if it only needs a processor */
-#define LOOK_NS	       100000  /* before it sleeps: doc/floor.md */
-#define IN_VAIN	       16      /* waits that sleep at once after one that looked in vain */
 #define DEAF_LOOKS     5       /* looks, POLL_NS apart */
 #define POLL_NS	       1000000 /* how often unresponsive threads are looked at */
 
@@ -226,19 +224,13 @@ static bool waits_for_its_turn(const struct late *late)
 	return !late->deaf && !rm_task_read(late->tid, &task) && task.state == 'R';
 }
 
-/*
- * Waits until every signalled thread has obeyed: looking for a moment, because to be woken takes a processor that has gone to
- * sleep longer than all they do; then asleep. Who looks holds up those who are on the same processor to run, so what
- * was in vain is not tried again for some time. 0; -ETIME: not by the deadline, *late is one that has not.
- */
+/* Waits until every signalled thread has obeyed. 0; -ETIME: not by the deadline, *late is one that has not. */
 static int wait_for_all(
 	struct rm_world *world, uint32_t generation, uint64_t deadline, struct late *late)
 {
-	uint64_t look_until = world->sleep_first ? 0 : rm_sys_now_ns() + LOOK_NS, now;
 	unsigned int first = 0; /* everybody before it is known to stand still */
 	bool look_closely = false;
 
-	world->sleep_first -= !!world->sleep_first;
 	for (;;) {
 		struct timespec poll = {0, POLL_NS};
 		uint32_t arrivals = atomic_load(&world->arrivals);
@@ -268,14 +260,8 @@ static int wait_for_all(
 			return 0;
 		if (deaf && rm_freeze_kick(world))
 			return -ETIME;
-		now = rm_sys_now_ns();
-		if (now >= deadline)
+		if (rm_sys_now_ns() >= deadline)
 			return -ETIME;
-		if (now < look_until)
-			continue;
-		if (look_until)
-			world->sleep_first = IN_VAIN;
-		look_until = 0;
 		atomic_store(&world->asleep, true);
 		look_closely = rm_sys_futex_wait(&world->arrivals, arrivals, &poll) == -ETIMEDOUT;
 		atomic_store(&world->asleep, false);

@@ -65,7 +65,6 @@ struct rm_world {
 	_Atomic uint32_t generation; /* futex: odd while a stop is asked for or in force */
 	_Atomic uint32_t arrivals;   /* futex: counts obeyed stops */
 	_Atomic bool asleep;	     /* the stopper, on arrivals */
-	unsigned int sleep_first;    /* waits that need not begin with looking */
 	_Atomic uint32_t trouble;    /* threads whose own stack lies in the range */
 	struct rm_range range;	     /* what is about to move */
 	unsigned int depth;	     /* stops nest */
