@@ -8,8 +8,9 @@
 #include "emul/world.h"
 
 /*
- * Runs function(argument) in a process of its own that shares the memory and has a copy of the descriptors with room for a few
- * more, and waits for it. Its result; or -EMFILE if there can not be such a process. What it opens it has to close.
+ * Runs function(argument) in a process of its own that shares the memory and has a copy of the
+ * descriptors with room for a few more, and waits for it. Its result; or -EMFILE if there can not
+ * be such a process. What it opens it has to close.
  */
 long __must_check rm_apart(struct rm_world *world, long (*function)(void *), void *argument);
 

@@ -2,10 +2,11 @@
 /*
  * The public calls: argument rules in the order of 6.18, then facts, plan and execution.
  *
- * On a kernel whose mremap is 6.18's, nothing but the first lines of rm_mremap() is executed, unless the call wants a
- * mirror (mirror.c) or a relocation (relocate.c), which no kernel makes. Elsewhere the rules are those
- * of check_mremap_params(), remap_move() and check_prep_vma() of 6.18 (semantics.md 1.2, "6.17 - 7.0", and 5), whatever
- * the kernel's own are (A15). What the kernel then does as 6.18 would is given to it; the rest is emulated.
+ * On a kernel whose mremap is 6.18's, nothing but the first lines of rm_mremap() is executed,
+ * unless the call wants a mirror (mirror.c) or a relocation (relocate.c), which no kernel makes.
+ * Elsewhere the rules are those of check_mremap_params(), remap_move() and check_prep_vma() of 6.18
+ * (semantics.md 1.2, "6.17 - 7.0", and 5), whatever the kernel's own are (A15). What the kernel
+ * then does as 6.18 would is given to it; the rest is emulated.
  *
  * Moving is move.c; what has been left in pieces by earlier moves is put together by scars.c.
  */
@@ -91,8 +92,8 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 }
 
 /*
- * The kernel's own move of a mapping whose facts are known: they go with it, so that who moves a heap away and back pays /proc
- * once. False if it was not done: nothing is known.
+ * The kernel's own move of a mapping whose facts are known: they go with it, so that who moves a
+ * heap away and back pays /proc once. False if it was not done: nothing is known.
  */
 static bool move_known(const struct rm_request *request, size_t old_len, long *r)
 {
@@ -122,7 +123,10 @@ static bool move_known(const struct rm_request *request, size_t old_len, long *r
 	return known;
 }
 
-/* What the kernel does not do at once: MREMAP_DONTUNMAP, several mappings, one that was left in pieces. */
+/*
+ * What the kernel does not do at once: MREMAP_DONTUNMAP, several mappings, one that was left in
+ * pieces.
+ */
 static long in_the_world(struct rm_world *world, const struct rm_request *request, size_t old_len)
 {
 	const struct rm_range source = {request->source.start, old_len},
@@ -149,12 +153,16 @@ static long emulate(const struct rm_request *request, size_t old_len)
 	long r;
 
 	if (atomic_load(&rm_fills_active))
-		rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
+		/* what is being filled is watched by a userfaultfd that nobody would find */
+		rm_fill_wait();
 	r = rm_world_enter(&entry);
 	if (r)
 		return r;
 	r = in_the_world(entry.world, request, old_len);
-	/* A monitor that has to read the event may take as long as it likes: the lock is free meanwhile. */
+	/*
+	 * A monitor that has to read the event may take as long as it likes: the lock is free
+	 * meanwhile.
+	 */
 	mover = entry.world->mover;
 	entry.world->mover.shared = NULL;
 	rm_world_leave(&entry);
@@ -165,7 +173,10 @@ static long emulate(const struct rm_request *request, size_t old_len)
 		request->target);
 }
 
-/* A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the kernel is asked. */
+/*
+ * A second view (old_size 0) is made of shared memory only: 0, -EFAULT, -EINVAL. Without /proc the
+ * kernel is asked.
+ */
 static int can_duplicate(uintptr_t addr)
 {
 	struct rm_entry entry;
@@ -180,8 +191,8 @@ static int can_duplicate(uintptr_t addr)
 }
 
 /*
- * What 6.18 would do and this kernel would not, for a call that this kernel knows: 0, it may go to the kernel as it is;
- * 1, it has to be done mapping by mapping; -errno.
+ * What 6.18 would do and this kernel would not, for a call that this kernel knows: 0, it may go to
+ * the kernel as it is; 1, it has to be done mapping by mapping; -errno.
  */
 static int beside_the_kernel(
 	const struct rm_request *request, size_t old_len, const struct rm_features *features)
@@ -219,7 +230,10 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 		return rm_mirror(old, old_len, new_len, flags, new);
 	if (flags & RM_RELOCATE_ANY)
 		return rm_relocate(old, old_len, new_len, flags, new);
-	/* Shared memory would grow beyond its object, to SIGBUS (B19). Nobody else has such an answer to growth. */
+	/*
+	 * Shared memory would grow beyond its object, to SIGBUS (B19). Nobody else has such an
+	 * answer to growth.
+	 */
 	if (rm_converted_any() && old_len && rm_page_round(new_len) > rm_page_round(old_len) &&
 		rm_converted_at(old))
 		return -ENOMEM;
@@ -236,7 +250,10 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 	r = rm_check_params(&request, old_len, features->task_size);
 	if (r)
 		return r;
-	/* Of two mappings that are one here only a move of all, mapping by mapping, and shrinking in place are possible. */
+	/*
+	 * Of two mappings that are one here only a move of all, mapping by mapping, and shrinking
+	 * in place are possible.
+	 */
 	if (rm_seams_span((struct rm_range){
 		    old, request.source.len < old_len ? request.source.len : old_len}) &&
 		((flags & RM_FIXED) ? request.source.len != old_len

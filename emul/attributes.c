@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What mirrors and converted ranges inherit from their source when the kernel does not copy it. Raw system calls only.
+ * What mirrors and converted ranges inherit from their source when the kernel does not copy it. Raw
+ * system calls only.
  */
 #include "emul/attributes.h"
 

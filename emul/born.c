@@ -2,21 +2,24 @@
 /*
  * What can be told of a mapping from the call that made it.
  *
- * smaps is needed because only it tells flags like NORESERVE or "charged", and it walks the page tables of all that is mapped
- * below the range: a first move of a large heap would take as long as the heap is full. But of private
- * or shared anonymous memory whose mmap was seen, and that nothing was done to but mprotect and madvise, all flags are known. What it
- * has been joined with has the same ones, or would not have been joined. So only the bounds are left to ask for: those of
- * the call, if the kernel says that they are the mapping's; else /proc/self/maps, which walks nothing.
+ * smaps is needed because only it tells flags like NORESERVE or "charged", and it walks the page
+ * tables of all that is mapped below the range: a first move of a large heap would take as long as
+ * the heap is full. But of private or shared anonymous memory whose mmap was seen, and that nothing
+ * was done to but mprotect and madvise, all flags are known. What it has been joined with has the
+ * same ones, or would not have been joined. So only the bounds are left to ask for: those of the
+ * call, if the kernel says that they are the mapping's; else /proc/self/maps, which walks nothing.
  *
- * Of a shared mapping of a file the call does not say what the file is: hugetlbfs and devices are not moved as others are. It is told
- * by its device, in /proc/self/maps: that of every memfd, shared anonymous and System V segment of base pages is the same one.
+ * Of a shared mapping of a file the call does not say what the file is: hugetlbfs and devices are
+ * not moved as others are. It is told by its device, in /proc/self/maps: that of every memfd,
+ * shared anonymous and System V segment of base pages is the same one.
  *
- * Not for: executable memory (protection keys), hugetlbfs, stacks (MAP_STACK is NOHUGEPAGE from 6.7 on), locked memory, private mappings of
- * files, shared ones of other files. Nothing is told while
- * the process locks what it maps (MCL_FUTURE), merges it (PR_SET_MEMORY_MERGE), or READ_IMPLIES_EXEC is on.
+ * Not for: executable memory (protection keys), hugetlbfs, stacks (MAP_STACK is NOHUGEPAGE from 6.7
+ * on), locked memory, private mappings of files, shared ones of other files. Nothing is told while
+ * the process locks what it maps (MCL_FUTURE), merges it (PR_SET_MEMORY_MERGE), or
+ * READ_IMPLIES_EXEC is on.
  *
- * The table is small, and the larger mapping stays. Entries are written by whoever maps, without a lock: a reader
- * that could see half of one sees the change under way as well (known.c).
+ * The table is small, and the larger mapping stays. Entries are written by whoever maps, without a
+ * lock: a reader that could see half of one sees the change under way as well (known.c).
  */
 #include "emul/born.h"
 
@@ -37,7 +40,10 @@ enum trait {
 	OF_FILE = 1 << 11, /* which kind of file is not known yet */
 };
 
-/* What advice does to a mapping's flags, by madvise_behavior() of every kernel from 4.14 on. Other advice is not followed. */
+/*
+ * What advice does to a mapping's flags, by madvise_behavior() of every kernel from 4.14 on. Other
+ * advice is not followed.
+ */
 static const struct {
 	int advice;
 	uint32_t sets, clears; /* enum rm_vmflag */
@@ -55,7 +61,10 @@ static const struct {
 	{MADV_KEEPONFORK, 0, RM_VF_WIPEONFORK},
 };
 
-/* With strict overcommit NORESERVE is ignored; whoever changes that while programs run is not followed. */
+/*
+ * With strict overcommit NORESERVE is ignored; whoever changes that while programs run is not
+ * followed.
+ */
 static bool noreserve_counts(void)
 {
 	static _Atomic int counts; /* 0: not known yet */
@@ -157,8 +166,8 @@ static bool find(const struct rm_born *born, struct rm_range range, struct birth
 }
 
 /*
- * What is known of the range, which is struck off to be added anew as it is now. What is left is the part that was given the
- * protection, or the advice: it is the one that is going to be used.
+ * What is known of the range, which is struck off to be added anew as it is now. What is left is
+ * the part that was given the protection, or the advice: it is the one that is going to be used.
  */
 static bool take(struct rm_born *born, struct rm_range range, struct birth *birth)
 {

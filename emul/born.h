@@ -22,7 +22,10 @@ struct rm_born {
 	} ranges[RM_BORN_RANGES];
 };
 
-/* The program has made this mapping, mmap(2)'s prot and flags. Between rm_known_begin() and rm_known_end(). */
+/*
+ * The program has made this mapping, mmap(2)'s prot and flags. Between rm_known_begin() and
+ * rm_known_end().
+ */
 void rm_born_mapped(struct rm_born *born, struct rm_range range, int prot, int flags);
 /* It has been given this protection. Likewise; instead of rm_born_forget(). */
 void rm_born_protected(struct rm_born *born, struct rm_range range, int prot);
@@ -32,8 +35,8 @@ void rm_born_advised(struct rm_born *born, struct rm_range range, int advice);
 void rm_born_forget(struct rm_born *born, struct rm_range range);
 
 /*
- * Facts for a request from what was seen: true if it was enough. The caller holds the world and throws the facts away if anything
- * changes meanwhile. May read /proc/self/maps, never smaps.
+ * Facts for a request from what was seen: true if it was enough. The caller holds the world and
+ * throws the facts away if anything changes meanwhile. May read /proc/self/maps, never smaps.
  */
 bool rm_born_find(struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
 

@@ -2,10 +2,10 @@
 /*
  * LIBREMAP_CONF and the other environment variables.
  *
- * They are read once, by secure_getenv: a program that runs with more rights than its user ignores them. Reading is
- * not async-signal-safe in the strict sense (another thread may be in setenv), so the preload does it in its
- * constructor and remap_probe and remap_prepare do it for linked programs. A wrong item is reported
- * once and skipped; the items after it still count.
+ * They are read once, by secure_getenv: a program that runs with more rights than its user ignores
+ * them. Reading is not async-signal-safe in the strict sense (another thread may be in setenv), so
+ * the preload does it in its constructor and remap_probe and remap_prepare do it for linked
+ * programs. A wrong item is reported once and skipped; the items after it still count.
  */
 #include "emul/conf.h"
 

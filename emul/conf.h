@@ -25,15 +25,19 @@ struct rm_conf {
 extern const struct rm_conf rm_conf_default;
 
 /*
- * Parses "key:value,key:value" over *conf. 0, or -EINVAL at the first item that is not understood: what is wrong with
- * it goes into message, everything before it has been taken and what follows has not. Pure.
+ * Parses "key:value,key:value" over *conf. 0, or -EINVAL at the first item that is not understood:
+ * what is wrong with it goes into message, everything before it has been taken and what follows has
+ * not. Pure.
  */
 int rm_conf_parse(const char *text, struct rm_conf *conf, char *message, size_t size);
 
 /* "native:yes|no, quiesce:stop|guard|caller, ...": all settings, for --help. The length. Pure. */
 size_t rm_conf_describe(char *buf, size_t size);
 
-/* The settings of this process: read once from LIBREMAP_CONF by secure_getenv; wrong items give a warning. */
+/*
+ * The settings of this process: read once from LIBREMAP_CONF by secure_getenv; wrong items give a
+ * warning.
+ */
 const struct rm_conf *rm_conf(void);
 
 /* LIBREMAP_DISABLE is set to anything but "" and "0". */

@@ -2,32 +2,39 @@
 /*
  * Private anonymous memory becomes shared memory in its place (DESIGN 5).
  *
- * The object is MAP_SHARED | MAP_ANONYMOUS and not a memfd: all of it is charged when it is made, so that want of memory is
- * ENOMEM then and not SIGBUS later (B6); RLIMIT_FSIZE and its signal do not apply (B7); there is no descriptor for the
- * program to close or to inherit (B16), no name, and nothing that vm.memfd_noexec could forbid (B15). Further views come
- * from mremap with old_size 0. A source that was not charged (MAP_NORESERVE) gets an object that is not.
+ * The object is MAP_SHARED | MAP_ANONYMOUS and not a memfd: all of it is charged when it is made,
+ * so that want of memory is ENOMEM then and not SIGBUS later (B6); RLIMIT_FSIZE and its signal do
+ * not apply (B7); there is no descriptor for the program to close or to inherit (B16), no name, and
+ * nothing that vm.memfd_noexec could forbid (B15). Further views come from mremap with old_size 0.
+ * A source that was not charged (MAP_NORESERVE) gets an object that is not.
  *
- *   before the stop   the object, its second view, with the source's attributes; a place to put the source aside, congruent to
- *                     the source modulo 2 MiB, or 1 GiB, so that page tables can move whole; pages for what the source has
- *                     (MADV_POPULATE_WRITE, 5.14), so that only their content is missing
- *   everybody stands  the mapping is the one that was looked at; its pages move aside; what there are of them is copied (only
+ *   before the stop   the object, its second view, with the source's attributes; a place to put the
+ *                     source aside, congruent to the source modulo 2 MiB, or 1 GiB, so that page
+ *                     tables can move whole; pages for what the source has (MADV_POPULATE_WRITE,
+ *                     5.14), so that only their content is missing
+ *   everybody stands  the mapping is the one that was looked at; its pages move aside; what there
+ *                     are of them is copied (only
  *   still             those: holes stay holes); the object moves into the source's place
  *   afterwards        what was put aside is unmapped; the lock is put on
  *
- * From 4 MiB of content, or 32 MiB of mapping, on the copying is left for later (fill.c): then the stop is one move of page
- * tables, as that of a DONTUNMAP, and three calls that cost the same for any size: the question for the mapping, one more view of the object
- * onto the source's place (it has no pages yet, so there is nothing to move), our userfaultfd on it. Not if userfaultfd is
- * refused, the source is locked (it has to be all there at once), or part of it can not be read: that must be known before it
- * is too late to say so. What is not in memory is therefore brought in before the stop. What is in swap can be read then, also
- * if it goes there again; guard regions and poison can not. Of memory without PROT_READ that can not be found out.
+ * From 4 MiB of content, or 32 MiB of mapping, on the copying is left for later (fill.c): then the
+ * stop is one move of page tables, as that of a DONTUNMAP, and three calls that cost the same for
+ * any size: the question for the mapping, one more view of the object onto the source's place (it
+ * has no pages yet, so there is nothing to move), our userfaultfd on it. Not if userfaultfd is
+ * refused, the source is locked (it has to be all there at once), or part of it can not be read:
+ * that must be known before it is too late to say so. What is not in memory is therefore brought in
+ * before the stop. What is in swap can be read then, also if it goes there again; guard regions and
+ * poison can not. Of memory without PROT_READ that can not be found out.
  *
- * Nothing is irreversible before the last move, and what can fail by want of memory has been done before the stop; if a move
- * fails all the same, the pages go back. The source is never absent for anybody who runs: a thread that waits in a system
- * call with a buffer there is brought out of it by the stop and goes in again.
+ * Nothing is irreversible before the last move, and what can fail by want of memory has been done
+ * before the stop; if a move fails all the same, the pages go back. The source is never absent for
+ * anybody who runs: a thread that waits in a system call with a buffer there is brought out of it
+ * by the stop and goes in again.
  *
- * Refused: what shared memory can not be (WIPEONFORK, GROWSDOWN, droppable, shadow stacks, memory tags), what a
- * userfaultfd of the program's watches (B13: missing pages and missing page tables are not the same thing any more),
- * guard regions. Not seen: pages that devices or io_uring write to by themselves (B4; remap(7), LIMITS).
+ * Refused: what shared memory can not be (WIPEONFORK, GROWSDOWN, droppable, shadow stacks, memory
+ * tags), what a userfaultfd of the program's watches (B13: missing pages and missing page tables
+ * are not the same thing any more), guard regions. Not seen: pages that devices or io_uring write
+ * to by themselves (B4; remap(7), LIMITS).
  *
  * Core dumps: the second view is marked MADV_DONTDUMP, so that the content is dumped once (B9).
  */
@@ -54,21 +61,23 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define MAX_TRIES  100
-#define PMD_SIZE   ((size_t)2 << 20)
-#define PUD_SIZE   ((size_t)1 << 30)
-#define LAZY_FROM  ((size_t)4 << 20)  /* bytes of content */
-#define LARGE_FROM ((size_t)32 << 20) /* bytes of source: to look for its content takes as long as to copy little */
+#define MAX_TRIES 100
+#define PMD_SIZE  ((size_t)2 << 20)
+#define PUD_SIZE  ((size_t)1 << 30)
+#define LAZY_FROM ((size_t)4 << 20) /* bytes of content */
+/* bytes of source: to look for its content takes as long as to copy little */
+#define LARGE_FROM ((size_t)32 << 20)
 
 struct conversion {
 	struct rm_world *world;
 	struct rm_range source;
 	struct rm_range avoid; /* a MREMAP_FIXED destination: nothing of ours may lie there */
 	struct rm_facts facts;
-	uintptr_t object; /* its first view, which takes the source's place or is copied there; 0: nowhere */
-	uintptr_t view;	  /* the second one */
-	uintptr_t aside;  /* reserved for the source's pages, or where they are */
-	uintptr_t back;	  /* a third view, for the fill */
+	/* its first view, which takes the source's place or is copied there; 0: nowhere */
+	uintptr_t object;
+	uintptr_t view;	      /* the second one */
+	uintptr_t aside;      /* reserved for the source's pages, or where they are */
+	uintptr_t back;	      /* a third view, for the fill */
 	struct rm_fill *fill; /* NULL: everything is copied during the stop */
 	size_t content;	      /* bytes that the source has */
 	struct rm_pagemap pagemap;
@@ -96,7 +105,8 @@ static int look(struct conversion *c, const struct rm_request *request)
 	int r = rm_facts_read(c->world, request, &c->facts);
 
 	if (r)
-		return r == -EFAULT || r == -ENOMEM ? r : rm_refuse("/proc/self/smaps can not be read");
+		return r == -EFAULT || r == -ENOMEM ? r
+						    : rm_refuse("/proc/self/smaps can not be read");
 	rm_glance_prepare(c->world, &c->facts);
 	if (c->facts.vma.start > c->source.start)
 		return -EFAULT;
@@ -114,7 +124,10 @@ static int look(struct conversion *c, const struct rm_request *request)
 	return c->facts.target_sealed ? -EPERM : 0; /* which the view would find too late */
 }
 
-/* Room for the source, where its page tables can move whole if there is room for the detour: PROT_NONE. The address or -errno. */
+/*
+ * Room for the source, where its page tables can move whole if there is room for the detour:
+ * PROT_NONE. The address or -errno.
+ */
 static long reserve(const struct conversion *c)
 {
 	const size_t len = c->source.len, align = len >= PUD_SIZE ? PUD_SIZE : PMD_SIZE;
@@ -139,8 +152,8 @@ static void drop(struct conversion *c)
 }
 
 /*
- * The object with both of its views. It is PROT_NONE at first: mlockall(MCL_FUTURE) would lock and populate what can be
- * touched. 0 or -errno; what there is, is dropped by the caller.
+ * The object with both of its views. It is PROT_NONE at first: mlockall(MCL_FUTURE) would lock and
+ * populate what can be touched. 0 or -errno; what there is, is dropped by the caller.
  */
 static int build(struct conversion *c)
 {
@@ -188,7 +201,8 @@ static int build(struct conversion *c)
 	}
 	r = rm_protect_like((struct rm_range){c->view, len}, vma, vma->prot);
 	if (r)
-		return r == -ENOMEM ? r : rm_refuse("the protection is forbidden for shared memory");
+		return r == -ENOMEM ? r
+				    : rm_refuse("the protection is forbidden for shared memory");
 	(void)rm_sys_madvise(c->view, len, MADV_DONTDUMP);
 	if (rm_conf()->mirror_fork == RM_FORK_DROP &&
 		(rm_sys_madvise(c->view, len, MADV_DONTFORK) ||
@@ -204,7 +218,10 @@ static int build(struct conversion *c)
 	return r ? r : (int)rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE);
 }
 
-/* Whether all of the source can be read: what is in swap is brought in, which what only looks like it can not be. */
+/*
+ * Whether all of the source can be read: what is in swap is brought in, which what only looks like
+ * it can not be.
+ */
 static bool is_readable(struct conversion *c)
 {
 	struct rm_range run;
@@ -226,7 +243,10 @@ static bool is_apart(const struct conversion *c)
 	return c->facts.vma.vmflags & RM_VF_DONTFORK || rm_conf()->mirror_fork == RM_FORK_DROP;
 }
 
-/* Nothing for a child that is forked by a raw system call before all is there (fill.c); or what children are to have. */
+/*
+ * Nothing for a child that is forked by a raw system call before all is there (fill.c); or what
+ * children are to have.
+ */
 static int set_apart(const struct conversion *c, bool for_now)
 {
 	const int advice = for_now ? MADV_DONTFORK : MADV_DOFORK;
@@ -268,12 +288,12 @@ static bool prepare_fill(struct conversion *c)
 				c->facts.vma.prot))) {
 		rm_fill_cancel(c->fill);
 		c->fill = NULL;
-		if (set_apart(c, false) ||
-			rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE))
+		if (set_apart(c, false) || rm_sys_mprotect(c->object, len, PROT_READ | PROT_WRITE))
 			return false; /* the copy will say so: -EFAULT */
 	}
 	if (!c->fill)
-		rm_log(RM_LOG_INFO, "no userfaultfd: %lu bytes are copied with every thread stopped",
+		rm_log(RM_LOG_INFO,
+			"no userfaultfd: %lu bytes are copied with every thread stopped",
 			c->content);
 	return c->fill;
 }
@@ -335,16 +355,21 @@ static int place_copy(struct conversion *c)
 	return r;
 }
 
-/* The same for content that is to follow: the object is empty, so a view that is new does as well as one that moves. */
+/*
+ * The same for content that is to follow: the object is empty, so a view that is new does as well
+ * as one that moves.
+ */
 static int place_empty(struct conversion *c)
 {
-	long r = rm_sys_mremap(
-		c->object, 0, c->source.len, RM_MAYMOVE | RM_FIXED, c->source.start);
+	long r = rm_sys_mremap(c->object, 0, c->source.len, RM_MAYMOVE | RM_FIXED, c->source.start);
 
 	return rm_is_err(r) ? (int)r : rm_fill_watch(c->fill, c->source);
 }
 
-/* Inside the window. 0, or -errno with the source in its place again; -EIO: it could not be put back. */
+/*
+ * Inside the window. 0, or -errno with the source in its place again; -EIO: it could not be put
+ * back.
+ */
 static int exchange(struct conversion *c)
 {
 	const size_t len = c->source.len;
@@ -398,7 +423,8 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 		return -ENOMEM;
 	}
 	if (r == -EFAULT)
-		return rm_refuse("the range has guard pages or poisoned memory, which can not be converted");
+		return rm_refuse(
+			"the range has guard pages or poisoned memory, which can not be converted");
 	return r;
 }
 

@@ -2,9 +2,10 @@
 /*
  * The objects that conversion has made, by device and inode.
  *
- * Views are not listed: the program moves, splits and unmaps them without asking us, so whoever needs them looks for the
- * objects in /proc/self/maps. An object of which nothing is mapped any more is forgotten when room is needed. The list is
- * part of our data and not of the world: a forked child needs it. It is read and written by the holder of the world's lock.
+ * Views are not listed: the program moves, splits and unmaps them without asking us, so whoever
+ * needs them looks for the objects in /proc/self/maps. An object of which nothing is mapped any
+ * more is forgotten when room is needed. The list is part of our data and not of the world: a
+ * forked child needs it. It is read and written by the holder of the world's lock.
  */
 #include "emul/converted.h"
 

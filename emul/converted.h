@@ -33,8 +33,8 @@ static inline bool rm_converted_any(void)
 }
 
 /*
- * Remembers the object that vma maps. 0, or -ENOMEM: there are RM_CONVERTED_MAX already, all of them mapped. The caller
- * holds the world, and world->maps is free.
+ * Remembers the object that vma maps. 0, or -ENOMEM: there are RM_CONVERTED_MAX already, all of
+ * them mapped. The caller holds the world, and world->maps is free.
  */
 int __must_check rm_converted_add(struct rm_world *world, const struct rm_vma *vma);
 
@@ -43,10 +43,15 @@ struct rm_converted *rm_converted_find(const struct rm_vma *vma);
 
 /* All of them, for fork.c: how many there are, at *first. The caller holds the world. */
 unsigned int rm_converted_list(struct rm_converted **first);
-/* In a child: each object is now the copy that was made of it; those that have none are forgotten. */
+/*
+ * In a child: each object is now the copy that was made of it; those that have none are forgotten.
+ */
 void rm_converted_replace(void);
 
-/* Whether a converted mapping begins at or holds addr; for calls of mremap that would make it larger. Not in the world. */
+/*
+ * Whether a converted mapping begins at or holds addr; for calls of mremap that would make it
+ * larger. Not in the world.
+ */
 bool rm_converted_at(uintptr_t addr);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * process_vm_readv on ourselves: a copy that meets guard pages, poisoned memory or the end of an object gives an error,
- * where a load would raise a signal that is blocked and kill the process. Filters may forbid it, and it is an optional part of
- * the kernel; then the bytes are copied by instructions, which libc's memcpy is not needed for (it may be bound lazily, by
- * a lock that a stopped thread holds).
+ * process_vm_readv on ourselves: a copy that meets guard pages, poisoned memory or the end of an
+ * object gives an error, where a load would raise a signal that is blocked and kill the process.
+ * Filters may forbid it, and it is an optional part of the kernel; then the bytes are copied by
+ * instructions, which libc's memcpy is not needed for (it may be bound lazily, by a lock that a
+ * stopped thread holds).
  */
 #include "emul/copy.h"
 

@@ -8,8 +8,9 @@
 #include "emul/types.h"
 
 /*
- * len bytes, by the kernel where it allows that: then memory that can not be read or written is -EFAULT and no signal. 0 or
- * -errno, with part of it copied. Raw system calls only; for use inside the window.
+ * len bytes, by the kernel where it allows that: then memory that can not be read or written is
+ * -EFAULT and no signal. 0 or -errno, with part of it copied. Raw system calls only; for use inside
+ * the window.
  */
 int __must_check rm_copy(uintptr_t to, uintptr_t from, size_t len);
 

@@ -2,14 +2,17 @@
 /*
  * Deadlines of waits.
  *
- * epoll_wait, semtimedop and sigtimedwait are told how long to wait, and the kernel keeps nothing of that when a signal has ended
- * them: a wait that is begun again after a stop (restart.c) would wait for the whole time once more. So who sees such a call before
- * it is made notes when it has to end, in a slot found by the thread's id; the stop handler, or the tracer of a thread
- * that no signal reaches, puts what remains in the timeout's place. A pointer is made to point into the slot.
+ * epoll_wait, semtimedop and sigtimedwait are told how long to wait, and the kernel keeps nothing
+ * of that when a signal has ended them: a wait that is begun again after a stop (restart.c) would
+ * wait for the whole time once more. So who sees such a call before it is made notes when it has to
+ * end, in a slot found by the thread's id; the stop handler, or the tracer of a thread that no
+ * signal reaches, puts what remains in the timeout's place. A pointer is made to point into the
+ * slot.
  *
- * A slot belongs to one thread at a time; who finds it taken by another notes nothing, and its wait is ended with EINTR as
- * one that nobody has seen. A thread that is gone (cancelled, or a parent's after fork) leaves its slot when its time is over. That
- * a noted deadline is of the very call that was interrupted shows in the argument.
+ * A slot belongs to one thread at a time; who finds it taken by another notes nothing, and its wait
+ * is ended with EINTR as one that nobody has seen. A thread that is gone (cancelled, or a parent's
+ * after fork) leaves its slot when its time is over. That a noted deadline is of the very call that
+ * was interrupted shows in the argument.
  */
 #include "emul/deadline.h"
 

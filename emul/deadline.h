@@ -11,7 +11,10 @@
 
 /* --- for who sees the program's calls: the shim --- */
 
-/* What an outer wait of the thread had, if this one is made by a signal handler that interrupted it. */
+/*
+ * What an outer wait of the thread had, if this one is made by a signal handler that interrupted
+ * it.
+ */
 struct rm_deadline {
 	unsigned int slot;
 	bool known;
@@ -19,9 +22,10 @@ struct rm_deadline {
 };
 
 /*
- * Around a system call of the calling thread that waits for at most so many nanoseconds. argument is the timeout as the system
- * call gets it: a number, or a pointer. Async-signal-safe; errno is left alone. If the call never returns (longjmp, cancellation),
- * what is noted is of no use to anybody once the time has passed.
+ * Around a system call of the calling thread that waits for at most so many nanoseconds. argument
+ * is the timeout as the system call gets it: a number, or a pointer. Async-signal-safe; errno is
+ * left alone. If the call never returns (longjmp, cancellation), what is noted is of no use to
+ * anybody once the time has passed.
  */
 void rm_deadline_begin(struct rm_deadline *outer, uint64_t argument, uint64_t timeout_ns);
 void rm_deadline_end(const struct rm_deadline *outer);
@@ -30,7 +34,10 @@ void rm_deadline_end(const struct rm_deadline *outer);
 
 /* Whether it is known when the wait of that thread ends that has this argument. */
 bool rm_deadline_is_known(int tid, uint64_t argument);
-/* The same wait with what remains of it: a number of milliseconds, rounded up, or a pointer to a struct timespec. */
+/*
+ * The same wait with what remains of it: a number of milliseconds, rounded up, or a pointer to a
+ * struct timespec.
+ */
 uint64_t rm_deadline_rest_ms(int tid);
 uint64_t rm_deadline_rest_pointer(int tid);
 

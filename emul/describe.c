@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A plan's steps as people read them, in the log and from remap-probe --explain: one line each, without addresses, as a plan has
- * none. What a step is for is said where the plan is made (plan.c). Async-signal-safe.
+ * A plan's steps as people read them, in the log and from remap-probe --explain: one line each,
+ * without addresses, as a plan has none. What a step is for is said where the plan is made
+ * (plan.c). Async-signal-safe.
  */
 #include "emul/log.h"
 #include "emul/plan.h"
@@ -35,8 +36,8 @@ static const char *advice_name(int advice)
 
 size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size)
 {
-	static const char *const places[] = {"", "source", "destination", "twin", "scratch page",
-		"place aside"};
+	static const char *const places[] = {
+		"", "source", "destination", "twin", "scratch page", "place aside"};
 	const struct rm_step *step = &plan->steps[i];
 	const char *place = places[step->place], *other = places[step->other];
 
@@ -63,9 +64,10 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(buf, size,
 			step->arg ? "write a word to the %s if it has merged, so that it does again"
 			: step->place == RM_TARGET
-				? "write a word to the %s, so that it shares what neighbours merge by"
-				  : "write a word to the %s, so that it stays charged when it is "
-				    "read-only",
+				? "write a word to the %s, so that it shares what neighbours merge "
+				  "by"
+				: "write a word to the %s, so that it stays charged when it is "
+				  "read-only",
 			place);
 	case RM_OP_ADVISE:
 		return rm_format(
@@ -75,8 +77,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_NAME:
 		return rm_format(buf, size, "name the %s like the source", place);
 	case RM_OP_APART:
-		return rm_format(
-			buf, size, "watch the %s, so that it will not merge where it is moved", place);
+		return rm_format(buf, size,
+			"watch the %s, so that it will not merge where it is moved", place);
 	case RM_OP_STOP:
 		return rm_format(buf, size, "stop every other thread");
 	case RM_OP_VERIFY:
@@ -99,7 +101,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 			place);
 	case RM_OP_REJOIN:
 		return rm_format(buf, size,
-			"merge: give the %s the page offset of what goes on behind it, by way of where "
+			"merge: give the %s the page offset of what goes on behind it, by way of "
+			"where "
 			"it was first touched",
 			place);
 	case RM_OP_MOVE_TOLD:
@@ -128,7 +131,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(buf, size, "open a userfaultfd that can move pages");
 	case RM_OP_TRANSFER:
 		return rm_format(buf, size,
-			"give the pages of the %s to the %s: UFFDIO_MOVE, or all goes back", place, other);
+			"give the pages of the %s to the %s: UFFDIO_MOVE, or all goes back", place,
+			other);
 	case RM_OP_NONE:
 		return rm_format(buf, size, "check that the %s has no pages", place);
 	case RM_OP_BRING:

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MADV_DONTNEED of private memory means zeros at the next touch; allocators and collectors count on it. Of shared memory it
- * drops page tables and no more (B2). For converted ranges it is therefore MADV_REMOVE, a hole in the object, which
- * all views see. A view that may not be written now (kernels want that) is given another one for the purpose. MADV_FREE,
- * which is EINVAL for shared memory (B3), may do the same: its pages may become zeros at any time.
+ * MADV_DONTNEED of private memory means zeros at the next touch; allocators and collectors count on
+ * it. Of shared memory it drops page tables and no more (B2). For converted ranges it is therefore
+ * MADV_REMOVE, a hole in the object, which all views see. A view that may not be written now
+ * (kernels want that) is given another one for the purpose. MADV_FREE, which is EINVAL for shared
+ * memory (B3), may do the same: its pages may become zeros at any time.
  *
- * A range over converted and other mappings is taken apart, in the order of the addresses; as in the kernel, what is not
- * mapped is passed over and makes it ENOMEM in the end, and another error ends it.
+ * A range over converted and other mappings is taken apart, in the order of the addresses; as in
+ * the kernel, what is not mapped is passed over and makes it ENOMEM in the end, and another error
+ * ends it.
  *
- * What is still being filled is waited for: what the program lets go of, also by MADV_REMOVE, must not come back, and what it
- * says of children is not for the fill to undo (fill.c keeps its views from them for the time being).
+ * What is still being filled is waited for: what the program lets go of, also by MADV_REMOVE, must
+ * not come back, and what it says of children is not for the fill to undo (fill.c keeps its views
+ * from them for the time being).
  */
 #include "emul/dontneed.h"
 
@@ -62,7 +65,9 @@ static long let_go(const struct rm_vma *vma, uintptr_t start, size_t len, int ad
 
 	if (!rm_converted_find(vma))
 		return rm_sys_madvise(start, len, advice);
-	/* EINVAL if it is locked, or if the kernel does not know the advice, as for private memory */
+	/*
+	 * EINVAL if it is locked, or if the kernel does not know the advice, as for private memory
+	 */
 	r = rm_sys_madvise(start, len, advice == MADV_FREE ? MADV_DONTNEED : advice);
 	if (r)
 		return r;
@@ -118,7 +123,10 @@ long rm_madvise(uintptr_t addr, size_t len, int advice)
 		return rm_sys_madvise(addr, len, advice);
 	if (!rm_converted_any()) {
 		r = rm_sys_madvise(addr, len, advice);
-		/* the first conversion may have come between: then that was of shared memory; twice does no harm */
+		/*
+		 * the first conversion may have come between: then that was of shared memory; twice
+		 * does no harm
+		 */
 		if (!rm_converted_any())
 			return r;
 	}

@@ -2,8 +2,8 @@
 /*
  * Executing a plan step by step (steps.c); on failure, undoing what was done in reverse order.
  *
- * Between STOP and RESUME: raw system calls and no log. An undo that fails is counted and logged once the threads
- * run again; it means memory lost and is never expected.
+ * Between STOP and RESUME: raw system calls and no log. An undo that fails is counted and logged
+ * once the threads run again; it means memory lost and is never expected.
  */
 #include "emul/exec.h"
 
@@ -19,8 +19,9 @@
 int (*rm_exec_test_hook)(unsigned int step, const struct rm_step *what, bool undo);
 
 /*
- * The errno of a step as mremap would say it; -ETIME for the world that would not stop, or has to stop after all; and what is for
- * relocate.c only: -EBUSY and -ENOSYS for pages that can not be transferred.
+ * The errno of a step as mremap would say it; -ETIME for the world that would not stop, or has to
+ * stop after all; and what is for relocate.c only: -EBUSY and -ENOSYS for pages that can not be
+ * transferred.
  */
 static int documented(const struct rm_step *step, int error)
 {
@@ -42,7 +43,8 @@ static int documented(const struct rm_step *step, int error)
 long rm_exec(struct rm_world *world, const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_plan *plan)
 {
-	struct rm_steps x = {.world = world, .piece = piece, .facts = facts, .plan = plan, .uffd = -1};
+	struct rm_steps x = {
+		.world = world, .piece = piece, .facts = facts, .plan = plan, .uffd = -1};
 	unsigned int i, failed = 0;
 	bool guarded;
 	int r = 0;
@@ -82,8 +84,7 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 	if (rm_steps_unmap(&x, RM_TWIN) || rm_steps_unmap(&x, RM_ASIDE) || rm_steps_leave_room(&x))
 		x.undo_failures++;
 	if (x.owned[RM_TARGET] && (piece->flags & RM_FIXED))
-		world->kept = (struct rm_range){
-			x.at[RM_TARGET], piece->source.len + piece->grown};
+		world->kept = (struct rm_range){x.at[RM_TARGET], piece->source.len + piece->grown};
 	if (failed)
 		rm_stat_add(RM_STAT_UNDONE, 1);
 	if (x.undo_failures) {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts: what is known from earlier (known.c), or one pass over /proc/self/smaps, a look at the NUMA policy, and who has
- * armed the range.
+ * Facts: what is known from earlier (known.c), or one pass over /proc/self/smaps, a look at the
+ * NUMA policy, and who has armed the range.
  *
- * smaps and not maps, because the twin has to be what the source is (A4) and only VmFlags tell: NORESERVE, the advice
- * flags, VM_ACCOUNT, VM_LOCKED, VM_DONTEXPAND. It costs a walk over the page tables up to the range; that price is
- * paid only where the kernel lacks the flag, and, if somebody sees what could change the facts, once a range.
+ * smaps and not maps, because the twin has to be what the source is (A4) and only VmFlags tell:
+ * NORESERVE, the advice flags, VM_ACCOUNT, VM_LOCKED, VM_DONTEXPAND. It costs a walk over the page
+ * tables up to the range; that price is paid only where the kernel lacks the flag, and, if somebody
+ * sees what could change the facts, once a range.
  *
- * Between reading and acting another thread may change the mapping, and be gone when threads are stopped; whoever acts with
- * the threads stopped calls rm_facts_verify() first and starts over on -ESTALE. Of private anonymous memory that does not walk the page
- * tables again (glance.c). Async-signal-safe.
+ * Between reading and acting another thread may change the mapping, and be gone when threads are
+ * stopped; whoever acts with the threads stopped calls rm_facts_verify() first and starts over on
+ * -ESTALE. Of private anonymous memory that does not walk the page tables again (glance.c).
+ * Async-signal-safe.
  */
 #include "emul/facts.h"
 
@@ -42,8 +44,9 @@ enum rm_kind rm_facts_kind(const struct rm_vma *vma)
 }
 
 /*
- * The policy of the mapping itself. The kernel answers with the thread's policy where the mapping has none, so what
- * equals the thread's is taken for that: giving the twin a policy of its own would keep it from merging.
+ * The policy of the mapping itself. The kernel answers with the thread's policy where the mapping
+ * has none, so what equals the thread's is taken for that: giving the twin a policy of its own
+ * would keep it from merging.
  */
 static void read_policy(uintptr_t addr, struct rm_policy *policy)
 {
@@ -62,8 +65,9 @@ static void read_policy(uintptr_t addr, struct rm_policy *policy)
 }
 
 /*
- * Whether mlockall(MCL_FUTURE) may be in force, where nobody has seen it: what is mapped then counts as locked, also if it
- * is not populated. Only looked at where the answer is kept; it takes a few calls.
+ * Whether mlockall(MCL_FUTURE) may be in force, where nobody has seen it: what is mapped then
+ * counts as locked, also if it is not populated. Only looked at where the answer is kept; it takes
+ * a few calls.
  */
 static bool may_lock_future(struct rm_world *world, struct rm_range source)
 {
@@ -94,8 +98,9 @@ static bool may_lock_future(struct rm_world *world, struct rm_range source)
 }
 
 /*
- * Whether this kernel takes the charge off memory that has never been touched when it can not be written any more. Asked of
- * a page between two of shared memory, so that it does not merge with what has been touched.
+ * Whether this kernel takes the charge off memory that has never been touched when it can not be
+ * written any more. Asked of a page between two of shared memory, so that it does not merge with
+ * what has been touched.
  */
 static bool kernel_discharges(struct rm_world *world)
 {
@@ -149,8 +154,8 @@ int rm_facts_collect(
 		return 0;
 	}
 	/*
-	 * What can not be kept can not be verified later, so it is not used either. What can not be written any more may have lost
-	 * its charge when it became so.
+	 * What can not be kept can not be verified later, so it is not used either. What can not be
+	 * written any more may have lost its charge when it became so.
 	 */
 	if (rm_born_find(world, request, facts)) {
 		look_back(world, facts);
@@ -171,7 +176,8 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 {
 	const bool fixed = request->flags & RM_FIXED;
 	const uintptr_t source_end = rm_range_end(request->source);
-	const uintptr_t target_end = fixed ? request->target + request->source.len + request->grown : 0;
+	const uintptr_t target_end = fixed ? request->target + request->source.len + request->grown
+					   : 0;
 	struct rm_maps *maps = &world->maps;
 	bool found = false;
 	struct rm_vma vma;
@@ -179,7 +185,8 @@ int rm_facts_read(struct rm_world *world, const struct rm_request *request, stru
 
 	facts->target_armed = facts->target_sealed = facts->target_mapped = false;
 	facts->known = 0;
-	facts->others = rm_quiesce_mode() != REMAP_QUIESCE_CALLER && rm_quiesce_may_have_others(world);
+	facts->others = rm_quiesce_mode() != REMAP_QUIESCE_CALLER &&
+			rm_quiesce_may_have_others(world);
 	facts->lock_future = rm_known_watching() ? rm_known_has_seen(RM_SEEN_LOCK_FUTURE)
 						 : may_lock_future(world, request->source);
 	r = rm_maps_open(maps, true,
@@ -285,7 +292,10 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 	/* What lay in front of it in the same mapping may be what the plan lets grow. */
 	if (facts->vma.start < range.start && now.start == range.start)
 		return -ESTALE;
-	/* A neighbour that came or went and merged or not: no matter, as long as the range is in one mapping. */
+	/*
+	 * A neighbour that came or went and merged or not: no matter, as long as the range is in
+	 * one mapping.
+	 */
 	if (!facts->vma.inode || now.offset - now.start == facts->vma.offset - facts->vma.start) {
 		now.start = facts->vma.start;
 		now.end = facts->vma.end;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is mapped at the source and the destination of a request: everything that the plan depends on.
+ * What is mapped at the source and the destination of a request: everything that the plan depends
+ * on.
  */
 #ifndef RM_FACTS_H
 #define RM_FACTS_H
@@ -36,23 +37,29 @@ struct rm_facts {
 	bool target_armed; /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
 	bool target_sealed; /* likewise: part of it is; only by rm_facts_read */
 	bool target_mapped; /* likewise: something is mapped there */
-	bool shmem;	   /* a shared mapping of the kernel's own tmpfs: memfd, anonymous, System V */
+	/* a shared mapping of the kernel's own tmpfs: memfd, anonymous, System V */
+	bool shmem;
 	bool lock_future;  /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
 	bool moved; /* the first part of the source may have been touched elsewhere (origins.c) */
 	bool moved_along; /* and what lies beside the mapping comes from beside it there */
-	/* it is charged, and one like it that nobody has touched would not be: kernels from 6.6 on (mprotect_fixup()) */
+	/*
+	 * it is charged, and one like it that nobody has touched would not be: kernels from 6.6 on
+	 * (mprotect_fixup())
+	 */
 	bool touched;
 	/* there is another mapping beside it that 6.18 would not merge it with now (scars.c) */
 	bool apart_before, apart_behind;
-	bool others; /* there may have been other threads when it was read, for whom nobody vouches */
+	/* there may have been other threads when it was read, for whom nobody vouches */
+	bool others;
 	uint64_t record;    /* where smaps told of it: bytes from its beginning */
 	unsigned int known; /* known.c: which entry these facts are kept in, from 1; 0: none */
 	uint32_t known_serial;
 };
 
 /*
- * Fills *facts for the first mapping that ends above request->source.start. 0; -EFAULT if none begins below the end
- * of the source; -ENOENT, -EMFILE, ... if /proc can not be read. The caller holds the world.
+ * Fills *facts for the first mapping that ends above request->source.start. 0; -EFAULT if none
+ * begins below the end of the source; -ENOENT, -EMFILE, ... if /proc can not be read. The caller
+ * holds the world.
  */
 int __must_check rm_facts_collect(
 	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
@@ -68,8 +75,8 @@ bool rm_facts_same_mapping(const struct rm_vma *a, const struct rm_vma *b);
 enum rm_kind rm_facts_kind(const struct rm_vma *vma);
 
 /*
- * Looks again, in the window, as has to be done if facts->others or facts->known: 0 if range still lies in one mapping of the same
- * attributes, -ESTALE if not, or -errno.
+ * Looks again, in the window, as has to be done if facts->others or facts->known: 0 if range still
+ * lies in one mapping of the same attributes, -ESTALE if not, or -errno.
  */
 int __must_check rm_facts_verify(
 	struct rm_world *world, const struct rm_facts *facts, struct rm_range range);

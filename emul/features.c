@@ -2,10 +2,11 @@
 /*
  * What this kernel can do, each feature found out by doing it on a throw-away mapping.
  *
- * Never by version: distributions port features back and filters take them away (STYLE: "EPERM is not too old").
- * Each row of the table is a feature: how it is tried, which kernel has it, what libremap does instead. The answers that the
- * engine itself acts on are kept after the first time; remap_probe() asks again each time, as it is for people.
- * No probe uses old_size 0 on private memory, which would put a warning into the kernel's log (E8).
+ * Never by version: distributions port features back and filters take them away (STYLE: "EPERM is
+ * not too old"). Each row of the table is a feature: how it is tried, which kernel has it, what
+ * libremap does instead. The answers that the engine itself acts on are kept after the first time;
+ * remap_probe() asks again each time, as it is for people. No probe uses old_size 0 on private
+ * memory, which would put a warning into the kernel's log (E8).
  *
  * native:no in LIBREMAP_CONF makes the engine take DONTUNMAP for missing; the answers say so.
  */
@@ -126,7 +127,10 @@ static int try_multi_vma(void)
 	return rm_is_err(r) ? (int)r : 0;
 }
 
-/* A call that changes nothing, at an address where nothing is mapped: -EFAULT from 5.16 on, before that success. */
+/*
+ * A call that changes nothing, at an address where nothing is mapped: -EFAULT from 5.16 on, before
+ * that success.
+ */
 static int try_noop_at_hole(void)
 {
 	const size_t page = rm_page_size();
@@ -249,7 +253,8 @@ static const struct feature_row {
 	int (*needs)(void); /* what its own way takes beside /proc: 0 or -errno; NULL: nothing */
 } rows[RM_FEAT_COUNT] = {
 	[RM_FEAT_DONTUNMAP_ANON] = {"dontunmap-anon", "5.7", try_anon,
-		"twin mapping and two moves, other threads stopped meanwhile", NEEDS_PROC, true, NULL},
+		"twin mapping and two moves, other threads stopped meanwhile", NEEDS_PROC, true,
+		NULL},
 	[RM_FEAT_DONTUNMAP_SHARED] = {"dontunmap-shared", "5.13", try_shared,
 		"twin view (old_size 0) and two moves, other threads stopped meanwhile", NEEDS_PROC,
 		true, NULL},
@@ -258,18 +263,20 @@ static const struct feature_row {
 		NEEDS_PROC, true, NULL},
 	[RM_FEAT_MIRROR] = {"mirror", "never merged", try_mirror,
 		"a second view (old_size 0); huge pages: a second mapping of their file; private "
-		"memory is made shared, other threads stopped meanwhile", NEEDS_PROC, false, NULL},
+		"memory is made shared, other threads stopped meanwhile",
+		NEEDS_PROC, false, NULL},
 	[RM_FEAT_RELOCATE_ANON] = {"relocate-anon", "never merged", try_relocate,
 		"UFFDIO_MOVE into a fresh mapping, other threads stopped meanwhile",
 		"a kernel from 6.8 on that allows userfaultfd; until then the flag is an ordinary "
-		"move, and MUST_RELOCATE_ANON fails with EFAULT for what was touched", false,
-		try_uffd_move},
+		"move, and MUST_RELOCATE_ANON fails with EFAULT for what was touched",
+		false, try_uffd_move},
 	[RM_FEAT_MULTI_VMA_MOVE] = {"multi-vma-move", "6.17", try_multi_vma,
 		"mapping by mapping, other threads stopped meanwhile", NEEDS_PROC, true, NULL},
 	[RM_FEAT_USERFAULTFD] = {"userfaultfd", "4.3", try_userfaultfd, NULL,
 		"sysctl vm.unprivileged_userfaultfd=1, CAP_SYS_PTRACE, or UFFD_USER_MODE_ONLY",
 		false, NULL},
-	[RM_FEAT_USERFAULTFD_WP] = {"userfaultfd-wp", "5.7", try_wp, NULL, "a newer kernel", false, NULL},
+	[RM_FEAT_USERFAULTFD_WP] = {"userfaultfd-wp", "5.7", try_wp, NULL, "a newer kernel", false,
+		NULL},
 	[RM_FEAT_USERFAULTFD_MINOR] = {"userfaultfd-minor", "5.14", try_minor, NULL,
 		"a newer kernel", false, NULL},
 	[RM_FEAT_USERFAULTFD_MOVE] = {"userfaultfd-move", "6.8", try_uffd_move, NULL,
@@ -277,7 +284,8 @@ static const struct feature_row {
 	[RM_FEAT_SECCOMP_NOTIFY] = {"seccomp-notify", "5.0", try_notify, NULL, "a newer kernel",
 		false, NULL},
 	[RM_FEAT_MEMFD] = {"memfd", "3.17", try_memfd, NULL,
-		"a kernel with CONFIG_MEMFD_CREATE, or a filter that allows memfd_create", false, NULL},
+		"a kernel with CONFIG_MEMFD_CREATE, or a filter that allows memfd_create", false,
+		NULL},
 	[RM_FEAT_PROCMAP_QUERY] = {"procmap-query", "6.11", try_procmap_query, NULL,
 		"nothing is needed: /proc/self/maps is read instead", false, NULL},
 };
@@ -384,9 +392,9 @@ int remap_probe(const char *name, unsigned int index, struct remap_feature *feat
 		if (!missing && row->how && row->needs) {
 			missing = row->needs();
 			if (missing)
-				f.reason = missing == -EINVAL
-						   ? "the kernel has no UFFDIO_MOVE (6.8), or a filter hides it"
-						   : "userfaultfd is not permitted here";
+				f.reason = missing == -EINVAL ? "the kernel has no UFFDIO_MOVE "
+								"(6.8), or a filter hides it"
+							      : "userfaultfd is not permitted here";
 		}
 		if (row->how && !missing) {
 			f.state = REMAP_EMULATED;

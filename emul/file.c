@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file behind a private mapping, for its twin: the range left behind must show the file's own content again. And that
- * behind shared hugetlb memory, for its mirror.
+ * The file behind a private mapping, for its twin: the range left behind must show the file's own
+ * content again. And that behind shared hugetlb memory, for its mirror.
  *
- * Three ways, each believed only if device and inode are the mapping's: a descriptor of this process (for the twin to
- * merge with the rest of the mapping it has to be the same open file, so this comes first), /proc/self/map_files (any
- * file, even deleted, with privilege), the path that maps shows. If none leads there - the file was deleted, renamed, is
- * not readable now, or its file system shows other numbers in maps than in stat, as overlayfs may - the move is
- * refused, as kernels before 5.13 do.
+ * Three ways, each believed only if device and inode are the mapping's: a descriptor of this
+ * process (for the twin to merge with the rest of the mapping it has to be the same open file, so
+ * this comes first), /proc/self/map_files (any file, even deleted, with privilege), the path that
+ * maps shows. If none leads there - the file was deleted, renamed, is not readable now, or its file
+ * system shows other numbers in maps than in stat, as overlayfs may - the move is refused, as
+ * kernels before 5.13 do.
  */
 #include "emul/file.h"
 
@@ -44,7 +45,10 @@ static int open_checked(const char *path, bool write, const struct rm_vma *vma)
 	return -EINVAL;
 }
 
-/* A descriptor for the same open file as one of the program's. What can not be read can not be mapped: -EINVAL. */
+/*
+ * A descriptor for the same open file as one of the program's. What can not be read can not be
+ * mapped: -EINVAL.
+ */
 static int open_from_descriptors(const struct rm_vma *vma, bool write, char *buf, size_t size)
 {
 	struct rm_numbers fds;

@@ -2,23 +2,26 @@
 /*
  * The lazy half of a conversion: the pause is page-table work, and the content follows.
  *
- * When the program runs on, its range and the second view show an object that has no pages yet, and both are watched by a
- * userfaultfd of ours. A thread of ours has the source's pages, put aside, and a view of its own (back); through that it puts page
- * after page into the object by UFFDIO_COPY: those that somebody waits for first, then the rest in order. What it has copied it
- * lets go of, 2 MiB a time, so that little exists twice. When all is there, the userfaultfd is closed: nothing is watched
- * any more, and what is still missing is a hole and reads as zeros.
+ * When the program runs on, its range and the second view show an object that has no pages yet, and
+ * both are watched by a userfaultfd of ours. A thread of ours has the source's pages, put aside,
+ * and a view of its own (back); through that it puts page after page into the object by
+ * UFFDIO_COPY: those that somebody waits for first, then the rest in order. What it has copied it
+ * lets go of, 2 MiB a time, so that little exists twice. When all is there, the userfaultfd is
+ * closed: nothing is watched any more, and what is still missing is a hole and reads as zeros.
  *
- * Views may move meanwhile (MREMAP_FIXED destinations do): our userfaultfd has EVENT_REMAP, so that the kernel keeps watching
- * them and tells us. A fault is found its place in the object by the two views that we know, or by /proc/self/maps as soon as
- * there has been a move that we do not follow.
+ * Views may move meanwhile (MREMAP_FIXED destinations do): our userfaultfd has EVENT_REMAP, so that
+ * the kernel keeps watching them and tells us. A fault is found its place in the object by the two
+ * views that we know, or by /proc/self/maps as soon as there has been a move that we do not follow.
  *
- * The thread is made by clone, knows nothing of libc, and libc nothing of it: all signals blocked, a stack and thread-local
- * storage of its own, and a descriptor table of its own, in which it closes everything but the userfaultfd. So
- * nothing that the program does to its descriptors stops it, and it keeps no pipe of the program's open. quiesce.c passes it
- * over: a thread that waits in the kernel for a page can only be stopped when it has got it. It ends with the process, and with exec.
+ * The thread is made by clone, knows nothing of libc, and libc nothing of it: all signals blocked,
+ * a stack and thread-local storage of its own, and a descriptor table of its own, in which it
+ * closes everything but the userfaultfd. So nothing that the program does to its descriptors stops
+ * it, and it keeps no pipe of the program's open. quiesce.c passes it over: a thread that waits in
+ * the kernel for a page can only be stopped when it has got it. It ends with the process, and with
+ * exec.
  *
- * fork, MADV_DONTNEED and emulated moves wait until everything is filled. Pages that can not be read any more (poison)
- * come as zeros and are counted as lost.
+ * fork, MADV_DONTNEED and emulated moves wait until everything is filled. Pages that can not be
+ * read any more (poison) come as zeros and are counted as lost.
  */
 #include "emul/fill.h"
 
@@ -38,11 +41,11 @@
 #include "emul/world.h"
 
 #define FILLS	      8
-#define MAX_TRIES     1000 /* a millisecond each */
+#define MAX_TRIES     1000		  /* a millisecond each */
 #define PIECE	      ((size_t)256 << 10) /* copied between two looks for faults */
 #define LET_GO	      ((size_t)2 << 20)	  /* what is let go of at once, aligned */
 #define PRESENT_BITS  (3ULL << 62)
-#define SYS_CLOSE_ALL 436	   /* close_range, 5.9 */
+#define SYS_CLOSE_ALL 436 /* close_range, 5.9 */
 
 #if defined(__SANITIZE_ADDRESS__) /* wants to know every thread */
 #define SANITIZED true
@@ -162,7 +165,10 @@ static void follow(struct rm_fill *fill, uintptr_t from, uintptr_t to, size_t le
 
 static void serve_faults(struct rm_fill *fill);
 
-/* len bytes from source to the object at offset; what is there already is passed over. Bytes that are there now, or -errno. */
+/*
+ * len bytes from source to the object at offset; what is there already is passed over. Bytes that
+ * are there now, or -errno.
+ */
 static long put(struct rm_fill *fill, size_t offset, uintptr_t source, size_t len)
 {
 	struct uffdio_copy copy = {fill->back.start + offset, source, len, 0, 0};
@@ -197,7 +203,10 @@ static void put_all(struct rm_fill *fill, size_t offset, uintptr_t source, size_
 			serve_faults(fill);
 			continue;
 		}
-		/* what has been let go of makes room; and what is no fault of the source's may pass: nothing is given up for it */
+		/*
+		 * what has been let go of makes room; and what is no fault of the source's may
+		 * pass: nothing is given up for it
+		 */
 		if (r == -ENOMEM || (r < 0 && r != -EFAULT && tries++ < MAX_TRIES)) {
 			rm_sys_sleep_ns(1000000);
 			continue;
@@ -228,7 +237,8 @@ static void serve_fault(struct rm_fill *fill, uintptr_t addr)
 
 		/* reading a hole of the source would make a page of it */
 		put_all(fill, offset,
-			known && !(entry & PRESENT_BITS) ? (uintptr_t)fill->zero : source, page, true);
+			known && !(entry & PRESENT_BITS) ? (uintptr_t)fill->zero : source, page,
+			true);
 	}
 	wake(fill, addr);
 }
@@ -240,7 +250,8 @@ static void serve_faults(struct rm_fill *fill)
 
 	while (rm_sys_read(fill->uffd, &msg, sizeof(msg)) == sizeof(msg)) {
 		if (msg.event == UFFD_EVENT_PAGEFAULT)
-			serve_fault(fill, (uintptr_t)msg.arg.pagefault.address & ~(rm_page_size() - 1));
+			serve_fault(
+				fill, (uintptr_t)msg.arg.pagefault.address & ~(rm_page_size() - 1));
 		else if (msg.event == UFFD_EVENT_REMAP)
 			follow(fill, (uintptr_t)msg.arg.remap.from, (uintptr_t)msg.arg.remap.to,
 				(size_t)msg.arg.remap.len);
@@ -248,8 +259,8 @@ static void serve_faults(struct rm_fill *fill)
 }
 
 /*
- * What lies below end is in the object: the source's pages can go, in whole pieces, from gone on. By address: of a transparent
- * huge page nothing is free before all of it is.
+ * What lies below end is in the object: the source's pages can go, in whole pieces, from gone on.
+ * By address: of a transparent huge page nothing is free before all of it is.
  */
 static uintptr_t let_go(const struct rm_fill *fill, uintptr_t gone, uintptr_t end)
 {
@@ -267,8 +278,8 @@ static void fill_all(struct rm_fill *fill)
 	struct rm_range run;
 
 	for (unsigned int tries = 0; fill->unreadable && tries < MAX_TRIES; tries++) {
-		fill->unreadable =
-			rm_sys_mprotect(fill->aside.start, fill->aside.len, PROT_READ) != 0;
+		fill->unreadable = rm_sys_mprotect(fill->aside.start, fill->aside.len, PROT_READ) !=
+				   0;
 		if (fill->unreadable)
 			rm_sys_sleep_ns(1000000);
 	}
@@ -292,8 +303,9 @@ static void fill_all(struct rm_fill *fill)
 }
 
 /*
- * One look for views, none of which is watched any more, nor kept from children. Whether nothing has failed. What the program maps
- * in a view's place between the look and the call is taken for the view: that is microseconds after all is there.
+ * One look for views, none of which is watched any more, nor kept from children. Whether nothing
+ * has failed. What the program maps in a view's place between the look and the call is taken for
+ * the view: that is microseconds after all is there.
  */
 static bool let_views_be(struct rm_fill *fill)
 {
@@ -339,8 +351,8 @@ static void close_others(struct rm_fill *fill)
 	if (!rm_syscall(SYS_CLOSE_ALL, fill->uffd + 1, ~0U, 0, 0, 0, 0) &&
 		(!fill->uffd || !rm_syscall(SYS_CLOSE_ALL, 0, fill->uffd - 1, 0, 0, 0, 0)))
 		return;
-	if (rm_numbers_open(&fds, "/proc/thread-self/fd", (char *)fill->entries,
-		    sizeof(fill->entries)))
+	if (rm_numbers_open(
+		    &fds, "/proc/thread-self/fd", (char *)fill->entries, sizeof(fill->entries)))
 		return;
 	while (rm_numbers_next(&fds, &fd) > 0)
 		if (fd != fill->uffd && fd != fds.dir)
@@ -401,8 +413,8 @@ static struct rm_fill *get_slot(unsigned int *slot)
 			return rm_is_err(at) ? NULL : (struct rm_fill *)at;
 		}
 		/* its stack is in use until the kernel says that there is no such thread */
-		if (fill->pid != pid || (!atomic_load(&fill->busy) &&
-						rm_sys_tgkill(pid, fill->tid, 0) == -ESRCH))
+		if (fill->pid != pid ||
+			(!atomic_load(&fill->busy) && rm_sys_tgkill(pid, fill->tid, 0) == -ESRCH))
 			return fill;
 	}
 	return NULL;
@@ -410,7 +422,8 @@ static struct rm_fill *get_slot(unsigned int *slot)
 
 struct rm_fill *rm_fill_prepare(struct rm_range back)
 {
-	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
+				    CLONE_SYSVSEM;
 	struct rm_fill *fill = NULL;
 	struct rm_vma vma;
 	unsigned int slot = 0;
@@ -427,7 +440,8 @@ struct rm_fill *rm_fill_prepare(struct rm_range back)
 		goto give_back;
 	fill->back = back;
 	fill->pid = rm_sys_getpid();
-	if (rm_uffd_watch(fill->uffd, back) || rm_maps_find(&fill->maps, false, back.start, &vma) <= 0)
+	if (rm_uffd_watch(fill->uffd, back) ||
+		rm_maps_find(&fill->maps, false, back.start, &vma) <= 0)
 		goto close;
 	fill->inode = vma.inode;
 	fill->dev_major = vma.dev_major;

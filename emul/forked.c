@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork and converted memory. Shared memory is one for parent and child; the private memory that it was is the child's own after
- * a fork (B1). mirror_fork says what to do:
+ * fork and converted memory. Shared memory is one for parent and child; the private memory that it
+ * was is the child's own after a fork (B1). mirror_fork says what to do:
  *
- *   snapshot   the child gets a copy of every converted object, and its views show that. The copy is made in the parent, before
- *              libc's fork and with every other thread stopped; so it is of the moment when fork was called. The
- *              stop can not last until the child is there: libc waits for its allocator's locks in between.
+ *   snapshot   the child gets a copy of every converted object, and its views show that. The copy
+ *              is made in the parent, before libc's fork and with every other thread stopped; so it
+ *              is of the moment when fork was called. The stop can not last until the child is
+ *              there: libc waits for its allocator's locks in between.
  *   share      nothing is done
- *   drop       conversion marks the range and its views MADV_DONTFORK, and the child has nothing there
+ *   drop       conversion marks the range and its views MADV_DONTFORK, and the child has nothing
+ *              there
  *
- * What another thread converts between that moment and the fork itself is added by that thread, in its own window, and is
- * not filled lazily. It can not be made to wait: our handler is one of many, and the next may wait for a lock that this
- * thread holds.
+ * What another thread converts between that moment and the fork itself is added by that thread, in
+ * its own window, and is not filled lazily. It can not be made to wait: our handler is one of many,
+ * and the next may wait for a lock that this thread holds.
  *
- * pthread_atfork is how we learn of a fork; vfork, posix_spawn and the raw system calls do not tell, and copy nothing. The first
- * two need no copy, they run in the parent's memory. Where the copy can not be had (ENOMEM), the child has nothing there:
- * that ends it when it looks, sharing would spoil the parent's memory unseen.
+ * pthread_atfork is how we learn of a fork; vfork, posix_spawn and the raw system calls do not
+ * tell, and copy nothing. The first two need no copy, they run in the parent's memory. Where the
+ * copy can not be had (ENOMEM), the child has nothing there: that ends it when it looks, sharing
+ * would spoil the parent's memory unseen.
  *
- * Which pages an object has is asked of mincore, which looks into the object and not into one view's page tables, as
- * pagemap does (B12). It does not know of pages in swap, so while any swap is in use every page is copied.
+ * Which pages an object has is asked of mincore, which looks into the object and not into one
+ * view's page tables, as pagemap does (B12). It does not know of pages in swap, so while any swap
+ * is in use every page is copied.
  *
- * The fork lock is held from before the fork until after; it is taken before the world's. In the child it is free again.
+ * The fork lock is held from before the fork until after; it is taken before the world's. In the
+ * child it is free again.
  */
 #include "emul/forked.h"
 
@@ -66,15 +71,19 @@ static bool swapping(void)
 {
 	struct sysinfo info;
 
-	return rm_syscall(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) || info.freeswap < info.totalswap;
+	return rm_syscall(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) ||
+	       info.freeswap < info.totalswap;
 }
 
-/* Part of a view, at most as long as there is room to ask about: what the object has and the copy has not yet. */
+/*
+ * Part of a view, at most as long as there is room to ask about: what the object has and the copy
+ * has not yet.
+ */
 static int copy_some(
 	struct rm_world *world, uintptr_t from, uintptr_t to, size_t len, bool everything)
 {
-	unsigned char *const has = (unsigned char *)world->dirents,
-			     *const copied = has + sizeof(world->dirents) / 2;
+	unsigned char *const has = (unsigned char *)world->dirents;
+	unsigned char *const copied = has + sizeof(world->dirents) / 2;
 	const size_t page = rm_page_size(), pages = len / page;
 	int r = (int)rm_syscall(SYS_mincore, (long)from, (long)len, (long)has, 0, 0, 0);
 

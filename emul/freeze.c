@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that no signal reaches are stopped from outside: by a short-lived helper process that shares our memory
- * (CLONE_VM, not a thread: a thread can not trace its own process) and seizes them by ptrace.
+ * Threads that no signal reaches are stopped from outside: by a short-lived helper process that
+ * shares our memory (CLONE_VM, not a thread: a thread can not trace its own process) and seizes
+ * them by ptrace.
  *
- * PTRACE_SEIZE and PTRACE_INTERRUPT stop a thread whatever it blocks, and system calls that it is in are restarted by
- * the kernel as after SIGSTOP; those that are not (epoll_wait for one, signal(7)) the helper turns back: restart.c. A stop for a signal of the program's own is passed on when the thread is let go.
- * The helper has no exit signal, so the program gets no SIGCHLD; it dies with us (PR_SET_PDEATHSIG), and when it
- * dies the kernel lets its tracees go. It runs on a stack in the world and makes raw system calls only.
+ * PTRACE_SEIZE and PTRACE_INTERRUPT stop a thread whatever it blocks, and system calls that it is
+ * in are restarted by the kernel as after SIGSTOP; those that are not (epoll_wait for one,
+ * signal(7)) the helper turns back: restart.c. A stop for a signal of the program's own is passed
+ * on when the thread is let go. The helper has no exit signal, so the program gets no SIGCHLD; it
+ * dies with us (PR_SET_PDEATHSIG), and when it dies the kernel lets its tracees go. It runs on a
+ * stack in the world and makes raw system calls only.
  *
- * It costs some hundred microseconds, and is used for those threads only. Where ptrace is forbidden (another
- * tracer, a filter, an undumpable process) the threads stay unstopped and the call is refused in the end. With Yama's
- * ptrace_scope 1 the helper is named as our tracer for its lifetime (PR_SET_PTRACER), which forgets a tracer that
- * the program had named.
+ * It costs some hundred microseconds, and is used for those threads only. Where ptrace is forbidden
+ * (another tracer, a filter, an undumpable process) the threads stay unstopped and the call is
+ * refused in the end. With Yama's ptrace_scope 1 the helper is named as our tracer for its lifetime
+ * (PR_SET_PTRACER), which forgets a tracer that the program had named.
  */
 #include "emul/freeze.h"
 
@@ -93,9 +96,10 @@ static bool seize(struct rm_world *world, uint32_t generation, int tid, int *sig
 		return false;
 	}
 	/*
-	 * In vfork or posix_spawn it does not stop before its child execs, and the child may be waiting for the mover. So
-	 * no wait without an end: when the stop is given up we exit, and that lets go of the thread. But not of one that has been
-	 * torn out of a wait already and only waits for a processor: its wait has to be let go on.
+	 * In vfork or posix_spawn it does not stop before its child execs, and the child may be
+	 * waiting for the mover. So no wait without an end: when the stop is given up we exit, and
+	 * that lets go of the thread. But not of one that has been torn out of a wait already and
+	 * only waits for a processor: its wait has to be let go on.
 	 */
 	while ((r = rm_syscall(SYS_wait4, tid, (long)&status, __WALL | WNOHANG, 0, 0, 0)) == 0 ||
 		r == -EINTR) {
@@ -136,7 +140,10 @@ static int helper(void *argument)
 			atomic_fetch_add(&world->arrivals, 1);
 			rm_sys_futex_wake(&world->arrivals, 1);
 		}
-		/* Woken for new work by the word, for the end by rm_freeze_finish through the same word. */
+		/*
+		 * Woken for new work by the word, for the end by rm_freeze_finish through the same
+		 * word.
+		 */
 		if (atomic_load(&world->generation) == generation)
 			rm_sys_futex_wait(&freezer->work, work, NULL);
 	}
@@ -145,7 +152,9 @@ static int helper(void *argument)
 	return 0;
 }
 
-/* Yama's "restricted" mode, in which only descendants may be traced unless they name their tracer. */
+/*
+ * Yama's "restricted" mode, in which only descendants may be traced unless they name their tracer.
+ */
 static bool yama_restricts(void)
 {
 	char scope = '0';

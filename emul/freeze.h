@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stopping threads that block the stop signal by a raw system call (Go's runtime, assembly): by ptrace.
+ * Stopping threads that block the stop signal by a raw system call (Go's runtime, assembly): by
+ * ptrace.
  */
 #ifndef RM_FREEZE_H
 #define RM_FREEZE_H
@@ -12,8 +13,9 @@
 bool rm_freeze_needed(int tid);
 
 /*
- * Lets the helper stop every slot in state RM_SLOT_DEAF; each is marked as having obeyed when it stands still. Returns
- * at once; 0, or -errno if there can be no helper. Inside a stop that is being brought about.
+ * Lets the helper stop every slot in state RM_SLOT_DEAF; each is marked as having obeyed when it
+ * stands still. Returns at once; 0, or -errno if there can be no helper. Inside a stop that is
+ * being brought about.
  */
 int __must_check rm_freeze_kick(struct rm_world *world);
 

@@ -2,25 +2,30 @@
 /*
  * VmFlags without a walk over the page tables.
  *
- * Only smaps shows what another thread may have changed between our look at a mapping and the stop: advice, locks, a userfaultfd.
- * But it counts the pages of every mapping that it shows: 15 ms for 1 GiB, with everybody standing still. Two
- * things make that as short for any heap:
+ * Only smaps shows what another thread may have changed between our look at a mapping and the stop:
+ * advice, locks, a userfaultfd. But it counts the pages of every mapping that it shows: 15 ms for 1
+ * GiB, with everybody standing still. Two things make that as short for any heap:
  *
- *   what lies before it   is shown before the stop. A descriptor is sought to the place in the text where the mapping began; the
- *                         kernel goes on from there by address (m_start()), so what is read in the window is this mapping,
- *                         or what has been mapped directly before it since, by us and with no pages
- *   its own pages         have the same VmFlags all over. Inside the mapping 2 MiB of it are given the other advice about core
- *                         dumps, which splits it in three; the first one, of no more than 2 MiB, is read; then the
- *                         advice is taken back and the three are one again. The cuts are where a huge page may begin, so none is
- *                         split. Nobody runs who could see it, and nothing outside can merge with what lies inside.
+ *   what lies before it   is shown before the stop. A descriptor is sought to the place in the text
+ *                         where the mapping began; the kernel goes on from there by address
+ *                         (m_start()), so what is read in the window is this mapping, or what has
+ *                         been mapped directly before it since, by us and with no pages
+ *   its own pages         have the same VmFlags all over. Inside the mapping 2 MiB of it are given
+ *                         the other advice about core dumps, which splits it in three; the first
+ *                         one, of no more than 2 MiB, is read; then the advice is taken back and
+ *                         the three are one again. The cuts are where a huge page may begin, so
+ *                         none is split. Nobody runs who could see it, and nothing outside can
+ *                         merge with what lies inside.
  *
  *   start         first multiple of 2 MiB                      end
  *     |---- read ----|---- other advice ----|---------- ... -----|
  *
- * The kernel merges such parts again if one anon_vma is all that they could differ in (vma_merge(), case 1), so it is done with
- * private anonymous memory only. A record that is not the expected one, because mappings before it came or went, bounds that have
- * changed, no room for two more mappings: -EAGAIN, and the whole of smaps has to be read. Reads are small, as the kernel
- * makes as many records as fit; the last line of one is read byte by byte, for the next one would be another walk.
+ * The kernel merges such parts again if one anon_vma is all that they could differ in (vma_merge(),
+ * case 1), so it is done with private anonymous memory only. A record that is not the expected one,
+ * because mappings before it came or went, bounds that have changed, no room for two more mappings:
+ * -EAGAIN, and the whole of smaps has to be read. Reads are small, as the kernel makes as many
+ * records as fit; the last line of one is read byte by byte, for the next one would be another
+ * walk.
  *
  * Not while threads run: the others would see the split. Async-signal-safe.
  */
@@ -117,7 +122,10 @@ static int read_record(struct rm_world *world, struct rm_vma *vma)
 	}
 }
 
-/* The record of the mapping at addr; what has come to lie between the one before it and itself, as ours does, is passed over. */
+/*
+ * The record of the mapping at addr; what has come to lie between the one before it and itself, as
+ * ours does, is passed over.
+ */
 static int read_up_to(struct rm_world *world, uintptr_t addr, struct rm_vma *vma)
 {
 	for (int i = 0; i < MAX_BETWEEN; i++) {
@@ -150,7 +158,10 @@ static void join_again(uintptr_t at, size_t len, int advice)
 	rm_stat_add(RM_STAT_UNDO_FAILURES, 1);
 }
 
-/* Gives the piece the other advice. -EAGAIN: there is no room for two more mappings; then all is one again. */
+/*
+ * Gives the piece the other advice. -EAGAIN: there is no room for two more mappings; then all is
+ * one again.
+ */
 static int set_apart(struct rm_world *world, const struct rm_vma *was, uintptr_t cut, size_t piece)
 {
 	const bool undumped = was->vmflags & RM_VF_DONTDUMP;
@@ -160,7 +171,10 @@ static int set_apart(struct rm_world *world, const struct rm_vma *was, uintptr_t
 
 	if (!rm_sys_madvise(cut, piece, other))
 		return 0;
-	/* There was room for one: the kernel cuts in front of the piece first, and merges only where something has changed. */
+	/*
+	 * There was room for one: the kernel cuts in front of the piece first, and merges only
+	 * where something has changed.
+	 */
 	if (look(world, was->start, &first) && first.end == cut &&
 		!rm_sys_madvise(was->start, cut - was->start, other))
 		join_again(was->start, cut - was->start, own);

@@ -2,9 +2,10 @@
 /*
  * Growing a locked mapping over what is to be unlocked.
  *
- * What grows counts its pages as what it grows from, so that the kernel merges the two as soon as the lock is the same. But in a
- * locked mapping it is populated. So it grows from one page, the last before the hole, which is locked on fault for that long:
- * no page is without its lock at any time. The hole counts as locked until it is unlocked, so RLIMIT_MEMLOCK may forbid it.
+ * What grows counts its pages as what it grows from, so that the kernel merges the two as soon as
+ * the lock is the same. But in a locked mapping it is populated. So it grows from one page, the
+ * last before the hole, which is locked on fault for that long: no page is without its lock at any
+ * time. The hole counts as locked until it is unlocked, so RLIMIT_MEMLOCK may forbid it.
  */
 #include "emul/grow.h"
 

@@ -2,26 +2,30 @@
 /*
  * Guarded windows.
  *
- * Nobody is stopped. A thread that touches the hole gets SIGSEGV, waits in our handler (segv.c) and tries again when the window
- * is closed. Two more things must not happen:
+ * Nobody is stopped. A thread that touches the hole gets SIGSEGV, waits in our handler (segv.c) and
+ * tries again when the window is closed. Two more things must not happen:
  *
- *  - A fault that kills: the kernel does not call a handler that the thread blocks. So no window is guarded while some
- *    other thread blocks SIGSEGV, for which every thread is looked at; nor while one sleeps uninterruptibly, for then it
- *    may be in vfork, and the child, whose signal actions are its own, runs on our memory. Both pass quickly as a rule
- *    (libc blocks signals in pthread_create), so it is looked at more than once.
- *  - An mmap of another thread that is given the hole (A2). The kernel takes the highest gap that is large enough, so
- *    there is one higher up, the decoy: address space reserved when the mode is set up, and free only while a window is
- *    open. What was put into it meanwhile stays there; what is left of it is reserved again. And before anything
- *    moves into the hole it is claimed by MAP_FIXED_NOREPLACE, which fails if somebody has it in spite of all (by an
- *    address as hint, MAP_FIXED, or a mapping larger than the decoy): then we wait for him to go.
+ *  - A fault that kills: the kernel does not call a handler that the thread blocks. So no window is
+ *    guarded while some other thread blocks SIGSEGV, for which every thread is looked at; nor while
+ *    one sleeps uninterruptibly, for then it may be in vfork, and the child, whose signal actions
+ *    are its own, runs on our memory. Both pass quickly as a rule (libc blocks signals in
+ *    pthread_create), so it is looked at more than once.
+ *  - An mmap of another thread that is given the hole (A2). The kernel takes the highest gap that
+ *    is large enough, so there is one higher up, the decoy: address space reserved when the mode is
+ *    set up, and free only while a window is open. What was put into it meanwhile stays there; what
+ *    is left of it is reserved again. And before anything moves into the hole it is claimed by
+ *    MAP_FIXED_NOREPLACE, which fails if somebody has it in spite of all (by an address as hint,
+ *    MAP_FIXED, or a mapping larger than the decoy): then we wait for him to go.
  *
- * Guarded are plans that do nothing in the window but move the pages away and the twin in, or grow over the hole, for
- * then what lies in the range is right as soon as it is there. A userfaultfd has to be taken off and put on again (A5), a
- * late twin gets its attributes in place: for these threads are stopped. So are those of calls over several mappings.
+ * Guarded are plans that do nothing in the window but move the pages away and the twin in, or grow
+ * over the hole, for then what lies in the range is right as soon as it is there. A userfaultfd has
+ * to be taken off and put on again (A5), a late twin gets its attributes in place: for these
+ * threads are stopped. So are those of calls over several mappings.
  *
- * What stays different from the kernel, and is said in remap(7): a system call that is given memory in the hole fails with
- * EFAULT (A1); so does mprotect and the like, with ENOMEM; a thread that begins to block SIGSEGV, or a child of vfork that begins, in
- * the window and touches the hole, dies.
+ * What stays different from the kernel, and is said in remap(7): a system call that is given memory
+ * in the hole fails with EFAULT (A1); so does mprotect and the like, with ENOMEM; a thread that
+ * begins to block SIGSEGV, or a child of vfork that begins, in the window and touches the hole,
+ * dies.
  *
  * Async-signal-safe but for rm_guard_prepare; raw system calls only.
  */
@@ -40,7 +44,8 @@
 #include "emul/task.h"
 #include "libremap.h"
 
-#define DECOY	     (64UL << 30) /* bytes of address space; fewer if RLIMIT_AS does not allow them */
+/* bytes of address space; fewer if RLIMIT_AS does not allow them */
+#define DECOY	     (64UL << 30)
 #define LEAST_DECOY  (1UL << 30)
 #define DECOY_STEP   (256UL << 20) /* what is given up at a time when somebody has settled in it */
 #define DECOY_MARGIN (64UL << 20)  /* more than the hole: new stacks */
@@ -62,7 +67,10 @@
 
 #define CLAIM_PATIENCE 1000000000ULL /* ns */
 
-/* Ordinary data: a forked child inherits the mapping as well. Only for the world's holder once it is set up. */
+/*
+ * Ordinary data: a forked child inherits the mapping as well. Only for the world's holder once it
+ * is set up.
+ */
 static struct {
 	_Atomic bool begun;
 	_Atomic bool ready;
@@ -73,7 +81,10 @@ static struct {
 
 /* --- the decoy --- */
 
-/* Address space at exactly that place, if it is free. Before 4.17 NOREPLACE is only a hint, hence the look at the address. */
+/*
+ * Address space at exactly that place, if it is free. Before 4.17 NOREPLACE is only a hint, hence
+ * the look at the address.
+ */
 static int reserve(uintptr_t start, size_t len)
 {
 	long addr = rm_sys_mmap(start, len, PROT_NONE,
@@ -95,7 +106,10 @@ static bool is_top_down(void)
 	return guard.start > (task_size < MMAP_WINDOW ? task_size : MMAP_WINDOW) / 2;
 }
 
-/* Fills the gaps above the decoy, between libraries for one: what is mapped from now on lies below it. */
+/*
+ * Fills the gaps above the decoy, between libraries for one: what is mapped from now on lies below
+ * it.
+ */
 static void plug_gaps(void)
 {
 	size_t len = PLUG;
@@ -132,8 +146,9 @@ static void make_decoy(void)
 }
 
 /*
- * Before a window: what the last one has left of it. Mappings come to lie at its upper end; while they are there it is shorter.
- * If too little is left there is a new one, which serves what is mapped from then on.
+ * Before a window: what the last one has left of it. Mappings come to lie at its upper end; while
+ * they are there it is shorter. If too little is left there is a new one, which serves what is
+ * mapped from then on.
  */
 static void renew_decoy(void)
 {
@@ -150,8 +165,8 @@ static void renew_decoy(void)
 }
 
 /*
- * Whether an mmap to anywhere prefers the decoy to the hole: it lies higher, and the kernel looks from the top. It looks from the
- * bottom with ADDR_COMPAT_LAYOUT or without a limit of the stack.
+ * Whether an mmap to anywhere prefers the decoy to the hole: it lies higher, and the kernel looks
+ * from the top. It looks from the bottom with ADDR_COMPAT_LAYOUT or without a limit of the stack.
  */
 static bool decoy_serves(struct rm_range hole)
 {

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mirrors of huge pages: mremap refuses old_size 0 for them on every kernel (semantics.md 1.6), so the view is a second
- * mapping of the file.
+ * Mirrors of huge pages: mremap refuses old_size 0 for them on every kernel (semantics.md 1.6), so
+ * the view is a second mapping of the file.
  *
- * Shared: the file is looked for among the descriptors, in /proc/self/map_files (with privilege: the only way if it has
- * no name and its descriptor was closed) and by its path. It must be open for writing if the source can be written.
+ * Shared: the file is looked for among the descriptors, in /proc/self/map_files (with privilege:
+ * the only way if it has no name and its descriptor was closed) and by its path. It must be open
+ * for writing if the source can be written.
  *
- * Private anonymous: the range is converted to a memfd of huge pages (B22). The huge pages that it takes are reserved when
- * the memfd is mapped, so that the pool being empty is ENOMEM then and no SIGBUS later. With every other thread stopped
- * the pages that there are get copied, and the memfd takes the source's place by one mmap(MAP_FIXED). Huge pages can not
- * be moved aside before 5.16; what mmap could still fail for (map count, RLIMIT_AS, the reservation) has been asked for
- * by then, or the call replaces one for one. The view is there before that, with its page tables if they were asked for:
- * after it only its way to a MREMAP_FIXED destination is left. The descriptor is closed: kept, it would hold the huge pages when
- * the program has unmapped all. So a further mirror of such a range needs /proc/self/map_files. The file would be subject to
- * RLIMIT_FSIZE, with a signal (B7); that is looked at first.
+ * Private anonymous: the range is converted to a memfd of huge pages (B22). The huge pages that it
+ * takes are reserved when the memfd is mapped, so that the pool being empty is ENOMEM then and no
+ * SIGBUS later. With every other thread stopped the pages that there are get copied, and the memfd
+ * takes the source's place by one mmap(MAP_FIXED). Huge pages can not be moved aside before 5.16;
+ * what mmap could still fail for (map count, RLIMIT_AS, the reservation) has been asked for by
+ * then, or the call replaces one for one. The view is there before that, with its page tables if
+ * they were asked for: after it only its way to a MREMAP_FIXED destination is left. The descriptor
+ * is closed: kept, it would hold the huge pages when the program has unmapped all. So a further
+ * mirror of such a range needs /proc/self/map_files. The file would be subject to RLIMIT_FSIZE,
+ * with a signal (B7); that is looked at first.
  */
 #include "emul/hugetlb.h"
 
@@ -51,8 +54,11 @@ struct object {
 	int flags; /* of mmap: MAP_NORESERVE or 0 */
 };
 
-/* By the huge page's size; what is wrong with that is EINVAL, and a wish that can not be is none. */
-static int align(const struct rm_request *request, const struct rm_vma *vma, struct rm_request *huge)
+/*
+ * By the huge page's size; what is wrong with that is EINVAL, and a wish that can not be is none.
+ */
+static int align(
+	const struct rm_request *request, const struct rm_vma *vma, struct rm_request *huge)
 {
 	const uintptr_t mask = vma->page - 1, task_size = rm_features()->task_size;
 	const bool fixed = request->flags & RM_FIXED;
@@ -64,8 +70,7 @@ static int align(const struct rm_request *request, const struct rm_vma *vma, str
 	huge->source.len = (request->source.len + mask) & ~mask;
 	good = !(huge->target & mask) && huge->source.len <= task_size &&
 	       huge->target <= task_size - huge->source.len &&
-	       !rm_range_overlaps(
-		       huge->source, (struct rm_range){huge->target, huge->source.len});
+	       !rm_range_overlaps(huge->source, (struct rm_range){huge->target, huge->source.len});
 	if (fixed && !good)
 		return -EINVAL;
 	if (!good)
@@ -84,14 +89,17 @@ static int close_to(struct rm_range view, const struct rm_vma *vma, bool populat
 	return r;
 }
 
-/* A view at an address, which is a wish if flags have not MAP_FIXED: where it is, or -errno and it is nowhere. */
+/*
+ * A view at an address, which is a wish if flags have not MAP_FIXED: where it is, or -errno and it
+ * is nowhere.
+ */
 static long map_view(const struct rm_request *huge, const struct rm_vma *vma,
 	const struct object *object, uintptr_t address, int flags)
 {
 	const size_t len = huge->source.len;
 	const bool populate = huge->flags & RM_POPULATE;
-	long at = rm_sys_mmap(address, len, vma->prot, MAP_SHARED | object->flags | flags, object->fd,
-		object->offset);
+	long at = rm_sys_mmap(address, len, vma->prot, MAP_SHARED | object->flags | flags,
+		object->fd, object->offset);
 	int r;
 
 	if (rm_is_err(at))
@@ -105,21 +113,24 @@ static long map_view(const struct rm_request *huge, const struct rm_vma *vma,
 }
 
 /* The view at the place that is wished for or anywhere; one that is FIXED is still to be placed. */
-static long make_view(const struct rm_request *huge, const struct rm_vma *vma, const struct object *object)
+static long make_view(
+	const struct rm_request *huge, const struct rm_vma *vma, const struct object *object)
 {
 	return map_view(huge, vma, object, huge->flags & RM_FIXED ? 0 : huge->target, 0);
 }
 
 /*
- * Where a FIXED destination is wanted the finished view is made a second time, onto that: the huge pages and the address space
- * have been found to be there. To move it would do from 5.16 on; before, mremap unmaps the destination and refuses then.
+ * Where a FIXED destination is wanted the finished view is made a second time, onto that: the huge
+ * pages and the address space have been found to be there. To move it would do from 5.16 on;
+ * before, mremap unmaps the destination and refuses then.
  */
 static long place_view(const struct rm_request *huge, const struct rm_vma *vma,
 	const struct object *object, long view)
 {
 	if (!(huge->flags & RM_FIXED))
 		return view;
-	rm_sys_munmap((uintptr_t)view, huge->source.len); /* or both would count towards RLIMIT_MEMLOCK */
+	/* or both would count towards RLIMIT_MEMLOCK */
+	rm_sys_munmap((uintptr_t)view, huge->source.len);
 	return map_view(huge, vma, object, huge->target, MAP_FIXED);
 }
 
@@ -176,7 +187,10 @@ static int make_object(size_t len, size_t page, struct object *object, uintptr_t
 	return 0;
 }
 
-/* Inside the window. The huge pages that the source has, to the object. The source may be left readable. */
+/*
+ * Inside the window. The huge pages that the source has, to the object. The source may be left
+ * readable.
+ */
 static int copy_pages(const struct rm_request *huge, const struct rm_vma *vma, uintptr_t object)
 {
 	const uintptr_t end = rm_range_end(huge->source);
@@ -220,7 +234,10 @@ resume:
 	return r;
 }
 
-/* The view of what is converted then, or -errno; *object is the caller's to close, and *vma is what the view is like. */
+/*
+ * The view of what is converted then, or -errno; *object is the caller's to close, and *vma is what
+ * the view is like.
+ */
 static long convert(const struct rm_request *huge, struct rm_vma *vma, struct object *object)
 {
 	const struct rm_vma was = *vma;
@@ -252,7 +269,10 @@ static long convert(const struct rm_request *huge, struct rm_vma *vma, struct ob
 		goto leave;
 	}
 	rm_stat_add(RM_STAT_CONVERTED, huge->source.len);
-	/* it has had all that before: what is refused now is tried again, and no reason to fail, with the content safe */
+	/*
+	 * it has had all that before: what is refused now is tried again, and no reason to fail,
+	 * with the content safe
+	 */
 	for (unsigned int tries = 0; tries < MAX_TRIES; tries++)
 		if (!close_to(huge->source, vma, true))
 			goto leave;

@@ -9,9 +9,10 @@
 #include "emul/types.h"
 
 /*
- * A second view of hugetlb memory that vma (with flags) has. Lengths are rounded up to huge pages, and addresses have to be
- * aligned to them, as mremap does from 5.16 on. The view's address, or -EINVAL (alignment; the file can not be had),
- * -EFAULT (past the mapping's end), -ENOMEM (no huge pages left, limits), -EAGAIN (RLIMIT_MEMLOCK). Not inside the world. *vma is scratch afterwards.
+ * A second view of hugetlb memory that vma (with flags) has. Lengths are rounded up to huge pages,
+ * and addresses have to be aligned to them, as mremap does from 5.16 on. The view's address, or
+ * -EINVAL (alignment; the file can not be had), -EFAULT (past the mapping's end), -ENOMEM (no huge
+ * pages left, limits), -EAGAIN (RLIMIT_MEMLOCK). Not inside the world. *vma is scratch afterwards.
  */
 long rm_mirror_hugetlb(const struct rm_request *request, struct rm_vma *vma);
 

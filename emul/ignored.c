@@ -2,11 +2,12 @@
 /*
  * Signals that the program ignores, and why we must not block them.
  *
- * The kernel throws an ignored signal away as it comes, but not if the thread that it is for blocks it (sig_ignored()):
- * then it is queued, and offered to any other thread that does not block it. What that one waits for ends with
- * EINTR if it is one of the calls that are never restarted, epoll_wait for one, and no handler has run. A child
- * that dies while its parent is stopped, or is in one of our calls, would do that. So what is ignored stays unblocked: it
- * reaches nobody. Another thread of the program can give such a signal a handler meanwhile; whoever relies on
+ * The kernel throws an ignored signal away as it comes, but not if the thread that it is for blocks
+ * it (sig_ignored()): then it is queued, and offered to any other thread that does not block it.
+ * What that one waits for ends with EINTR if it is one of the calls that are never restarted,
+ * epoll_wait for one, and no handler has run. A child that dies while its parent is stopped, or is
+ * in one of our calls, would do that. So what is ignored stays unblocked: it reaches nobody.
+ * Another thread of the program can give such a signal a handler meanwhile; whoever relies on
  * nobody's handler running looks again with everybody stopped (quiesce.c).
  */
 #include "emul/ignored.h"

@@ -2,30 +2,37 @@
 /*
  * What is known: facts that outlive the call they were read for.
  *
- * Reading smaps costs up to thousands of times what the move does (it walks the page tables of everything in front), and a collector
- * moves the same range in every cycle. So facts are kept, as long as somebody (the shim) sees every call of the program
- * that could change them: that is the difference between LIBREMAP_CONF's facts:cached and facts:exact.
+ * Reading smaps costs up to thousands of times what the move does (it walks the page tables of
+ * everything in front), and a collector moves the same range in every cycle. So facts are kept, as
+ * long as somebody (the shim) sees every call of the program that could change them: that is the
+ * difference between LIBREMAP_CONF's facts:cached and facts:exact.
  *
- * What nobody sees, libc's own mmap and munmap inside malloc, pthread_create and dlopen, can change nothing but the bounds of a mapping that
- * the program made: join something to it, or cut that off. The bounds are therefore asked of the kernel before anything is
- * done, by calls that can not succeed and say EFAULT if a range is not in one mapping (rm_sys_in_one_mapping()).
+ * What nobody sees, libc's own mmap and munmap inside malloc, pthread_create and dlopen, can change
+ * nothing but the bounds of a mapping that the program made: join something to it, or cut that off.
+ * The bounds are therefore asked of the kernel before anything is done, by calls that can not
+ * succeed and say EFAULT if a range is not in one mapping (rm_sys_in_one_mapping()).
  *
- * Whoever changes something does not wait and takes no lock, for it may be a signal handler or stand still in the middle:
+ * Whoever changes something does not wait and takes no lock, for it may be a signal handler or
+ * stand still in the middle:
  *
- *   changer: changing++ ; the call ; changes++ ; entries that it touches become invalid ; changing--
- *   keeper:  changing is 0, note changes ; read smaps ; write the entry, valid ; both as before? else invalid again
+ *   changer: changing++ ; the call ; changes++ ; entries that it touches become invalid ;
+ *   changing-- keeper:  changing is 0, note changes ; read smaps ; write the entry, valid ; both as
+ *   before? else invalid again
  *   user:    all others stand still ; changing is 0 and the entry valid? else read again
  *
- * A call that falls between the keeper's looks shows in one of the two; one that stands still between the system call
- * and the end shows in changing. If a call never ends (longjmp out of a signal handler) nothing is kept any more.
+ * A call that falls between the keeper's looks shows in one of the two; one that stands still
+ * between the system call and the end shows in changing. If a call never ends (longjmp out of a
+ * signal handler) nothing is kept any more.
  *
- * Where nobody sees the calls, in a program that is linked with us, the program may promise to tell of them itself, range by range
- * (REMAP_PREPARE_CACHED, remap_changed()). All else is the same.
+ * Where nobody sees the calls, in a program that is linked with us, the program may promise to tell
+ * of them itself, range by range (REMAP_PREPARE_CACHED, remap_changed()). All else is the same.
  *
- * Ranges that may be watched by a userfaultfd are listed apart, for destinations: the list may hold too much, never too
- * little. Not seen: registrations by another process that was given the descriptor. Such programs want facts:exact.
+ * Ranges that may be watched by a userfaultfd are listed apart, for destinations: the list may hold
+ * too much, never too little. Not seen: registrations by another process that was given the
+ * descriptor. Such programs want facts:exact.
  *
- * Entries are in the world's page, which a fork wipes; the list and what was ever seen are inherited.
+ * Entries are in the world's page, which a fork wipes; the list and what was ever seen are
+ * inherited.
  */
 #include "emul/known.h"
 
@@ -103,7 +110,10 @@ void rm_known_disarmed(struct rm_range range)
 
 bool rm_known_may_be_armed(struct rm_range range)
 {
-	/* Said before the first range is listed; going through an empty list took nine tenths of finding a range. */
+	/*
+	 * Said before the first range is listed; going through an empty list took nine tenths of
+	 * finding a range.
+	 */
 	if (!rm_known_has_seen(RM_SEEN_UFFD))
 		return false;
 	if (atomic_load(&all.too_many))
@@ -133,14 +143,18 @@ static void end(struct rm_known *known)
 {
 	uint32_t now = atomic_load(&known->changing);
 
-	/* 0: this is a child, forked by a signal handler in the middle of the call, and all was wiped. */
+	/*
+	 * 0: this is a child, forked by a signal handler in the middle of the call, and all was
+	 * wiped.
+	 */
 	while (now && !atomic_compare_exchange_weak(&known->changing, &now, now - 1))
 		;
 }
 
 /*
- * What is mapped beside a mapping that is known may be one with it now: who looks at the bounds will see that, and looks again
- * for what it merges with. What is mapped in it, or done to it, makes the facts untrue. The length need not be rounded.
+ * What is mapped beside a mapping that is known may be one with it now: who looks at the bounds
+ * will see that, and looks again for what it merges with. What is mapped in it, or done to it,
+ * makes the facts untrue. The length need not be rounded.
  */
 static void forget_some(struct rm_known *known, struct rm_range range, bool facts)
 {
@@ -221,7 +235,10 @@ void rm_known_end_unmapped(struct rm_change *change, struct rm_range range)
 	rm_known_end(change, range);
 }
 
-/* Attributes have changed; what else is known of how the range was mapped still counts. NULL if nobody watches. */
+/*
+ * Attributes have changed; what else is known of how the range was mapped still counts. NULL if
+ * nobody watches.
+ */
 static struct rm_known *attributes_changed(struct rm_change *change, struct rm_range range)
 {
 	if (change->known) {

@@ -27,21 +27,26 @@ struct rm_known {
 		_Atomic bool valid;
 		_Atomic uintptr_t start, end; /* of the mapping */
 		uint32_t serial;	      /* which of the facts that were ever kept */
-		/* where it was moved to, and then its twin did not merge, and nothing has come to lie beside that since */
+		/*
+		 * where it was moved to, and then its twin did not merge, and nothing has come to
+		 * lie beside that since
+		 */
 		_Atomic uintptr_t loose;
 	} ranges[RM_KNOWN_RANGES];
 	struct rm_facts facts[RM_KNOWN_RANGES]; /* of the entries, which are looked through often */
 	uint32_t serial;
 	struct rm_born born;
 	unsigned int npromised;
-	struct rm_range promised[RM_KNOWN_PROMISED]; /* of these the program itself says what changes */
+	/* of these the program itself says what changes */
+	struct rm_range promised[RM_KNOWN_PROMISED];
 };
 
 /* --- for who sees the program's calls: the shim --- */
 
 /*
- * Promises that from now on every call of the program that changes an attribute of a mapping, replaces or unmaps one, or closes
- * a userfaultfd goes between rm_known_begin() and rm_known_end(). Nothing is kept before. Not async-signal-safe.
+ * Promises that from now on every call of the program that changes an attribute of a mapping,
+ * replaces or unmaps one, or closes a userfaultfd goes between rm_known_begin() and rm_known_end().
+ * Nothing is kept before. Not async-signal-safe.
  */
 void rm_known_watch(void);
 bool rm_known_watching(void);
@@ -68,13 +73,17 @@ struct rm_change {
 };
 
 /*
- * Around a call that changes what is mapped in range, or how. All are async-signal-safe and wait for nobody; a call that never
- * ends (a thread that is cancelled, a longjmp) only makes facts be read every time.
+ * Around a call that changes what is mapped in range, or how. All are async-signal-safe and wait
+ * for nobody; a call that never ends (a thread that is cancelled, a longjmp) only makes facts be
+ * read every time.
  */
 void rm_known_begin(struct rm_change *change);
 void rm_known_also(struct rm_change *change, struct rm_range range); /* a second range */
 void rm_known_end(struct rm_change *change, struct rm_range range);
-/* The same for a mapping that was made, one that has gone, one that was given a protection, or advice: more is known of them. */
+/*
+ * The same for a mapping that was made, one that has gone, one that was given a protection, or
+ * advice: more is known of them.
+ */
 void rm_known_end_mapped(struct rm_change *change, struct rm_range range, int prot, int flags);
 void rm_known_end_unmapped(struct rm_change *change, struct rm_range range);
 void rm_known_end_protected(struct rm_change *change, struct rm_range range, int prot);
@@ -89,17 +98,28 @@ static const struct rm_range rm_everything = {0, SIZE_MAX};
 
 /* --- for facts.c and api.c; the caller holds the world --- */
 
-/* Facts for a request whose source lies in one known mapping; true if they were found. They hold when verified. */
+/*
+ * Facts for a request whose source lies in one known mapping; true if they were found. They hold
+ * when verified.
+ */
 bool rm_known_find(
 	struct rm_world *world, const struct rm_request *request, struct rm_facts *facts);
 
 /* Before facts are read: what rm_known_keep() wants back. */
 uint32_t rm_known_mark(struct rm_world *world);
-/* Whether no call of the program that may change mappings has ended since the mark, and none is under way. */
+/*
+ * Whether no call of the program that may change mappings has ended since the mark, and none is
+ * under way.
+ */
 bool rm_known_unchanged(struct rm_world *world, uint32_t mark);
-/* Keeps what was read since the mark, if nothing has changed meanwhile. Then facts->known is set. */
+/*
+ * Keeps what was read since the mark, if nothing has changed meanwhile. Then facts->known is set.
+ */
 void rm_known_keep(struct rm_world *world, uint32_t mark, struct rm_facts *facts);
-/* The mapping, or a part of it, that known facts are of has been moved, since the mark: what is known of where it is now. */
+/*
+ * The mapping, or a part of it, that known facts are of has been moved, since the mark: what is
+ * known of where it is now.
+ */
 void rm_known_moved(struct rm_world *world, uint32_t mark, const struct rm_facts *facts,
 	struct rm_range source, uintptr_t target);
 
@@ -109,13 +129,13 @@ bool rm_known_is_told(const struct rm_world *world, struct rm_range range);
 int __must_check rm_known_promise(struct rm_world *world, struct rm_range range);
 
 /*
- * Whether kept facts still hold, by the entry and by asking the kernel for the mapping's bounds. The caller has stopped
- * the other threads, or there are none.
+ * Whether kept facts still hold, by the entry and by asking the kernel for the mapping's bounds.
+ * The caller has stopped the other threads, or there are none.
  */
 bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts);
 /*
- * When the mapping that known facts are of was moved to target its twin merged with nothing. That is kept, too, if nothing has
- * changed since the mark, until something comes to lie beside it.
+ * When the mapping that known facts are of was moved to target its twin merged with nothing. That
+ * is kept, too, if nothing has changed since the mark, until something comes to lie beside it.
  */
 void rm_known_is_loose(
 	struct rm_world *world, const struct rm_facts *facts, uint32_t mark, uintptr_t target);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Log lines and reasons of refusals, without libc's stdio: a line may be written from a signal handler, or by a
- * thread that holds the world's lock while another sits inside malloc.
+ * Log lines and reasons of refusals, without libc's stdio: a line may be written from a signal
+ * handler, or by a thread that holds the world's lock while another sits inside malloc.
  *
- * Reasons are kept by thread id in a small table instead of in thread-local storage, which a dlopen'ed library
- * must be sparing with (STYLE: known ways to get hurt). A slot is overwritten by another thread only when 256
- * other ids have come in between at worst; what is read is then "" rather than somebody else's reason.
+ * Reasons are kept by thread id in a small table instead of in thread-local storage, which a
+ * dlopen'ed library must be sparing with (STYLE: known ways to get hurt). A slot is overwritten by
+ * another thread only when 256 other ids have come in between at worst; what is read is then ""
+ * rather than somebody else's reason.
  *
- * The log file is opened for every line, so that no descriptor of ours is lying about for closefrom(3) to close.
+ * The log file is opened for every line, so that no descriptor of ours is lying about for
+ * closefrom(3) to close.
  */
 #include "emul/log.h"
 

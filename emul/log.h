@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the engine tells people: a log line (LIBREMAP_DEBUG, LIBREMAP_LOG), and the reason of a refusal.
+ * What the engine tells people: a log line (LIBREMAP_DEBUG, LIBREMAP_LOG), and the reason of a
+ * refusal.
  */
 #ifndef RM_LOG_H
 #define RM_LOG_H
@@ -16,13 +17,16 @@ enum rm_log_level {
 };
 
 /*
- * Formats into a buffer of its own and writes one line with one write(2). Conversions: %s %d %u %lu %lx %%.
- * Async-signal-safe; never inside the window.
+ * Formats into a buffer of its own and writes one line with one write(2). Conversions: %s %d %u %lu
+ * %lx %%. Async-signal-safe; never inside the window.
  */
 void rm_log(enum rm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool rm_log_on(enum rm_log_level level);
 
-/* level 0: warnings and errors only. path NULL: standard error. path must stay valid. Not thread-safe: at start. */
+/*
+ * level 0: warnings and errors only. path NULL: standard error. path must stay valid. Not
+ * thread-safe: at start.
+ */
 void rm_log_setup(int level, const char *path);
 
 /* The same conversions, into buf, always terminated: the length that was written. Pure. */
@@ -30,8 +34,9 @@ size_t rm_format(char *buf, size_t size, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /*
- * Keeps reason, a static string, as the calling thread's last refusal (remap_strerror_last), counts it and logs it.
- * Returns -EINVAL, the errno with which a kernel that does not know the flag answers.
+ * Keeps reason, a static string, as the calling thread's last refusal (remap_strerror_last), counts
+ * it and logs it. Returns -EINVAL, the errno with which a kernel that does not know the flag
+ * answers.
  */
 int rm_refuse(const char *reason);
 void rm_refuse_clear(void);

@@ -1,29 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A second view of the same pages, as the RFC of 2017 meant it (semantics.md 3), with the checks that it lacked.
+ * A second view of the same pages, as the RFC of 2017 meant it (semantics.md 3), with the checks
+ * that it lacked.
  *
  *   source               how
- *   -------------------  -------------------------------------------------------------------------------------
- *   shared, any object   mremap with old_size 0: every kernel's, needs no descriptor and no stopped threads
- *   hugetlb              a second mapping of its file; private: of the file that it is converted to (hugetlb.c)
- *   private anonymous    converted to shared memory with everybody standing still (convert.c), unless mirror_private:einval
- *   private file         EINVAL: what was written to it privately has no object that could be seen twice
+ *   -------------------  --------------------------------------------------------------------------
+ *   shared, any object   mremap with old_size 0: every kernel's, needs no descriptor and no stopped
+ *                        threads
+ *   hugetlb              a second mapping of its file; private: of the file that it is converted to
+ *                        (hugetlb.c)
+ *   private anonymous    converted to shared memory with everybody standing still (convert.c),
+ *                        unless mirror_private:einval
+ *   private file         EINVAL: what was written to it privately has no object that could be seen
+ *                        twice
  *
- * The bare old_size 0 destroys a mapping that is its own destination, reads on into what lies behind the mapping, loses a
- * MREMAP_FIXED destination when it fails late, and says nothing of pages that can not be had (semantics.md 10.C). So
- * the ranges are compared first, the source has to lie in one mapping, and the view is made elsewhere and moves to
- * where it is wanted when nothing but that move can fail any more. The limits are thereby those of 6.18, which
- * also asks for all of the memory before the destination goes. What lies beyond the end of the object in the source does so in
- * the view: SIGBUS in both, until the object grows. MREMAP_POPULATE reports it: EFAULT.
+ * The bare old_size 0 destroys a mapping that is its own destination, reads on into what lies
+ * behind the mapping, loses a MREMAP_FIXED destination when it fails late, and says nothing of
+ * pages that can not be had (semantics.md 10.C). So the ranges are compared first, the source has
+ * to lie in one mapping, and the view is made elsewhere and moves to where it is wanted when
+ * nothing but that move can fail any more. The limits are thereby those of 6.18, which also asks
+ * for all of the memory before the destination goes. What lies beyond the end of the object in the
+ * source does so in the view: SIGBUS in both, until the object grows. MREMAP_POPULATE reports it:
+ * EFAULT.
  *
- * A userfaultfd with EVENT_REMAP is told of a second view (length 0) and of a move; to let it hear of one thing
- * only, an armed source is given to the kernel in one call: it keeps the destination's fate in its own hands.
+ * A userfaultfd with EVENT_REMAP is told of a second view (length 0) and of a move; to let it hear
+ * of one thing only, an armed source is given to the kernel in one call: it keeps the destination's
+ * fate in its own hands.
  *
- * A locked source gives a locked view, and RLIMIT_MEMLOCK counts both (10.C, 3; B5). The kernel populates it unasked; we
- * do not: without MREMAP_POPULATE the view is locked as it is touched (MLOCK_ONFAULT).
+ * A locked source gives a locked view, and RLIMIT_MEMLOCK counts both (10.C, 3; B5). The kernel
+ * populates it unasked; we do not: without MREMAP_POPULATE the view is locked as it is touched
+ * (MLOCK_ONFAULT).
  *
- * The fifth argument is a wish without MREMAP_FIXED. The RFC's callers pass four arguments, so a wish that can not
- * be fulfilled (not page-aligned, not in user space, touching the source) is none, and no error.
+ * The fifth argument is a wish without MREMAP_FIXED. The RFC's callers pass four arguments, so a
+ * wish that can not be fulfilled (not page-aligned, not in user space, touching the source) is
+ * none, and no error.
  */
 #include "emul/mirror.h"
 
@@ -69,14 +79,20 @@ int rm_mirror_check(uintptr_t old, size_t old_len, size_t new_len, unsigned long
 	return 0;
 }
 
-/* The kernel keeps asynchronous and invalidating msync for one thing: it tells locked memory, by EBUSY. */
+/*
+ * The kernel keeps asynchronous and invalidating msync for one thing: it tells locked memory, by
+ * EBUSY.
+ */
 static bool is_locked(uintptr_t addr)
 {
 	return rm_syscall(SYS_msync, (long)addr, (long)rm_page_size(), MS_ASYNC | MS_INVALIDATE, 0,
 		       0, 0) == -EBUSY;
 }
 
-/* The view of a locked source, populated as it was made, becomes one that is locked as it is touched. */
+/*
+ * The view of a locked source, populated as it was made, becomes one that is locked as it is
+ * touched.
+ */
 static int lock_on_fault(struct rm_range view)
 {
 	long r = rm_sys_munlock(view.start, view.len);
@@ -88,7 +104,10 @@ static int lock_on_fault(struct rm_range view)
 	return r == -ENOMEM || r == -EPERM ? -EAGAIN : (int)r;
 }
 
-/* A view at an address of the kernel's choice that is the target itself or does not touch it: the address or -errno. */
+/*
+ * A view at an address of the kernel's choice that is the target itself or does not touch it: the
+ * address or -errno.
+ */
 static long view_beside(const struct rm_request *request)
 {
 	const size_t len = request->source.len;
@@ -115,8 +134,8 @@ static long view_beside(const struct rm_request *request)
 }
 
 /*
- * A place that was reserved and not taken: given back if it is still the reservation, and not what another thread has mapped after
- * the kernel had taken it away.
+ * A place that was reserved and not taken: given back if it is still the reservation, and not what
+ * another thread has mapped after the kernel had taken it away.
  */
 static void give_back(struct rm_range place)
 {
@@ -156,7 +175,10 @@ long rm_mirror_place(uintptr_t view, const struct rm_request *request)
 	return (long)view;
 }
 
-/* The page tables of a view. What is still to be filled would come page by page, each asked for by itself: so that is waited for. */
+/*
+ * The page tables of a view. What is still to be filled would come page by page, each asked for by
+ * itself: so that is waited for.
+ */
 static int populate(struct rm_range view, const struct rm_vma *vma)
 {
 	if (atomic_load(&rm_fills_active))
@@ -164,7 +186,10 @@ static int populate(struct rm_range view, const struct rm_vma *vma)
 	return rm_populate(view, vma->prot);
 }
 
-/* What a view that the kernel has made still needs: its page tables if they were asked for, or no more than the lock. */
+/*
+ * What a view that the kernel has made still needs: its page tables if they were asked for, or no
+ * more than the lock.
+ */
 static int finish(const struct rm_request *request, long view, const struct rm_vma *vma)
 {
 	const struct rm_range range = {(uintptr_t)view, request->source.len};
@@ -207,7 +232,10 @@ static long mirror_shared(const struct rm_request *request, const struct rm_vma 
 	return placed;
 }
 
-/* The one mapping that has the source, by check_prep_vma() of 6.18 in its order: 0, -EFAULT, -EPERM. */
+/*
+ * The one mapping that has the source, by check_prep_vma() of 6.18 in its order: 0, -EFAULT,
+ * -EPERM.
+ */
 static int look(const struct rm_request *request, bool details, struct rm_vma *vma)
 {
 	const uintptr_t start = request->source.start;
@@ -217,7 +245,10 @@ static int look(const struct rm_request *request, bool details, struct rm_vma *v
 	if (r)
 		return r;
 	r = rm_maps_find(&entry.world->maps, details, start, vma);
-	/* what a range that is too long would reach beyond its mapping does not matter: it is EFAULT */
+	/*
+	 * what a range that is too long would reach beyond its mapping does not matter: it is
+	 * EFAULT
+	 */
 	if (r > 0 &&
 		((rm_world_is_own(request->source) &&
 			 request->source.len <= vma->end - start) ||
@@ -292,7 +323,10 @@ static long mirror(const struct rm_request *request)
 					: mirror_shared(request, &vma);
 }
 
-/* What system calls on the way may say besides (EACCES of mprotect, EMFILE of open, EBUSY of a userfaultfd) is nobody's to know. */
+/*
+ * What system calls on the way may say besides (EACCES of mprotect, EMFILE of open, EBUSY of a
+ * userfaultfd) is nobody's to know.
+ */
 static int documented(int error)
 {
 	switch (error) {

@@ -2,8 +2,9 @@
 /*
  * One request: facts, plan, execution, and again if the facts have become untrue.
  *
- * A MREMAP_FIXED range over several mappings is moved mapping by mapping, gaps kept and what the destination has in
- * the gaps left alone, as 6.17 does; all of it under one stop, so that nobody sees half of it.
+ * A MREMAP_FIXED range over several mappings is moved mapping by mapping, gaps kept and what the
+ * destination has in the gaps left alone, as 6.17 does; all of it under one stop, so that nobody
+ * sees half of it.
  */
 #include "emul/move.h"
 
@@ -56,7 +57,9 @@ static bool try_otherwise(long r, const struct rm_facts *facts, enum rm_variant 
 		*variant = stopping_variant(facts);
 		return true;
 	}
-	/* Opening a file in the window could wait for a thread that is stopped, if it lies on FUSE. */
+	/*
+	 * Opening a file in the window could wait for a thread that is stopped, if it lies on FUSE.
+	 */
 	if (r == -ENOMEM && *variant == RM_VARIANT_TWIN_FIRST && facts->kind != RM_KIND_FILE) {
 		*variant = RM_VARIANT_TWIN_LATE;
 		return true;
@@ -83,7 +86,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	const struct rm_features *features = rm_features();
 	const uint32_t mark = rm_known_mark(world);
 	const uintptr_t target = piece->target ? piece->target : rm_went(world, piece->source);
-	/* Going where it went last time, and nothing has come to lie beside it: as little merges as then. */
+	/*
+	 * Going where it went last time, and nothing has come to lie beside it: as little merges as
+	 * then.
+	 */
 	const bool loose = rm_known_was_loose(world, facts, target) &&
 			   piece->source.start == facts->vma.start &&
 			   rm_range_end(piece->source) == facts->vma.end;
@@ -93,7 +99,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 
 	do {
 		rm_plan_build(piece, facts, features, variant, &plan);
-		/* What is known from earlier is enough to act on, for it is verified then; not to refuse on. */
+		/*
+		 * What is known from earlier is enough to act on, for it is verified then; not to
+		 * refuse on.
+		 */
 		if (plan.error && facts->known)
 			return -ESTALE;
 		if (plan.error) {
@@ -109,7 +118,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 				world, (struct rm_range){piece->target, piece->source.len});
 		r = rm_exec(world, piece, facts, &plan);
 	} while (try_otherwise(r, facts, &variant));
-	/* It may have failed for what is not true any more; not if it was refused: that has nothing to do with facts. */
+	/*
+	 * It may have failed for what is not true any more; not if it was refused: that has nothing
+	 * to do with facts.
+	 */
 	if (rm_is_err(r))
 		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
 	world->kept.len = 0; /* taken */
@@ -128,7 +140,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		if ((loose && (uintptr_t)r == target) ||
 			rm_scars_look(world, facts, piece->source, mark))
 			rm_known_is_loose(world, facts, mark, (uintptr_t)r);
-		/* What has come to lie beside the source, perhaps in the same mapping before, is another one everywhere. */
+		/*
+		 * What has come to lie beside the source, perhaps in the same mapping before, is
+		 * another one everywhere.
+		 */
 		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
 		rm_stat_add(RM_STAT_EMULATED, 1);
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);
@@ -206,7 +221,9 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 			result = -EFAULT;
 			break;
 		}
-		/* Unmapping it would hold us until a monitor that stands still has read the event. */
+		/*
+		 * Unmapping it would hold us until a monitor that stands still has read the event.
+		 */
 		if (piece_end < end && facts.target_armed) {
 			result = rm_refuse(
 				"several mappings move onto a range that a userfaultfd watches");

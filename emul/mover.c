@@ -2,10 +2,11 @@
 /*
  * The helper that makes a move which a userfaultfd with EVENT_REMAP is told of.
  *
- * The kernel moves the pages, lets go of the mmap lock, and then holds the caller until the event was read. The program's
- * monitor may be one of the threads that we have stopped, so the caller must not be us: it is a process of its own that
- * shares the memory (CLONE_VM). That its pages have gone is seen from the hole that they leave: with everybody stopped
- * nobody else can fill it. The helper has no exit signal, so the program sees no SIGCHLD; it dies with its parent.
+ * The kernel moves the pages, lets go of the mmap lock, and then holds the caller until the event
+ * was read. The program's monitor may be one of the threads that we have stopped, so the caller
+ * must not be us: it is a process of its own that shares the memory (CLONE_VM). That its pages have
+ * gone is seen from the hole that they leave: with everybody stopped nobody else can fill it. The
+ * helper has no exit signal, so the program sees no SIGCHLD; it dies with its parent.
  *
  * Raw system calls only, no libc.
  */

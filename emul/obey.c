@@ -2,18 +2,20 @@
 /*
  * Standing still: what a thread does that is asked to stop (quiesce.c asks).
  *
- * The signal's handler marks the thread's slot and waits until the generation moves on. A thread still on its way out of the
- * handler when the next stop begins leaves it first, whatever the generation says: it finds the next signal pending before
- * it executes one instruction of the program.
+ * The signal's handler marks the thread's slot and waits until the generation moves on. A thread
+ * still on its way out of the handler when the next stop begins leaves it first, whatever the
+ * generation says: it finds the next signal pending before it executes one instruction of the
+ * program.
  *
- * Nobody waits by looking, neither here nor in quiesce.c, although to wake a processor from its sleep costs more than all the
- * rest of a short window: while a thread spins on another processor each page-table move has to interrupt that one
- * to flush its TLB, which was measured to cost more.
+ * Nobody waits by looking, neither here nor in quiesce.c, although to wake a processor from its
+ * sleep costs more than all the rest of a short window: while a thread spins on another processor
+ * each page-table move has to interrupt that one to flush its TLB, which was measured to cost more.
  *
- * Sharing the signal with libc: glibc sends SIGSETXID by tgkill (SI_TKILL) to make threads change their uid, musl
- * sends SIGCANCEL. Ours comes as SI_QUEUE with our own mark. What is not ours goes to the handler found when ours
- * was installed; and because libc installs its own late (at the first pthread_create, the first pthread_cancel), every
- * stop looks first whether ours is still there. libc's handlers ignore what has not their si_code.
+ * Sharing the signal with libc: glibc sends SIGSETXID by tgkill (SI_TKILL) to make threads change
+ * their uid, musl sends SIGCANCEL. Ours comes as SI_QUEUE with our own mark. What is not ours goes
+ * to the handler found when ours was installed; and because libc installs its own late (at the
+ * first pthread_create, the first pthread_cancel), every stop looks first whether ours is still
+ * there. libc's handlers ignore what has not their si_code.
  *
  * Inside the handler: raw system calls only, no lock, no allocation, no libc.
  */
@@ -52,7 +54,10 @@ static bool is_ours(const siginfo_t *info)
 	return info->si_code == SI_QUEUE && info->si_uid == OUR_MARK;
 }
 
-/* Stands still for the stop that the signal is of, unless that was taken back, or is over: everybody is running then. */
+/*
+ * Stands still for the stop that the signal is of, unless that was taken back, or is over:
+ * everybody is running then.
+ */
 static void obey(struct rm_world *world, const siginfo_t *info, const ucontext_t *context)
 {
 	uintptr_t cookie = (uintptr_t)info->si_value.sival_ptr;
@@ -72,7 +77,10 @@ static void obey(struct rm_world *world, const siginfo_t *info, const ucontext_t
 		rm_sys_futex_wait(&world->generation, generation, NULL);
 }
 
-/* The next stop's signal, if it is there already: taken here, a second handler's return would spoil the restart. */
+/*
+ * The next stop's signal, if it is there already: taken here, a second handler's return would spoil
+ * the restart.
+ */
 static bool take_next(siginfo_t *info)
 {
 	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
@@ -133,7 +141,10 @@ int rm_obey_prepare(uint64_t mask)
 		atomic_store(&stopping.next, now.handler);
 	memset(&ours, 0, sizeof(ours));
 	ours.handler = on_stop;
-	/* On the alternate stack if there is one: Go's and Java's stacks have no room for our frame. */
+	/*
+	 * On the alternate stack if there is one: Go's and Java's stacks have no room for our
+	 * frame.
+	 */
 	ours.flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | 0x04000000UL /* SA_RESTORER */;
 	ours.restorer = rm_sigreturn;
 	ours.mask = mask;

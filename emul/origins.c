@@ -2,12 +2,15 @@
 /*
  * Origins.
  *
- * The kernel counts the pages of private anonymous memory from where the mapping lay when it was first touched (vm_pgoff), and
- * keeps that count when the mapping is moved (copy_vma()). Two mappings merge only if one goes on counting where the other
- * ends. Nothing shows the count, so it is remembered here where memory came from: after each move the place it left, and what was
- * remembered of that place. Which of several it is depends on when the memory was touched, and is found out by trying (rejoin.c).
+ * The kernel counts the pages of private anonymous memory from where the mapping lay when it was
+ * first touched (vm_pgoff), and keeps that count when the mapping is moved (copy_vma()). Two
+ * mappings merge only if one goes on counting where the other ends. Nothing shows the count, so it
+ * is remembered here where memory came from: after each move the place it left, and what was
+ * remembered of that place. Which of several it is depends on when the memory was touched, and is
+ * found out by trying (rejoin.c).
  *
- * So what is here may be wrong, too old or torn by a race: that costs a vain attempt. A forked child inherits it.
+ * So what is here may be wrong, too old or torn by a race: that costs a vain attempt. A forked
+ * child inherits it.
  */
 #include "emul/origins.h"
 
@@ -72,7 +75,10 @@ static void add(struct rm_range range, uintptr_t origin)
 	atomic_compare_exchange_strong(&used, &n, n + 1);
 }
 
-/* What is merely unmapped stays until something else is mapped there or its place in the list is needed. */
+/*
+ * What is merely unmapped stays until something else is mapped there or its place in the list is
+ * needed.
+ */
 void rm_origins_forget(struct rm_range range)
 {
 	const size_t n = entries();
@@ -145,7 +151,10 @@ size_t rm_origins_of(uintptr_t addr, uintptr_t origins[RM_ORIGINS_TRIED])
 	size_t found = 0, j;
 	uintptr_t origin;
 
-	/* Memory is mostly touched where it was mapped: what has been remembered longest comes first. */
+	/*
+	 * Memory is mostly touched where it was mapped: what has been remembered longest comes
+	 * first.
+	 */
 	while (found < RM_ORIGINS_TRIED && next_of(addr, &age, &origin)) {
 		for (j = 0; j < found && origins[j] != origin; j++)
 			;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /proc/self/pagemap, of which bits 62 (swapped) and 63 (present) are anybody's to read (semantics.md 9). mincore will not
- * do: what is swapped out and not in the swap cache is absent to it.
+ * /proc/self/pagemap, of which bits 62 (swapped) and 63 (present) are anybody's to read
+ * (semantics.md 9). mincore will not do: what is swapped out and not in the swap cache is absent to
+ * it.
  */
 #include "emul/pagemap.h"
 

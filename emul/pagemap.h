@@ -27,8 +27,9 @@ void rm_pagemap_begin(struct rm_pagemap *pagemap, struct rm_range range);
 void rm_pagemap_begin_absent(struct rm_pagemap *pagemap, struct rm_range range);
 
 /*
- * The next run of pages that have content of their own, in memory or in swap; at most 8 MiB or so. False: no more. Page
- * table entries that are neither (guard regions, poison) count as content: who reads them will see.
+ * The next run of pages that have content of their own, in memory or in swap; at most 8 MiB or so.
+ * False: no more. Page table entries that are neither (guard regions, poison) count as content: who
+ * reads them will see.
  */
 bool rm_pagemap_next(struct rm_pagemap *pagemap, struct rm_range *run);
 

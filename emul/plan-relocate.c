@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The plan of a relocation (relocate.c): pages are taken out of the source and given to a fresh mapping at the destination, with
- * every other thread stopped (semantics.md 4.6, 7.1, 10.D).
+ * The plan of a relocation (relocate.c): pages are taken out of the source and given to a fresh
+ * mapping at the destination, with every other thread stopped (semantics.md 4.6, 7.1, 10.D).
  *
- *   the fresh mapping   a twin of the source (plan.c), writable until the end, as UFFDIO_MOVE wants both sides to be; untouched, so that
- *                       it takes on the page offset of where it is moved to and merges there before it has any pages
- *   the source          loses its lock and is made writable for as long; emptied, it goes aside and is unmapped when everybody
- *                       runs again, so that up to then all can be taken back; with DONTUNMAP it stays, and is never a hole
- *   a destination that  is not given up for pages that may not go: they are moved to a place aside first, on trial, and from there to
- *   is mapped (FIXED)   the destination. Only what comes to be pinned in between can still fail, and then it is lost, as 6.18 loses it
- *   without UFFDIO_MOVE what has no pages at all is replaced by its twin; everything else is not relocated
+ *   the fresh mapping   a twin of the source (plan.c), writable until the end, as UFFDIO_MOVE wants
+ *                       both sides to be; untouched, so that it takes on the page offset of where
+ *                       it is moved to and merges there before it has any pages
+ *   the source          loses its lock and is made writable for as long; emptied, it goes aside and
+ *                       is unmapped when everybody runs again, so that up to then all can be taken
+ *                       back; with DONTUNMAP it stays, and is never a hole
+ *   a destination that  is not given up for pages that may not go: they are moved to a place aside
+ *                       first, on trial, and from there to
+ *   is mapped (FIXED)   the destination. Only what comes to be pinned in between can still fail,
+ *                       and then it is lost, as 6.18 loses it
+ *   without UFFDIO_MOVE what has no pages at all is replaced by its twin; everything else is not
+ *   relocated
  *
- * The touching: what the kernel merges by (the anon_vma) is shared with a neighbour when memory is touched, also of another
- * protection, and not when it gets its pages by UFFDIO_MOVE; and before 6.15 what has been touched does not merge with a mapping
- * before it that has not been. So one page is touched and given back before the pages come. Where all of it can be huge pages, which go
- * whole only to where there are no page tables, only if it has merged with something that has to be kept.
+ * The touching: what the kernel merges by (the anon_vma) is shared with a neighbour when memory is
+ * touched, also of another protection, and not when it gets its pages by UFFDIO_MOVE; and before
+ * 6.15 what has been touched does not merge with a mapping before it that has not been. So one page
+ * is touched and given back before the pages come. Where all of it can be huge pages, which go
+ * whole only to where there are no page tables, only if it has merged with something that has to be
+ * kept.
  *
  * Pure, as plan.c.
  */
@@ -25,7 +32,10 @@
 
 #define HUGE_MASK (((size_t)2 << 20) - 1)
 
-/* What can not be relocated, by 4.3 of semantics.md or because we could not do it identically. NULL: nothing. */
+/*
+ * What can not be relocated, by 4.3 of semantics.md or because we could not do it identically.
+ * NULL: nothing.
+ */
 static const char *not_eligible(const struct rm_facts *facts)
 {
 	const uint32_t flags = facts->vma.vmflags;
@@ -33,7 +43,8 @@ static const char *not_eligible(const struct rm_facts *facts)
 	if (facts->kind != RM_KIND_ANON)
 		return "only private anonymous memory can be relocated";
 	if (flags & (RM_VF_UFFD | RM_VF_DROPPABLE | RM_VF_SHADOWSTACK | RM_VF_MTE))
-		return "memory that a userfaultfd watches, droppable memory, shadow stacks and memory "
+		return "memory that a userfaultfd watches, droppable memory, shadow stacks and "
+		       "memory "
 		       "tags can not be relocated";
 	if (flags & (RM_VF_GROWSDOWN | RM_VF_MIXEDMAP | RM_VF_IO))
 		return "a stack that grows and memory of devices can not be relocated";

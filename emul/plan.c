@@ -3,49 +3,60 @@
  * From facts to steps.
  *
  *   source               kernel has it   otherwise
- *   -------------------  --------------  ----------------------------------------------------------------
- *   private anonymous    5.7   native    twin: an empty copy of the mapping is made, the world is stopped, the
- *   private file         5.13  native    pages move to the destination, the twin moves into the hole
- *   shared               5.13  native    the same; the twin is a second view of the object (old_size 0)
+ *   -------------------  --------------  ----------------------------------------------------------
+ *   private anonymous    5.7   native    twin: an empty copy of the mapping is made, the world is
+ *                                        stopped, the
+ *   private file         5.13  native    pages move to the destination, the twin moves into the
+ *                                        hole
+ *   shared               5.13  native    the same; the twin is a second view of the object
+ *                                        (old_size 0)
  *   hugetlb, special     never           EINVAL, as every kernel
  *
- * A part of a private mapping that does not begin with it needs no twin: when the pages have gone, what is left in front
- * of the hole grows over it (mremap in place). The kernel itself then makes the range what the mapping is, page
- * offset and userfaultfd included, and nothing is split, even in a mapping that was moved before. Kernels before
- * 6.1 do not merge what has grown with what lies behind; moving one empty page away and back does (A9). Locked mappings
- * are left to the twin, as growing would populate; unless a part can grow all the same (grow.c), so that all is one again when the
- * rest is unlocked.
+ * A part of a private mapping that does not begin with it needs no twin: when the pages have gone,
+ * what is left in front of the hole grows over it (mremap in place). The kernel itself then makes
+ * the range what the mapping is, page offset and userfaultfd included, and nothing is split, even
+ * in a mapping that was moved before. Kernels before 6.1 do not merge what has grown with what lies
+ * behind; moving one empty page away and back does (A9). Locked mappings are left to the twin, as
+ * growing would populate; unless a part can grow all the same (grow.c), so that all is one again
+ * when the rest is unlocked.
  *
- * A private twin must be what the source is (A4): its lock is taken off, it is made writable once so that it is charged
- * (VM_ACCOUNT) and merges as the source would, then protection, advice, policy and name follow. Kernels from 6.6 on take the charge off
- * again when it becomes read-only, unless it has been touched: there, which is only where the flag is native anyway, it is made in
- * the hole and touched. A shared twin is made by the kernel with all that; only a lock is taken off, with what it has populated.
+ * A private twin must be what the source is (A4): its lock is taken off, it is made writable once
+ * so that it is charged (VM_ACCOUNT) and merges as the source would, then protection, advice,
+ * policy and name follow. Kernels from 6.6 on take the charge off again when it becomes read-only,
+ * unless it has been touched: there, which is only where the flag is native anyway, it is made in
+ * the hole and touched. A shared twin is made by the kernel with all that; only a lock is taken
+ * off, with what it has populated.
  *
- * A userfaultfd with EVENT_REMAP is told of the move by the kernel, which holds the mover until the program's monitor has
- * read the event; the monitor may stand still. So that move is made by a helper, and what follows does not wait for
- * it until everybody runs again (exec.c). The range is not disarmed before: the destination stays armed, as natively.
+ * A userfaultfd with EVENT_REMAP is told of the move by the kernel, which holds the mover until the
+ * program's monitor has read the event; the monitor may stand still. So that move is made by a
+ * helper, and what follows does not wait for it until everybody runs again (exec.c). The range is
+ * not disarmed before: the destination stays armed, as natively.
  *
- * What is left of a mapping whose head has gone goes on counting its pages from where it was first touched. If that is known, and it is not
- * here, the head's twin is made to count so, too, and they merge (rejoin.c). So is the twin of all of a mapping, if something moved along
- * beside it: 6.18's goes on counting.
+ * What is left of a mapping whose head has gone goes on counting its pages from where it was first
+ * touched. If that is known, and it is not here, the head's twin is made to count so, too, and they
+ * merge (rejoin.c). So is the twin of all of a mapping, if something moved along beside it: 6.18's
+ * goes on counting.
  *
- * Variant "direct": where one call makes the mapping again (private anonymous memory, a second view of shared memory), it is
- * made in the hole at once, and its advice, policy and name follow there as long as they are few. The window is as long as with a twin, what is
- * around it shorter. It fails for want of memory when the kernel's own call does, and then, as there (semantics.md 1.4), a
- * FIXED destination is lost. What was made before it has its advice may have merged with what lies beside the hole; the kernel
- * splits it again as the advice is given.
+ * Variant "direct": where one call makes the mapping again (private anonymous memory, a second view
+ * of shared memory), it is made in the hole at once, and its advice, policy and name follow there
+ * as long as they are few. The window is as long as with a twin, what is around it shorter. It
+ * fails for want of memory when the kernel's own call does, and then, as there (semantics.md 1.4),
+ * a FIXED destination is lost. What was made before it has its advice may have merged with what
+ * lies beside the hole; the kernel splits it again as the advice is given.
  *
- * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK,
- * the map count), it is made in the hole itself, with everybody stopped. Then usage peaks where the kernel's own call
- * does; the price is a longer window and a destination that is lost if it fails, as in 6.18 (semantics.md 1.4).
+ * Variant "twin late": when the twin does not fit beside source and destination (RLIMIT_AS,
+ * RLIMIT_DATA, RLIMIT_MEMLOCK, the map count), it is made in the hole itself, with everybody
+ * stopped. Then usage peaks where the kernel's own call does; the price is a longer window and a
+ * destination that is lost if it fails, as in 6.18 (semantics.md 1.4).
  *
- * Variant "duplicate", for shared memory when threads can not be stopped: the second view becomes the destination and the
- * old page tables are dropped. The range is never a hole (A8), but the new one's page tables are empty: Rss moves
- * only with the first touches, which is why it is not the first choice.
+ * Variant "duplicate", for shared memory when threads can not be stopped: the second view becomes
+ * the destination and the old page tables are dropped. The range is never a hole (A8), but the new
+ * one's page tables are empty: Rss moves only with the first touches, which is why it is not the
+ * first choice.
  *
- * Variant "running": the same for a small range of shmem that is neither armed nor locked; the page table entries that were
- * there are made again by touching (present.c). Where there are other threads it is the first choice: to stop one of them
- * takes longer.
+ * Variant "running": the same for a small range of shmem that is neither armed nor locked; the page
+ * table entries that were there are made again by touching (present.c). Where there are other
+ * threads it is the first choice: to stop one of them takes longer.
  *
  * No system call is made here and nothing outside the arguments is read.
  */
@@ -77,8 +88,9 @@ static const struct {
 };
 
 /*
- * In the window a twin costs a move (3.5 us), making the mapping there an mmap (2 us) and these calls (0.7 us each); outside of it
- * the twin costs four calls more (11 us), which is what a process with one thread notices.
+ * In the window a twin costs a move (3.5 us), making the mapping there an mmap (2 us) and these
+ * calls (0.7 us each); outside of it the twin costs four calls more (11 us), which is what a
+ * process with one thread notices.
  */
 #define MAX_FINISHING_CALLS 2
 
@@ -97,27 +109,37 @@ void rm_plan_fail(struct rm_plan *plan, int error, const char *reason)
 	plan->reason = reason;
 }
 
-/* A second view of the object, made by the kernel from the source, or from the destination when the source has moved. */
+/*
+ * A second view of the object, made by the kernel from the source, or from the destination when the
+ * source has moved.
+ */
 static void add_shared_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
 {
 	const enum rm_place from = place == RM_TWIN ? RM_SOURCE : RM_TARGET;
 
 	rm_plan_add(plan, RM_OP_DUPLICATE, from, place, 0);
-	/* A locked view is populated as it is made (semantics.md 10.C, 3). In the hole the lock is off already. */
+	/*
+	 * A locked view is populated as it is made (semantics.md 10.C, 3). In the hole the lock is
+	 * off already.
+	 */
 	if (place == RM_TWIN && (facts->vma.vmflags & RM_VF_LOCKED)) {
 		rm_plan_add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
 		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	}
 }
 
-/* An empty copy of the source, but with that protection, at place, which is RM_TWIN, or RM_SOURCE when the hole is already there. */
+/*
+ * An empty copy of the source, but with that protection, at place, which is RM_TWIN, or RM_SOURCE
+ * when the hole is already there.
+ */
 void rm_plan_private_twin(
 	struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place, int wanted)
 {
 	const struct rm_vma *vma = &facts->vma;
 	/*
-	 * Mapped PROT_NONE and unlocked before it gets its protection, lest mlockall(MCL_FUTURE) populate it (A11,
-	 * A24). Not if it is executable: gaining PROT_EXEC by mprotect is what hardened systems forbid (MDWE).
+	 * Mapped PROT_NONE and unlocked before it gets its protection, lest mlockall(MCL_FUTURE)
+	 * populate it (A11, A24). Not if it is executable: gaining PROT_EXEC by mprotect is what
+	 * hardened systems forbid (MDWE).
 	 */
 	const enum rm_map_how how = (vma->prot & PROT_EXEC) || !facts->lock_future ? RM_MAP_PROT
 										   : RM_MAP_NONE;
@@ -130,10 +152,13 @@ void rm_plan_private_twin(
 		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	if ((vma->vmflags & RM_VF_ACCOUNT) && !(prot & PROT_WRITE)) {
 		prot = PROT_READ | PROT_WRITE;
-		rm_plan_add(plan, wanted & PROT_WRITE ? RM_OP_PROTECT : RM_OP_CHARGE, place, RM_NOWHERE,
-			prot);
+		rm_plan_add(plan, wanted & PROT_WRITE ? RM_OP_PROTECT : RM_OP_CHARGE, place,
+			RM_NOWHERE, prot);
 	}
-	/* Only in the hole: touched elsewhere it would count its pages from there and merge with nothing here. */
+	/*
+	 * Only in the hole: touched elsewhere it would count its pages from there and merge with
+	 * nothing here.
+	 */
 	if (facts->touched && place == RM_SOURCE) {
 		rm_plan_add(plan, RM_OP_TOUCH, place, RM_NOWHERE, 0);
 		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
@@ -150,8 +175,8 @@ void rm_plan_private_twin(
 }
 
 /*
- * A locked mapping that is moved as a whole loses its lock, and may then be like what lies beside it; 6.18 does not merge
- * them, now or when it is moved again, until something is done to either.
+ * A locked mapping that is moved as a whole loses its lock, and may then be like what lies beside
+ * it; 6.18 does not merge them, now or when it is moved again, until something is done to either.
  */
 static bool stays_apart(const struct rm_request *piece, const struct rm_facts *facts)
 {
@@ -162,8 +187,8 @@ static bool stays_apart(const struct rm_request *piece, const struct rm_facts *f
 }
 
 /*
- * The head of such a mapping is to merge with the rest, but not with what lies before it: not when it comes, but by what
- * makes the kernel look again at where the rest begins, and only there.
+ * The head of such a mapping is to merge with the rest, but not with what lies before it: not when
+ * it comes, but by what makes the kernel look again at where the rest begins, and only there.
  */
 static bool joins_rest(const struct rm_request *piece, const struct rm_facts *facts)
 {
@@ -187,8 +212,9 @@ void rm_plan_lock(struct rm_plan *plan, const struct rm_facts *facts)
 }
 
 /*
- * Of a mapping that was moved before: the twin of its head, if it is untouched, can be made to merge with the rest; that of all of
- * it to merge, once they are alike, with what has moved along beside it.
+ * Of a mapping that was moved before: the twin of its head, if it is untouched, can be made to
+ * merge with the rest; that of all of it to merge, once they are alike, with what has moved along
+ * beside it.
  */
 static bool has_rest(const struct rm_request *piece, const struct rm_facts *facts)
 {
@@ -201,9 +227,10 @@ static bool has_rest(const struct rm_request *piece, const struct rm_facts *fact
 }
 
 /*
- * In front of the piece there is more of a locked mapping. What is left behind is to be one with it when that is unlocked as well. A
- * twin would be so only on 6.15 and later, where what has been touched merges with what has not, if it counts as it does, and is
- * not read-only, as it would not be charged.
+ * In front of the piece there is more of a locked mapping. What is left behind is to be one with it
+ * when that is unlocked as well. A twin would be so only on 6.15 and later, where what has been
+ * touched merges with what has not, if it counts as it does, and is not read-only, as it would not
+ * be charged.
  */
 static bool has_locked_front(const struct rm_request *piece, const struct rm_facts *facts)
 {
@@ -218,11 +245,15 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const bool late = variant == RM_VARIANT_TWIN_LATE || variant == RM_VARIANT_DIRECT;
 	const bool armed = facts->uffd.fd >= 0;
 	const bool told = rm_uffd_wants_remap_event(&facts->uffd);
-	/* A second view of an armed mapping would be an event of its own: it is made with everybody stopped, disarmed. */
+	/*
+	 * A second view of an armed mapping would be an event of its own: it is made with everybody
+	 * stopped, disarmed.
+	 */
 	const bool twin_in_window = told && facts->kind == RM_KIND_SHARED && !late;
 	/*
-	 * The late twin of a locked view would be populated, and under mlockall(MCL_FUTURE) any twin counts as locked for a moment, for
-	 * which RLIMIT_MEMLOCK may leave no room: the lock comes off first and is put back after.
+	 * The late twin of a locked view would be populated, and under mlockall(MCL_FUTURE) any
+	 * twin counts as locked for a moment, for which RLIMIT_MEMLOCK may leave no room: the lock
+	 * comes off first and is put back after.
 	 */
 	const bool relock = late && (facts->vma.vmflags & RM_VF_LOCKED) &&
 			    (facts->kind == RM_KIND_SHARED || facts->lock_future);
@@ -232,8 +263,8 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 
 	plan->strategy = variant == RM_VARIANT_DIRECT ? "direct" : late ? "twin-late" : "twin";
 	/*
-	 * A destination that a userfaultfd watches goes before the window: its UNMAP event holds us until the
-	 * program's monitor has read it, and the monitor would stand still.
+	 * A destination that a userfaultfd watches goes before the window: its UNMAP event holds us
+	 * until the program's monitor has read it, and the monitor would stand still.
 	 */
 	if ((!(piece->flags & RM_FIXED) || facts->target_armed) && !reserve_late)
 		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
@@ -248,7 +279,9 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		add_twin(plan, facts, RM_TWIN);
 		rm_plan_add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
 	}
-	/* Moving an armed mapping would tell the monitor of an unmapping that did not happen (A6). */
+	/*
+	 * Moving an armed mapping would tell the monitor of an unmapping that did not happen (A6).
+	 */
 	if (armed && !told)
 		rm_plan_add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
 	if (relock)
@@ -256,7 +289,10 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	if (reserve_late)
 		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	rm_plan_add(plan, told ? RM_OP_MOVE_TOLD : RM_OP_MOVE, RM_SOURCE, RM_TARGET, 0);
-	/* The destination of a move that was told of is armed: its second view would be another event. */
+	/*
+	 * The destination of a move that was told of is armed: its second view would be another
+	 * event.
+	 */
 	if (told && late && facts->kind == RM_KIND_SHARED) {
 		rm_plan_add(plan, RM_OP_DISARM, RM_TARGET, RM_NOWHERE, 0);
 		add_twin(plan, facts, RM_SOURCE);
@@ -298,7 +334,10 @@ static void plan_grow(
 	rm_plan_add(plan, RM_OP_GROW, RM_SOURCE, RM_NOWHERE, 0);
 	if (more_behind)
 		rm_plan_add(plan, RM_OP_HEAL, RM_SOURCE, RM_SCRATCH, 0);
-	/* What grows is armed with what it grows from; the page that went away and came back is not. */
+	/*
+	 * What grows is armed with what it grows from; the page that went away and came back is
+	 * not.
+	 */
 	if (facts->uffd.fd >= 0 && more_behind)
 		rm_plan_add(plan, RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0);
 	rm_plan_add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
@@ -308,13 +347,19 @@ static void plan_grow(
 static bool can_grow(const struct rm_request *piece, const struct rm_facts *facts)
 {
 	return facts->kind != RM_KIND_SHARED && facts->vma.start < piece->source.start &&
-	       /* healing moves an armed page: its event would hold us, and who is to read it may stand still */
+	       /*
+	        * healing moves an armed page: its event would hold us, and who is to read it may
+	        * stand still
+	        */
 	       !rm_uffd_wants_remap_event(&facts->uffd) &&
 	       !rm_uffd_wants_unmap_event(&facts->uffd) &&
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE));
 }
 
-/* Calls that a mapping made by mmap still needs to be like the source, each short, none of which waits for anybody. */
+/*
+ * Calls that a mapping made by mmap still needs to be like the source, each short, none of which
+ * waits for anybody.
+ */
 static unsigned int finishing_calls(const struct rm_facts *facts)
 {
 	unsigned int n = facts->policy.set;
@@ -372,7 +417,10 @@ static void plan_duplicate(
 	/* With a hint the place is reserved first: old_size 0 without FIXED knows no hints. */
 	if (!(piece->flags & RM_FIXED) && piece->target)
 		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
-	/* Unlocked first, so that the second view fits into RLIMIT_MEMLOCK whenever the first one did. */
+	/*
+	 * Unlocked first, so that the second view fits into RLIMIT_MEMLOCK whenever the first one
+	 * did.
+	 */
 	if (locked)
 		rm_plan_add(plan, RM_OP_UNLOCK, RM_SOURCE, RM_NOWHERE, 1);
 	rm_plan_add(plan, RM_OP_DUPLICATE, RM_SOURCE, RM_TARGET, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The plan: facts + request + features -> an ordered list of steps. Pure, printable, testable without a kernel.
+ * The plan: facts + request + features -> an ordered list of steps. Pure, printable, testable
+ * without a kernel.
  */
 #ifndef RM_PLAN_H
 #define RM_PLAN_H
@@ -27,8 +28,10 @@ enum rm_op {
 	RM_OP_UNLOCK,  /* munlock; arg: the program's own lock */
 	RM_OP_LOCK,    /* mlock, or mlock2 ONFAULT: arg */
 	RM_OP_PROTECT, /* arg = PROT_ */
-	RM_OP_CHARGE, /* made writable for a moment, so that it is charged; not to succeed is no harm */
-	RM_OP_TOUCH, /* written to, for its anon_vma; not to succeed is no harm; arg: only if it has merged */
+	/* made writable for a moment, so that it is charged; not to succeed is no harm */
+	RM_OP_CHARGE,
+	/* written to, for its anon_vma; not to succeed is no harm; arg: only if it has merged */
+	RM_OP_TOUCH,
 	RM_OP_ADVISE,	 /* arg = MADV_ */
 	RM_OP_BIND,	 /* the source's NUMA policy */
 	RM_OP_NAME,	 /* the source's anonymous name */
@@ -41,8 +44,10 @@ enum rm_op {
 	RM_OP_ARM,	 /* and watches it again */
 	RM_OP_GROW,	 /* the mapping that ends at the hole grows over it */
 	RM_OP_HEAL, /* the source's last page goes to other and comes back, so that all merges */
-	RM_OP_JOIN, /* the source, apart from all, becomes one with what goes on behind it; no harm if not */
-	RM_OP_REJOIN, /* the source, empty again, becomes one with what goes on behind it; no harm if not */
+	/* the source, apart from all, becomes one with what goes on behind it; no harm if not */
+	RM_OP_JOIN,
+	/* the source, empty again, becomes one with what goes on behind it; no harm if not */
+	RM_OP_REJOIN,
 	RM_OP_RESUME,	 /* the window closes */
 	RM_OP_AWAIT,	 /* the monitor has read the event */
 	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */
@@ -81,12 +86,17 @@ enum rm_variant {
 	RM_VARIANT_TWIN_FIRST, /* everything that can fail, fails before anything has moved (A3) */
 	RM_VARIANT_DIRECT,     /* the mapping can be made again by one call: in the hole, no twin */
 	RM_VARIANT_TWIN_LATE,  /* the twin is made in the hole: peak usage is the kernel's own */
-	RM_VARIANT_DUPLICATE, /* shared memory only: nobody is stopped, page tables are not carried over */
-	RM_VARIANT_RUNNING,   /* the same with page tables made again: a small range */
-	RM_VARIANT_RELOCATE,  /* MREMAP_RELOCATE_ANON: of its own, no other variant is tried after it */
+	/* shared memory only: nobody is stopped, page tables are not carried over */
+	RM_VARIANT_DUPLICATE,
+	RM_VARIANT_RUNNING, /* the same with page tables made again: a small range */
+	/* MREMAP_RELOCATE_ANON: of its own, no other variant is tried after it */
+	RM_VARIANT_RELOCATE,
 };
 
-/* The last VMA of the range, or the only one. piece is the part of the request that lies in facts->vma. */
+/*
+ * The last VMA of the range, or the only one. piece is the part of the request that lies in
+ * facts->vma.
+ */
 void rm_plan_build(const struct rm_request *piece, const struct rm_facts *facts,
 	const struct rm_features *features, enum rm_variant variant, struct rm_plan *plan);
 
@@ -96,7 +106,10 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts);
 /* Whether nobody need be stopped if the range is small (RM_VARIANT_RUNNING). Pure. */
 bool rm_plan_may_run_on(const struct rm_facts *facts);
 
-/* One line for step i of the plan, as people read it: the length. For logs and remap-probe --explain. */
+/*
+ * One line for step i of the plan, as people read it: the length. For logs and remap-probe
+ * --explain.
+ */
 size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, size_t size);
 
 #endif

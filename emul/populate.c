@@ -2,10 +2,10 @@
 /*
  * Prefaulting that reports its errors and raises no signal.
  *
- * MADV_POPULATE_READ does it from 5.14 on. Reading, also for memory that may be written: the pages of a shared object are
- * mapped as they are, and those of a file do not become dirty. Before 5.14 one system call a page touches it: rt_sigprocmask
- * reads the new set before it finds the operation to be none, so it answers EFAULT where a load would raise SIGBUS, and
- * changes nothing.
+ * MADV_POPULATE_READ does it from 5.14 on. Reading, also for memory that may be written: the pages
+ * of a shared object are mapped as they are, and those of a file do not become dirty. Before 5.14
+ * one system call a page touches it: rt_sigprocmask reads the new set before it finds the operation
+ * to be none, so it answers EFAULT where a load would raise SIGBUS, and changes nothing.
  */
 #include "emul/populate.h"
 

@@ -2,10 +2,11 @@
 /*
  * Page table entries of a second view.
  *
- * A move carries page table entries along, a second view begins without: Rss would be too small, and first touches would fault.
- * A fault that reads brings in one page, and with it such neighbours as are in the page cache (do_fault_around()). So touching what was
- * there gives the same entries again if everything in the page cache was; else it is not done. Only for memory
- * of shmem: there what a read brings in may be written to without another fault, and that fault would change the
+ * A move carries page table entries along, a second view begins without: Rss would be too small,
+ * and first touches would fault. A fault that reads brings in one page, and with it such neighbours
+ * as are in the page cache (do_fault_around()). So touching what was there gives the same entries
+ * again if everything in the page cache was; else it is not done. Only for memory of shmem: there
+ * what a read brings in may be written to without another fault, and that fault would change the
  * time of a file.
  */
 #include "emul/present.h"
@@ -52,7 +53,10 @@ void rm_present_touch(const struct rm_present *present, uintptr_t at)
 	const int no_such_how = -1;
 	long r = -EINVAL;
 
-	/* sigprocmask reads the set before it looks at how (EFAULT comes before EINVAL in every kernel), and changes nothing. */
+	/*
+	 * sigprocmask reads the set before it looks at how (EFAULT comes before EINVAL in every
+	 * kernel), and changes nothing.
+	 */
 	for (size_t i = 0; i < present->pages && r != -EFAULT; i++)
 		if (present->bits[i / 8] & (1U << i % 8))
 			r = rm_syscall(SYS_rt_sigprocmask, no_such_how,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pages of a small range of shared memory that have page table entries, and giving a second view the same ones.
+ * The pages of a small range of shared memory that have page table entries, and giving a second
+ * view the same ones.
  */
 #ifndef RM_PRESENT_H
 #define RM_PRESENT_H
@@ -15,8 +16,8 @@ struct rm_present {
 };
 
 /*
- * buf is scratch for 8 bytes a page. 0, or -EAGAIN: they can not be told, or touching them elsewhere would bring in others.
- * Raw system calls only.
+ * buf is scratch for 8 bytes a page. 0, or -EAGAIN: they can not be told, or touching them
+ * elsewhere would bring in others. Raw system calls only.
  */
 int __must_check rm_present_read(
 	struct rm_present *present, struct rm_range range, void *buf, size_t size);

@@ -2,14 +2,15 @@
 /*
  * Reading /proc/self/maps and /proc/self/smaps without libc and without allocating.
  *
- * A record that one read(2) delivers was made under one hold of the mmap lock, so it is consistent in itself;
- * records next to each other need not be when other threads map and unmap (semantics.md 9). Callers that need
- * more stop the other threads first. The kernel hands out whole lines only, at most a page or so a call; a
- * line longer than the buffer (a path of thousands of characters) is cut, never split in two.
+ * A record that one read(2) delivers was made under one hold of the mmap lock, so it is consistent
+ * in itself; records next to each other need not be when other threads map and unmap (semantics.md
+ * 9). Callers that need more stop the other threads first. The kernel hands out whole lines only,
+ * at most a page or so a call; a line longer than the buffer (a path of thousands of characters) is
+ * cut, never split in two.
  *
- * It is the thread's own file that is read: once the main thread has exited, the process's ("self") is empty. Without
- * /proc, -ENOENT.
- * Async-signal-safe. Not reentrant on one struct rm_maps: it belongs to the holder of the world's lock.
+ * It is the thread's own file that is read: once the main thread has exited, the process's ("self")
+ * is empty. Without /proc, -ENOENT. Async-signal-safe. Not reentrant on one struct rm_maps: it
+ * belongs to the holder of the world's lock.
  */
 #include "emul/procmaps.h"
 
@@ -178,7 +179,10 @@ void rm_maps_close(struct rm_maps *maps)
 	maps->fd = -1;
 }
 
-/* The next line at buf + begin, reading on as needed: its length without the newline, -1 at the end, -errno. */
+/*
+ * The next line at buf + begin, reading on as needed: its length without the newline, -1 at the
+ * end, -errno.
+ */
 static long next_line(struct rm_maps *maps)
 {
 	for (;;) {
@@ -229,7 +233,10 @@ int rm_maps_next(struct rm_maps *maps, struct rm_vma *vma)
 	skip_line(maps, len);
 	if (!maps->smaps)
 		return 1;
-	/* Details follow, "Key:", until the next header, which begins with a hexadecimal digit in lower case. */
+	/*
+	 * Details follow, "Key:", until the next header, which begins with a hexadecimal digit in
+	 * lower case.
+	 */
 	for (;;) {
 		const char *line;
 

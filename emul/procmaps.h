@@ -62,7 +62,8 @@ struct rm_maps {
 	bool smaps;
 	bool eof;
 	uintptr_t
-		interest; /* smaps details of mappings that end at or below this are not looked at */
+		/* smaps details of mappings that end at or below this are not looked at */
+		interest;
 	uint64_t position; /* of begin in the file */
 	size_t begin, end; /* what of buf is still to be parsed */
 	char buf[16384];
@@ -78,8 +79,9 @@ void rm_maps_close(struct rm_maps *maps);
 int __must_check rm_maps_find(struct rm_maps *maps, bool smaps, uintptr_t addr, struct rm_vma *vma);
 
 /*
- * The same by one question to maps, an open /proc/self/maps, whatever the number of mappings: 1 with all that maps says of it,
- * or -errno: nothing there, or the kernel does not answer (PROCMAP_QUERY, 6.11).
+ * The same by one question to maps, an open /proc/self/maps, whatever the number of mappings: 1
+ * with all that maps says of it, or -errno: nothing there, or the kernel does not answer
+ * (PROCMAP_QUERY, 6.11).
  */
 int __must_check rm_maps_query(int maps, uintptr_t addr, struct rm_vma *vma);
 

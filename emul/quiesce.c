@@ -2,20 +2,23 @@
 /*
  * Stopping the world by signals.
  *
- * The stopper makes the generation odd, sends RM_STOP_SIGNAL with (generation, slot) to every thread that
- * /proc/self/task names, and looks again until a look finds nobody new: a thread that had not stopped yet may
- * have given birth meanwhile, stopped threads can not. A thread obeys in the handler (obey.c). Resuming is one increment and
- * at most one wake-up; nobody is waited for.
+ * The stopper makes the generation odd, sends RM_STOP_SIGNAL with (generation, slot) to every
+ * thread that /proc/self/task names, and looks again until a look finds nobody new: a thread that
+ * had not stopped yet may have given birth meanwhile, stopped threads can not. A thread obeys in
+ * the handler (obey.c). Resuming is one increment and at most one wake-up; nobody is waited for.
  *
- * Who has obeyed the last stop is asked first, without the list. If then as many threads stand still as the process has, but for
- * the stopper, they are all there are: none of them can have made another one, and the list is not needed.
+ * Who has obeyed the last stop is asked first, without the list. If then as many threads stand
+ * still as the process has, but for the stopper, they are all there are: none of them can have made
+ * another one, and the list is not needed.
  *
- * A stop that does not come about within its patience is taken back, everybody runs on, and it is tried again:
- * a thread may be waiting in the kernel for another one that we have stopped already (read(2) into a page that
- * the program's own userfaultfd monitor must fill; vfork whose child waits for a pipe). Threads that are dying
- * vanish from the list; threads that block even this signal are left to the freezer (freeze.c); a main thread that has
- * exited stays there as a zombie and is passed over, and so are io_uring's and vhost's kernel workers, which never return
- * to user space. What those do in the window can fail with EFAULT (semantics.md A1): that is a limit, said in remap(7).
+ * A stop that does not come about within its patience is taken back, everybody runs on, and it is
+ * tried again: a thread may be waiting in the kernel for another one that we have stopped already
+ * (read(2) into a page that the program's own userfaultfd monitor must fill; vfork whose child
+ * waits for a pipe). Threads that are dying vanish from the list; threads that block even this
+ * signal are left to the freezer (freeze.c); a main thread that has exited stays there as a zombie
+ * and is passed over, and so are io_uring's and vhost's kernel workers, which never return to user
+ * space. What those do in the window can fail with EFAULT (semantics.md A1): that is a limit, said
+ * in remap(7).
  *
  * Between stop and resume: raw system calls only, no lock, no allocation, no libc.
  */
@@ -36,7 +39,8 @@
 #include "emul/task.h"
 #include "libremap.h"
 
-#define FIRST_PATIENCE 20000000ULL /* ns for the first try; doubles up to LAST_PATIENCE, beyond that for waits_for_its_turn() */
+/* ns for the first try; doubles up to LAST_PATIENCE, beyond that for waits_for_its_turn() */
+#define FIRST_PATIENCE 20000000ULL
 #define LAST_PATIENCE  640000000ULL
 #define FIRST_PAUSE    500000ULL /* ns between tries, in which everybody runs; doubles too */
 #define LAST_PAUSE     50000000ULL
@@ -76,7 +80,9 @@ int rm_quiesce_count_threads(void)
 	return rm_task_count(AT_FDCWD, "/proc/self/task");
 }
 
-/* The list of threads keeps its order from look to look, so the slot is nearly always the next one. */
+/*
+ * The list of threads keeps its order from look to look, so the slot is nearly always the next one.
+ */
 static struct rm_slot *find_slot(struct rm_world *world, unsigned int *hint, int tid)
 {
 	for (unsigned int i = *hint; i < world->nslots; i++)
@@ -99,7 +105,10 @@ static bool is_deaf(struct rm_world *world, int tid)
 	       rm_freeze_needed(tid);
 }
 
-/* Whether the thread was deaf last time and is so still. If it has opened its ears it is struck off. */
+/*
+ * Whether the thread was deaf last time and is so still. If it has opened its ears it is struck
+ * off.
+ */
 static bool known_deaf(struct rm_world *world, int tid)
 {
 	struct rm_freezer *freezer = &world->freezer;
@@ -116,8 +125,9 @@ static bool known_deaf(struct rm_world *world, int tid)
 }
 
 /*
- * A thread that has not obeyed and blocks the signal becomes the freezer's: not at once, libc blocks every signal for
- * moments, in pthread_create for one, and ptrace cuts short waits that our handler would have continued.
+ * A thread that has not obeyed and blocks the signal becomes the freezer's: not at once, libc
+ * blocks every signal for moments, in pthread_create for one, and ptrace cuts short waits that our
+ * handler would have continued.
  */
 static void judge_deaf(struct rm_world *world, struct rm_slot *slot)
 {
@@ -130,7 +140,9 @@ static void judge_deaf(struct rm_world *world, struct rm_slot *slot)
 	slot->state = RM_SLOT_DEAF;
 }
 
-/* 0: it is on its way, or will be tried again, or the thread is gone. Else -errno: it is forbidden. */
+/*
+ * 0: it is on its way, or will be tried again, or the thread is gone. Else -errno: it is forbidden.
+ */
 static int send_stop(struct rm_world *world, unsigned int index, uint32_t generation)
 {
 	struct rm_slot *slot = &world->slots[index];
@@ -139,7 +151,10 @@ static int send_stop(struct rm_world *world, unsigned int index, uint32_t genera
 
 	rm_obey_sign(&info, world->pid, generation, index);
 	r = rm_sys_rt_tgsigqueueinfo(world->pid, slot->tid, RM_STOP_SIGNAL, &info);
-	/* -EAGAIN: the user's queue of signals is full (RLIMIT_SIGPENDING); those who obey empty it. */
+	/*
+	 * -EAGAIN: the user's queue of signals is full (RLIMIT_SIGPENDING); those who obey empty
+	 * it.
+	 */
 	slot->state = r == 0 ? RM_SLOT_SENT : r == -ESRCH ? RM_SLOT_PASSED : RM_SLOT_NEW;
 	return r == -EAGAIN || r == -ESRCH ? 0 : (int)r;
 }
@@ -147,8 +162,9 @@ static int send_stop(struct rm_world *world, unsigned int index, uint32_t genera
 static bool never_answers(struct rm_world *world, int tid);
 
 /*
- * One look at the list of threads, signalling who is new. How many have still to be waited for or looked for, or -errno.
- * Nobody only if the list had all the threads there were: one that ends early would hide a running one.
+ * One look at the list of threads, signalling who is new. How many have still to be waited for or
+ * looked for, or -errno. Nobody only if the list had all the threads there were: one that ends
+ * early would hide a running one.
  */
 static int signal_new_threads(
 	struct rm_world *world, struct rm_numbers *tasks, uint32_t generation, int self)
@@ -188,8 +204,8 @@ static int signal_new_threads(
 }
 
 /*
- * Whether a thread that does not answer never will: it is gone, a zombie, or a worker that the kernel has put into
- * our thread group.
+ * Whether a thread that does not answer never will: it is gone, a zombie, or a worker that the
+ * kernel has put into our thread group.
  */
 static bool never_answers(struct rm_world *world, int tid)
 {
@@ -216,7 +232,10 @@ struct late {
 	bool deaf; /* it blocks the signal */
 };
 
-/* On a machine with too much to do a thread may get its turn once in seconds. Nothing is wrong with it. */
+/*
+ * On a machine with too much to do a thread may get its turn once in seconds. Nothing is wrong with
+ * it.
+ */
 static bool waits_for_its_turn(const struct late *late)
 {
 	struct rm_task task;
@@ -224,7 +243,10 @@ static bool waits_for_its_turn(const struct late *late)
 	return !late->deaf && !rm_task_read(late->tid, &task) && task.state == 'R';
 }
 
-/* Waits until every signalled thread has obeyed. 0; -ETIME: not by the deadline, *late is one that has not. */
+/*
+ * Waits until every signalled thread has obeyed. 0; -ETIME: not by the deadline, *late is one that
+ * has not.
+ */
 static int wait_for_all(
 	struct rm_world *world, uint32_t generation, uint64_t deadline, struct late *late)
 {
@@ -354,8 +376,9 @@ static int try_stop(struct rm_world *world, uint64_t patience, struct late *late
 }
 
 /*
- * CLONE_VM asks unshare(2) for nothing, and it is refused unless the thread group has one thread and no other process has its memory
- * (check_unshare_flags(), current_is_single_threaded()). Filters may refuse more.
+ * CLONE_VM asks unshare(2) for nothing, and it is refused unless the thread group has one thread
+ * and no other process has its memory (check_unshare_flags(), current_is_single_threaded()).
+ * Filters may refuse more.
  */
 bool rm_quiesce_is_alone(void)
 {

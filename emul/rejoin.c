@@ -2,32 +2,40 @@
 /*
  * Making the empty head of a mapping one with the rest of it.
  *
- * The twin of a head merges with the rest only if it counts its pages as the rest does (origins.c) and has the rest's anon_vma
- * or none. A new mapping counts from its own address, so next to memory that was moved it stays apart. What
- * has the right count and the right anon_vma is what was in the head, and a mapping can be given more pages at its end, not
- * at its beginning. So, with everybody stopped and h where the head was first touched:
+ * The twin of a head merges with the rest only if it counts its pages as the rest does (origins.c)
+ * and has the rest's anon_vma or none. A new mapping counts from its own address, so next to memory
+ * that was moved it stays apart. What has the right count and the right anon_vma is what was in the
+ * head, and a mapping can be given more pages at its end, not at its beginning. So, with everybody
+ * stopped and h where the head was first touched:
  *
  *   the first page of what was moved goes to h          there its count is its address
- *   the first page of the twin goes to h - 1 page       empty and untouched: its count is its address wherever it goes;
- *                                                       the two merge, and it has their anon_vma
- *   the page at h - 1 is moved on and grows             now the pages behind it are empty, and count as the head's did
+ *   the first page of the twin goes to h - 1 page       empty and untouched: its count is its
+ *                                                       address wherever it goes; the two merge,
+ *                                                       and it has their anon_vma
+ *   the page at h - 1 is moved on and grows             now the pages behind it are empty, and
+ *                                                       count as the head's did
  *   those take the twin's place                         and merge with the rest
  *   the first page of what was moved goes back
  *
- * That nothing is shown to anybody follows from moving page tables only. Where the head may be of huge pages it is done
- * with 2 MiB instead of a page, so that none is split.
+ * That nothing is shown to anybody follows from moving page tables only. Where the head may be of
+ * huge pages it is done with 2 MiB instead of a page, so that none is split.
  *
- * Memory of the program that has nothing to do with the move is not taken away for a moment, as what the kernel does by itself
- * (io_uring, vhost, another process that reads it) does not stand still. So this needs h - 1 and h free. If only one of them is, the
- * page of the twin goes there, and may merge with what lies on the other:
+ * Memory of the program that has nothing to do with the move is not taken away for a moment, as
+ * what the kernel does by itself (io_uring, vhost, another process that reads it) does not stand
+ * still. So this needs h - 1 and h free. If only one of them is, the page of the twin goes there,
+ * and may merge with what lies on the other:
  *
  *   a part of the mapping that stayed there   it has the anon_vma
- *   the mapping's own emptied source          by 6.18 it has none until it is touched. Then it is given ours: by a page behind
- *                                             its end, from the end of what was moved, grown to count on from there. That it has ours from
- *                                             then on shows only where the kernel would merge it with something that has another
- *   anything else                             has another one; what has grown from it does not merge, and the twin is made again
+ *   the mapping's own emptied source          by 6.18 it has none until it is touched. Then it is
+ *                                             given ours: by a page behind its end, from the end of
+ *                                             what was moved, grown to count on from there. That it
+ *                                             has ours from then on shows only where the kernel
+ *                                             would merge it with something that has another
+ *   anything else                             has another one; what has grown from it does not
+ *                                             merge, and the twin is made again
  *
- * Not for what a forked child has inherited: the kernel merges nothing new with that (is_mergeable_anon_vma()).
+ * Not for what a forked child has inherited: the kernel merges nothing new with that
+ * (is_mergeable_anon_vma()).
  */
 #include "emul/rejoin.h"
 
@@ -48,8 +56,8 @@ static long move(uintptr_t from, size_t len, uintptr_t to)
 }
 
 /*
- * The map count is the only reason for which a way back could fail, and nobody else maps anything now: so some mappings are
- * made that can be given up then.
+ * The map count is the only reason for which a way back could fail, and nobody else maps anything
+ * now: so some mappings are made that can be given up then.
  */
 struct ballast {
 	struct rm_range parts[2]; /* the second one for by_neighbour(), which adds up to 9 */
@@ -128,7 +136,11 @@ struct way {
 	uintptr_t at;
 	size_t unit; /* how much of the twin */
 	size_t skip; /* from there to what counts as the head */
-	bool sure; /* it merges with what was in the head; else with what lies there, and may have got another anon_vma */
+	/*
+	 * it merges with what was in the head; else with what lies there, and may have got another
+	 * anon_vma
+	 */
+	bool sure;
 	uintptr_t behind; /* the end of what lies there, if it may have no anon_vma; or 0 */
 };
 
@@ -137,7 +149,10 @@ static bool is_one(uintptr_t start, uintptr_t end)
 	return rm_sys_in_one_mapping(start, end - start, rm_features()->task_size);
 }
 
-/* Where the mapping that at lies in begins. Asking the kernel a few times takes less than reading /proc/self/maps. */
+/*
+ * Where the mapping that at lies in begins. Asking the kernel a few times takes less than reading
+ * /proc/self/maps.
+ */
 static uintptr_t find_start(uintptr_t at)
 {
 	const size_t page = rm_page_size();
@@ -202,7 +217,10 @@ static bool has_merged(const struct way *way)
 	return rm_is_joined(way->at + way->unit) || (!way->skip && rm_is_joined(way->at));
 }
 
-/* Now that there is a page like the head at way->at. 1: it is done; 0: it is not; -ENOMEM: a way back has failed. */
+/*
+ * Now that there is a page like the head at way->at. 1: it is done; 0: it is not; -ENOMEM: a way
+ * back has failed.
+ */
 static int take(
 	const struct way *way, struct rm_range twin, uintptr_t room, struct ballast *ballast)
 {
@@ -244,10 +262,11 @@ static size_t tail_len(const struct way *way, uintptr_t h, const struct head *he
 }
 
 /*
- * What lies at h is mostly what the whole mapping has left there when it was moved; if nobody has touched it since, it has no anon_vma,
- * and would count anew in the room. A page behind it that goes on counting where it ends, and has ours, gives it that: by merging
- * (6.15), or when it is touched (find_mergeable_anon_vma()). What was in the head has such a page, or grows into one. Whether there
- * is one now, 0 or 1; -ENOMEM.
+ * What lies at h is mostly what the whole mapping has left there when it was moved; if nobody has
+ * touched it since, it has no anon_vma, and would count anew in the room. A page behind it that
+ * goes on counting where it ends, and has ours, gives it that: by merging (6.15), or when it is
+ * touched (find_mergeable_anon_vma()). What was in the head has such a page, or grows into one.
+ * Whether there is one now, 0 or 1; -ENOMEM.
  */
 static int put_tail(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
 	struct ballast *ballast)
@@ -280,8 +299,9 @@ static bool take_tail(
 }
 
 /*
- * Before 6.15: way->at is touched, with what lies at h, if what lies behind that really counts on. Otherwise, as h is only a guess, it
- * would get an anon_vma that nobody else has. An empty page of the twin shows it: that counts from wherever it lies.
+ * Before 6.15: way->at is touched, with what lies at h, if what lies behind that really counts on.
+ * Otherwise, as h is only a guess, it would get an anon_vma that nobody else has. An empty page of
+ * the twin shows it: that counts from wherever it lies.
  */
 static void touch(const struct way *way, uintptr_t empty, struct ballast *ballast)
 {
@@ -296,7 +316,9 @@ static void touch(const struct way *way, uintptr_t empty, struct ballast *ballas
 	let_go(next, page, ballast);
 }
 
-/* By what lies beside way->at. A second page of the twin is kept, from which it can be grown again. */
+/*
+ * By what lies beside way->at. A second page of the twin is kept, from which it can be grown again.
+ */
 static int by_neighbour(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
 	struct ballast *ballast)
 {
@@ -347,7 +369,10 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *balla
 		let_go(way.place.start, way.place.len, ballast);
 		return 0;
 	}
-	/* Before there are holes: what grows must not come to lie in one, nor reach into where it is to go. */
+	/*
+	 * Before there are holes: what grows must not come to lie in one, nor reach into where it
+	 * is to go.
+	 */
 	len = way.skip + head->range.len;
 	if (!way.sure)
 		len += 3 * way.unit + (way.behind ? tail_len(&way, h, head) : 0);

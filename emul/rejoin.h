@@ -8,8 +8,9 @@
 #include "emul/types.h"
 
 /*
- * range is empty and begins a mapping that goes on behind it, to end, or is all of it; what was in it has moved to target. With
- * everybody stopped. 0, also if nothing could be done; -ENOMEM: there may be a hole.
+ * range is empty and begins a mapping that goes on behind it, to end, or is all of it; what was in
+ * it has moved to target. With everybody stopped. 0, also if nothing could be done; -ENOMEM: there
+ * may be a hole.
  */
 int __must_check rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target);
 

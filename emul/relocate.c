@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moves after which private memory counts as if it had been touched where it is now, so that it merges with its neighbours there
- * (semantics.md 4): MREMAP_RELOCATE_ANON, or else an ordinary move; MREMAP_MUST_RELOCATE_ANON, or else EFAULT with source and
- * destination as they were. Proposed in 2025 and never merged, so always ours.
+ * Moves after which private memory counts as if it had been touched where it is now, so that it
+ * merges with its neighbours there (semantics.md 4): MREMAP_RELOCATE_ANON, or else an ordinary
+ * move; MREMAP_MUST_RELOCATE_ANON, or else EFAULT with source and destination as they were.
+ * Proposed in 2025 and never merged, so always ours.
  *
  *   call                                         RELOCATE         MUST
  *   -------------------------------------------  ---------------  -------------------------------
@@ -13,17 +14,20 @@
  *   pages that can not be relocated              ordinary move    EFAULT
  *   otherwise                                    relocated        relocated
  *
- * Relocating is taking the pages to a fresh mapping at the destination by UFFDIO_MOVE, from 6.8 on; the plan is plan-relocate.c's. Other
- * threads stand still, as it goes page by page: 0.15 ms a MiB. It can not be done lazily, while they run: whether a page can be taken is
- * known when it is, and by then MUST would have succeeded. Before 6.8 the pages would have to be copied. That is not done, not even
- * for MUST: a page that is pinned (O_DIRECT, io_uring; A20, A21) can not be told there, what the device writes would go to the old
- * page, and the program would lose it. So MUST is EFAULT, but for memory without pages, which is replaced.
+ * Relocating is taking the pages to a fresh mapping at the destination by UFFDIO_MOVE, from 6.8 on;
+ * the plan is plan-relocate.c's. Other threads stand still, as it goes page by page: 0.15 ms a MiB.
+ * It can not be done lazily, while they run: whether a page can be taken is known when it is, and
+ * by then MUST would have succeeded. Before 6.8 the pages would have to be copied. That is not
+ * done, not even for MUST: a page that is pinned (O_DIRECT, io_uring; A20, A21) can not be told
+ * there, what the device writes would go to the old page, and the program would lose it. So MUST is
+ * EFAULT, but for memory without pages, which is replaced.
  *
- * What the proposal would do otherwise: it refuses memory with relatives by fork, also if no page is shared with them, and takes it when
- * they have gone, also if no page was written since; between two strangers it merges with the right one (10.D, 4 and 5).
+ * What the proposal would do otherwise: it refuses memory with relatives by fork, also if no page
+ * is shared with them, and takes it when they have gone, also if no page was written since; between
+ * two strangers it merges with the right one (10.D, 4 and 5).
  *
- * The ordinary move is that of the same call without the two flags: it may be emulated in its turn. Memory that a mirror was made of
- * (convert.c) is shared.
+ * The ordinary move is that of the same call without the two flags: it may be emulated in its turn.
+ * Memory that a mirror was made of (convert.c) is shared.
  */
 #include "emul/relocate.h"
 
@@ -51,8 +55,8 @@
 #define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
 
 /*
- * What 6.18 refuses beside what the plan knows: huge pages that are not aligned or grow, old_size 0 of private memory, a
- * sealed destination.
+ * What 6.18 refuses beside what the plan knows: huge pages that are not aligned or grow, old_size 0
+ * of private memory, a sealed destination.
  */
 static int kernel_refuses(
 	const struct rm_request *request, size_t old_len, const struct rm_facts *facts)
@@ -74,7 +78,8 @@ static const char *reason_for(long error, const struct rm_features *features)
 		int error;
 		const char *text;
 	} reasons[] = {
-		{-EBUSY, "pages are shared with a relative by fork, merged by KSM, pinned, or guarded"},
+		{-EBUSY, "pages are shared with a relative by fork, merged by KSM, pinned, or "
+			 "guarded"},
 		{-ENOSYS, "userfaultfd is refused here"},
 		{-ENOMEM, "there is no room for a second mapping beside the source"},
 		{-ESTALE, "another thread keeps changing the range"},
@@ -96,7 +101,10 @@ static bool merges_anyway(const struct rm_vma *vma)
 	return !(vma->prot & PROT_WRITE) && !(vma->vmflags & (RM_VF_ACCOUNT | RM_VF_NORESERVE));
 }
 
-/* One try with fresh facts: the address, -errno of 6.18, ORDINARY and *why, MERGES_ANYWAY, or -ESTALE. */
+/*
+ * One try with fresh facts: the address, -errno of 6.18, ORDINARY and *why, MERGES_ANYWAY, or
+ * -ESTALE.
+ */
 static long attempt(struct rm_world *world, const struct rm_request *request, size_t old_len,
 	const struct rm_features *features, const char **why)
 {
@@ -126,11 +134,13 @@ static long attempt(struct rm_world *world, const struct rm_request *request, si
 	return ORDINARY;
 }
 
-/* The source is not there any more, with what a shrinking call cuts off; the destination is as if it had been mapped anew. */
+/*
+ * The source is not there any more, with what a shrinking call cuts off; the destination is as if
+ * it had been mapped anew.
+ */
 static void settle(const struct rm_request *request, size_t old_len, uintptr_t now)
 {
-	const struct rm_range source = request->source,
-			      target = {now, source.len + request->grown};
+	const struct rm_range source = request->source, target = {now, source.len + request->grown};
 
 	if (!(request->flags & RM_DONTUNMAP)) {
 		if (old_len > source.len)
@@ -144,9 +154,12 @@ static void settle(const struct rm_request *request, size_t old_len, uintptr_t n
 	rm_stat_add(RM_STAT_BYTES, source.len);
 }
 
-/* In the world. What attempt() returns, but -ESTALE; *kept: a FIXED destination that was lost, still reserved. */
-static long relocate(const struct rm_request *request, size_t old_len, const char **why,
-	struct rm_range *kept)
+/*
+ * In the world. What attempt() returns, but -ESTALE; *kept: a FIXED destination that was lost,
+ * still reserved.
+ */
+static long relocate(
+	const struct rm_request *request, size_t old_len, const char **why, struct rm_range *kept)
 {
 	const struct rm_range target = {request->target, request->source.len + request->grown};
 	struct rm_features features = *rm_features();
@@ -155,12 +168,17 @@ static long relocate(const struct rm_request *request, size_t old_len, const cha
 	int tries = 0;
 	long r;
 
-	/* On a kernel whose mremap is 6.18's this may be the first call that needs it: not in a destination that is a hole. */
+	/*
+	 * On a kernel whose mremap is 6.18's this may be the first call that needs it: not in a
+	 * destination that is a hole.
+	 */
 	rm_world_prepare(request->flags & RM_FIXED ? target : (struct rm_range){0, 0});
 	features.uffd_move = rm_features_uffd_move();
 	if (atomic_load(&rm_fills_active))
-		rm_fill_wait(); /* what is being filled is watched by a userfaultfd that nobody would find */
-	*why = "memory is shared with another process (vfork), or there is no room for libremap's own";
+		/* what is being filled is watched by a userfaultfd that nobody would find */
+		rm_fill_wait();
+	*why = "memory is shared with another process (vfork), or there is no room for libremap's "
+	       "own";
 	if (rm_world_enter(&entry))
 		return ORDINARY;
 	*why = "the range holds libremap's own memory or the caller's stack";
@@ -183,15 +201,18 @@ static long relocate(const struct rm_request *request, size_t old_len, const cha
 	} else {
 		rm_known_also(&change, target);
 	}
-	rm_known_end(&change, (struct rm_range){request->source.start,
-				      old_len > request->source.len ? old_len : request->source.len});
+	rm_known_end(
+		&change, (struct rm_range){request->source.start,
+				 old_len > request->source.len ? old_len : request->source.len});
 	*kept = entry.world->kept;
 	entry.world->kept.len = 0;
 	rm_world_leave(&entry);
 	return r;
 }
 
-/* Of the length that stays; what the kernel looks at for old_size 0 is the mapping at the address. */
+/*
+ * Of the length that stays; what the kernel looks at for old_size 0 is the mapping at the address.
+ */
 static struct rm_request request_for(
 	uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
 {
@@ -219,7 +240,9 @@ long rm_relocate(uintptr_t old, size_t old_len, size_t new_len, unsigned long fl
 	r = rm_check_params(&request, old_len, rm_features()->task_size);
 	if (r || !(flags & RM_MAYMOVE))
 		return r ? r : -EINVAL;
-	/* What stays where it is needs no relocation; what grows stays if there is room behind it. */
+	/*
+	 * What stays where it is needs no relocation; what grows stays if there is room behind it.
+	 */
 	if (!moves) {
 		const bool grows = len > old_len;
 
@@ -232,7 +255,8 @@ long rm_relocate(uintptr_t old, size_t old_len, size_t new_len, unsigned long fl
 	if (r == ORDINARY && (flags & RM_MUST_RELOCATE)) {
 		(void)rm_refuse(why);
 		r = -EFAULT;
-	} else if (r == MERGES_ANYWAY || (!(flags & RM_MUST_RELOCATE) && (r == ORDINARY || rm_is_err(r)))) {
+	} else if (r == MERGES_ANYWAY ||
+		   (!(flags & RM_MUST_RELOCATE) && (r == ORDINARY || rm_is_err(r)))) {
 		if (r == ORDINARY)
 			rm_log(RM_LOG_INFO, "not relocated: %s", why);
 		stat = r == MERGES_ANYWAY ? RM_STAT_RELOCATED : RM_STAT_NOT_RELOCATED;

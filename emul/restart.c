@@ -2,29 +2,36 @@
 /*
  * Waits of other threads that a stop cuts short.
  *
- * Most system calls that our signal interrupts are restarted by the kernel (SA_RESTART). Some never are, signal(7)
- * lists them: poll, epoll_wait, select, sleeps, waits for signals, System V and futex waits with a timeout. Their
- * caller would see EINTR although no handler of the program ran. So where the context shows such a call, just
- * returned with EINTR, it is set back onto the system call instruction with the number in place: the arguments are
- * still in their registers, and the wait begins again when our handler returns.
+ * Most system calls that our signal interrupts are restarted by the kernel (SA_RESTART). Some never
+ * are, signal(7) lists them: poll, epoll_wait, select, sleeps, waits for signals, System V and
+ * futex waits with a timeout. Their caller would see EINTR although no handler of the program ran.
+ * So where the context shows such a call, just returned with EINTR, it is set back onto the system
+ * call instruction with the number in place: the arguments are still in their registers, and the
+ * wait begins again when our handler returns.
  *
- * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one that the kernel has
- * updated in memory with the time that remains. For poll, sleeps and relative futex waits the kernel itself has kept what
- * remains, in the thread's restart block, for restart_syscall(2); but the return from a signal handler makes it
- * forget. So those contexts are gone back to without that return: mask, registers and floating point state
- * are put back here, and restart_syscall is what the program's own system call instruction then executes. Should a handler
- * of the program run in between, its return clears the restart block, and the answer is EINTR, as it must be.
+ * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one
+ * that the kernel has updated in memory with the time that remains. For poll, sleeps and relative
+ * futex waits the kernel itself has kept what remains, in the thread's restart block, for
+ * restart_syscall(2); but the return from a signal handler makes it forget. So those contexts are
+ * gone back to without that return: mask, registers and floating point state are put back here, and
+ * restart_syscall is what the program's own system call instruction then executes. Should a handler
+ * of the program run in between, its return clears the restart block, and the answer is EINTR, as
+ * it must be.
  *
- * What has a relative timeout in a register and no restart block (epoll_wait, semtimedop, sigtimedwait) begins again with what
- * remains, if somebody has noted when it ends (deadline.c): the shim does. Else it is left as it is: EINTR, documented in remap(7). A call that the kernel would have restarted is ended with EINTR when a handler without
- * SA_RESTART is due for the program. Likewise when a signal of the program is waiting to be delivered: then EINTR is what
- * the program is due.
+ * What has a relative timeout in a register and no restart block (epoll_wait, semtimedop,
+ * sigtimedwait) begins again with what remains, if somebody has noted when it ends (deadline.c):
+ * the shim does. Else it is left as it is: EINTR, documented in remap(7). A call that the kernel
+ * would have restarted is ended with EINTR when a handler without SA_RESTART is due for the
+ * program. Likewise when a signal of the program is waiting to be delivered: then EINTR is what the
+ * program is due.
  *
- * A thread that was stopped by ptrace (freeze.c) has neither frame nor handler: there the tracer turns EINTR back into
- * what the kernel says to itself of waits that go on when no handler runs, ERESTARTNOHAND. It knows the number.
+ * A thread that was stopped by ptrace (freeze.c) has neither frame nor handler: there the tracer
+ * turns EINTR back into what the kernel says to itself of waits that go on when no handler runs,
+ * ERESTARTNOHAND. It knows the number.
  *
- * x86-64: the number is known if the instruction before the system call loads it (mov $nr, %eax), as in every wait
- * of glibc and musl, or saves it (syscall(2) of the preload, shim/syscall.S). arm64 has overwritten the first argument by then: nothing is restarted there.
+ * x86-64: the number is known if the instruction before the system call loads it (mov $nr, %eax),
+ * as in every wait of glibc and musl, or saves it (syscall(2) of the preload, shim/syscall.S).
+ * arm64 has overwritten the first argument by then: nothing is restarted there.
  *
  * Runs in the stop handler: async-signal-safe, raw system calls only.
  */
@@ -57,7 +64,8 @@ enum timeout_kind {
 	TIMEOUT_NONE,	 /* waits until something happens */
 	TIMEOUT_MS,	 /* milliseconds in a register: "forever" goes on, and what is noted */
 	TIMEOUT_BLOCK,	 /* kept in the restart block */
-	TIMEOUT_POINTER, /* pointer to a relative time that is not updated: NULL goes on, and what is noted */
+	/* pointer to a relative time that is not updated: NULL goes on, and what is noted */
+	TIMEOUT_POINTER,
 	TIMEOUT_UPDATED, /* the kernel leaves the remaining time there */
 	TIMEOUT_CLOCK,	 /* clock_nanosleep: absolute, or in the restart block */
 	TIMEOUT_FUTEX,	 /* FUTEX_WAIT_BITSET: absolute; FUTEX_WAIT: in the restart block */
@@ -111,7 +119,9 @@ enum way { WAY_NONE, WAY_AGAIN, WAY_BLOCK };
 
 #define ERESTARTNOHAND 514 /* the kernel's own, include/linux/errno.h: only tracers see it */
 
-/* io_uring_enter says EINTR only if it has submitted nothing (io_uring_enter(), io_cqring_wait()). */
+/*
+ * io_uring_enter says EINTR only if it has submitted nothing (io_uring_enter(), io_cqring_wait()).
+ */
 static enum way way_on_ring(const greg_t *regs)
 {
 	enum { EXT_ARG = 1 << 3, ABS_TIMER = 1 << 5, EXT_ARG_REG = 1 << 6 };
@@ -186,7 +196,10 @@ static void put_rest(greg_t *regs, const struct wait *wait, int tid)
 #define CODE_LEN    12
 #define SYSCALL_LEN 2
 
-/* The bytes before the return address. Where they begin on a page of their own, that page may not be readable. */
+/*
+ * The bytes before the return address. Where they begin on a page of their own, that page may not
+ * be readable.
+ */
 static bool read_code(uintptr_t after, uint8_t code[CODE_LEN])
 {
 	if (after % 4096 >= CODE_LEN) {
@@ -196,7 +209,10 @@ static bool read_code(uintptr_t after, uint8_t code[CODE_LEN])
 	return read_memory(after - CODE_LEN, code, CODE_LEN);
 }
 
-/* The number of the system call that the context has returned from, as the code before it tells; or -1. */
+/*
+ * The number of the system call that the context has returned from, as the code before it tells; or
+ * -1.
+ */
 static int number_before(const greg_t *regs)
 {
 	static const uint8_t save_number[] = {
@@ -240,7 +256,10 @@ static bool has_shadow_stack(void)
 	return ssp;
 }
 
-/* Whether rm_restart_leave can do without sigreturn, which alone restores shadow stacks and SS_AUTODISARM stacks. */
+/*
+ * Whether rm_restart_leave can do without sigreturn, which alone restores shadow stacks and
+ * SS_AUTODISARM stacks.
+ */
 static bool can_leave(const ucontext_t *uc)
 {
 	return uc->uc_mcontext.fpregs && !has_shadow_stack() &&
@@ -253,8 +272,9 @@ static bool is_due(const ucontext_t *uc)
 }
 
 /*
- * Calls that the kernel begins again after a handler with SA_RESTART and ends with EINTR after any other (ERESTARTSYS, signal(7)).
- * Not those that it begins again in any case (ERESTARTNOINTR: clone, futexes with priority inheritance).
+ * Calls that the kernel begins again after a handler with SA_RESTART and ends with EINTR after any
+ * other (ERESTARTSYS, signal(7)). Not those that it begins again in any case (ERESTARTNOINTR:
+ * clone, futexes with priority inheritance).
  */
 static bool is_ended_by_handlers(const greg_t *regs)
 {
@@ -305,9 +325,10 @@ static uint64_t those_that_end(uint64_t signals)
 }
 
 /*
- * The kernel has set the call back onto its instruction, because our handler has SA_RESTART; but a handler of the program is due as
- * well that has not, and would have ended it had ours not come first: EINTR. If the call had not begun yet, that is what the
- * program would have seen had the signal come a moment later.
+ * The kernel has set the call back onto its instruction, because our handler has SA_RESTART; but a
+ * handler of the program is due as well that has not, and would have ended it had ours not come
+ * first: EINTR. If the call had not begun yet, that is what the program would have seen had the
+ * signal come a moment later.
  */
 static bool end_instead(ucontext_t *uc)
 {
@@ -324,8 +345,9 @@ static bool end_instead(ucontext_t *uc)
 }
 
 /*
- * Whether the thread is about to execute restart_syscall: the kernel has turned it back itself, after a signal that had
- * no handler or on the way out of rm_restart_leave, and ours came in between. The number tells: nothing else uses it.
+ * Whether the thread is about to execute restart_syscall: the kernel has turned it back itself,
+ * after a signal that had no handler or on the way out of rm_restart_leave, and ours came in
+ * between. The number tells: nothing else uses it.
  */
 static bool is_restarting(const greg_t *regs)
 {
@@ -399,7 +421,10 @@ RM_LEFT_EARLY void rm_restart_leave(void *context)
 
 	memcpy(&software, fpstate + SOFTWARE_BYTES, sizeof(software));
 	rm_stat_add(RM_STAT_RESTARTED, 1);
-	/* It opens the mask: from there on a signal of the program finds us as it would find the context itself. */
+	/*
+	 * It opens the mask: from there on a signal of the program finds us as it would find the
+	 * context itself.
+	 */
 	rm_leave_handler(uc, fpstate, software.magic == XSTATE_MAGIC ? software.xfeatures : 0,
 		(uintptr_t)regs[REG_RIP] - (is_restarting(regs) ? 0 : SYSCALL_LEN),
 		SYS_restart_syscall);
@@ -416,7 +441,9 @@ void *rm_restart_was_leaving(void *context)
 	if (pc >= (uintptr_t)rm_leave_load && pc < (uintptr_t)rm_leave_jump)
 		return (char *)regs[REG_R11] - offsetof(ucontext_t, uc_mcontext.gregs);
 	if (pc == (uintptr_t)rm_leave_jump) {
-		/* The old frame may be overwritten, but this context is what it was but for these. */
+		/*
+		 * The old frame may be overwritten, but this context is what it was but for these.
+		 */
 		regs[REG_RCX] = regs[REG_RIP] = regs[REG_RCX] + SYSCALL_LEN;
 		regs[REG_RAX] = -EINTR;
 	}

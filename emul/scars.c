@@ -2,19 +2,23 @@
 /*
  * Scars.
  *
- * When the first part of a private mapping is moved by MREMAP_DONTUNMAP, 6.18 leaves the mapping whole. We map that part
- * anew, and the kernel joins it with the rest only if the rest lies where it was first mapped: in a mapping that was moved
- * itself, or inherited over fork, the page offset or the anon_vma differ. For what was moved rejoin.c knows a way, if nothing
- * stands in it; what was inherited, and the rest, stays in two. Nothing but /proc/self/maps shows that, except mremap, which wants its source in one mapping (EFAULT).
+ * When the first part of a private mapping is moved by MREMAP_DONTUNMAP, 6.18 leaves the mapping
+ * whole. We map that part anew, and the kernel joins it with the rest only if the rest lies where
+ * it was first mapped: in a mapping that was moved itself, or inherited over fork, the page offset
+ * or the anon_vma differ. For what was moved rejoin.c knows a way, if nothing stands in it; what
+ * was inherited, and the rest, stays in two. Nothing but /proc/self/maps shows that, except mremap,
+ * which wants its source in one mapping (EFAULT).
  *
- * So those places are kept in a list, and a mremap across one of them is done piece by piece with everybody stopped, if the
- * pieces are alike in all else. Whoever unmaps or maps something there strikes them off (shim/watch.c sees it); without
- * anybody who sees that, the list stays empty. A forked child inherits it with the mappings.
+ * So those places are kept in a list, and a mremap across one of them is done piece by piece with
+ * everybody stopped, if the pieces are alike in all else. Whoever unmaps or maps something there
+ * strikes them off (shim/watch.c sees it); without anybody who sees that, the list stays empty. A
+ * forked child inherits it with the mappings.
  *
- * Seams are the opposite: where 6.18 would have left two mappings that are alike but not merged (a locked mapping that was moved as a whole
- * loses its lock, and nobody merges it with its neighbours; two that were touched before they lay side by side), and ours has
- * merged, because it is new. There mremap says EFAULT as it would, until
- * something is done to either side by which the kernel would have merged them.
+ * Seams are the opposite: where 6.18 would have left two mappings that are alike but not merged (a
+ * locked mapping that was moved as a whole loses its lock, and nobody merges it with its
+ * neighbours; two that were touched before they lay side by side), and ours has merged, because it
+ * is new. There mremap says EFAULT as it would, until something is done to either side by which the
+ * kernel would have merged them.
  *
  * An armed source is left to its EFAULT: its monitor would be told of pieces.
  */
@@ -140,8 +144,9 @@ static void look(uintptr_t at)
 }
 
 /*
- * Whether there is a seam where a mapping that was moved as a whole begins or ends: what lies on the other side has merged with
- * its twin, or is there, and the twin of a locked mapping has been kept from merging.
+ * Whether there is a seam where a mapping that was moved as a whole begins or ends: what lies on
+ * the other side has merged with its twin, or is there, and the twin of a locked mapping has been
+ * kept from merging.
  */
 static bool is_seam(uintptr_t at, uintptr_t beyond, const struct rm_facts *facts)
 {
@@ -160,8 +165,9 @@ bool rm_scars_look(
 	if (!rm_known_watching())
 		return false;
 	/*
-	 * Of a part, the lock goes and stays with the rest: two mappings; the kernel's own way is not imitated (A11). Where
-	 * the mapping began and ended it still does, to the kernel; but not where it was left in pieces.
+	 * Of a part, the lock goes and stays with the rest: two mappings; the kernel's own way is
+	 * not imitated (A11). Where the mapping began and ended it still does, to the kernel; but
+	 * not where it was left in pieces.
 	 */
 	if (vma->start != piece.start || is_in(&scars, vma->start)) {
 		whole = false;
@@ -177,7 +183,9 @@ bool rm_scars_look(
 	} else {
 		end = is_seam(vma->end, vma->end, facts);
 	}
-	/* If somebody has mapped something meanwhile, it is that which has merged, as everywhere. */
+	/*
+	 * If somebody has mapped something meanwhile, it is that which has merged, as everywhere.
+	 */
 	if ((!start && !end) || !rm_known_unchanged(world, mark))
 		return whole && !start && !end;
 	if (start)
@@ -187,7 +195,10 @@ bool rm_scars_look(
 	return false;
 }
 
-/* From 6.6 on memory that is not writable and was never touched is not charged any more, which no program sees. */
+/*
+ * From 6.6 on memory that is not writable and was never touched is not charged any more, which no
+ * program sees.
+ */
 static bool are_alike(const struct rm_vma *a, const struct rm_vma *b)
 {
 	return a->end == b->start && a->prot == b->prot && a->shared == b->shared &&
@@ -251,8 +262,9 @@ static long move_one(struct rm_world *world, struct rm_range piece, size_t new_l
 }
 
 /*
- * All pieces to target, the last one grown by more bytes, or with less bytes cut off behind it: that is the kernel's to do, for
- * whatever lies there, mapped or not, in whatever mappings. Undone if one fails, except for what has been cut off, as in 6.18.
+ * All pieces to target, the last one grown by more bytes, or with less bytes cut off behind it:
+ * that is the kernel's to do, for whatever lies there, mapped or not, in whatever mappings. Undone
+ * if one fails, except for what has been cut off, as in 6.18.
  */
 static long move_all(struct rm_world *world, const struct rm_range *pieces, int n, size_t more,
 	size_t less, uintptr_t target, unsigned long flags)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a mapping has been left in two by a move that 6.18 would have left it whole after. scars.c explains.
+ * Where a mapping has been left in two by a move that 6.18 would have left it whole after. scars.c
+ * explains.
  */
 #ifndef RM_SCARS_H
 #define RM_SCARS_H
@@ -11,14 +12,16 @@
 struct rm_world;
 
 /*
- * After a move of piece, all or a part of the mapping that the facts are of: notes whether at both ends of it there is one mapping
- * or two. mark is rm_known_mark() from before the move. Whether piece is all of it and has merged with nothing at either end, as far
- * as somebody watches.
+ * After a move of piece, all or a part of the mapping that the facts are of: notes whether at both
+ * ends of it there is one mapping or two. mark is rm_known_mark() from before the move. Whether
+ * piece is all of it and has merged with nothing at either end, as far as somebody watches.
  */
 bool rm_scars_look(
 	struct rm_world *world, const struct rm_facts *facts, struct rm_range piece, uint32_t mark);
 
-/* Something has been unmapped, mapped anew or moved away there. Async-signal-safe, takes no lock. */
+/*
+ * Something has been unmapped, mapped anew or moved away there. Async-signal-safe, takes no lock.
+ */
 void rm_scars_forget(struct rm_range range);
 
 /* Whether a scar lies inside of the range. A read of one word if there are none at all. */
@@ -31,9 +34,9 @@ bool rm_seams_span(struct rm_range range);
 bool rm_seams_at(uintptr_t at);
 
 /*
- * mremap of a source that spans scars, as if it were one mapping. request->source.len is the new length. The new address or
- * -errno; -EFAULT also if it is not one mapping but for scars. The caller holds the world; arguments are checked. Not
- * for calls that neither move nor grow.
+ * mremap of a source that spans scars, as if it were one mapping. request->source.len is the new
+ * length. The new address or -errno; -EFAULT also if it is not one mapping but for scars. The
+ * caller holds the world; arguments are checked. Not for calls that neither move nor grow.
  */
 long rm_scars_mremap(struct rm_world *world, const struct rm_request *request, size_t old_len);
 

@@ -2,35 +2,39 @@
 /*
  * SIGSEGV, shared with the program.
  *
- * A thread that touches the hole of an open window gets SIGSEGV. Our handler waits until the window is closed and
- * returns: the instruction is tried again and finds the page. Everything else is the program's and reaches it as if we
- * were not there. What makes that possible:
+ * A thread that touches the hole of an open window gets SIGSEGV. Our handler waits until the window
+ * is closed and returns: the instruction is tried again and finds the page. Everything else is the
+ * program's and reaches it as if we were not there. What makes that possible:
  *
- *  - Ours is installed at the first window, not before, and stays: a thread may have faulted in the window and be
- *    given its signal only long after. So whether a fault is "ours" can not be told from the address and the time. Instead every
- *    fault is tried again once if a window has been open since the thread was last seen to run; the second time no window has
- *    been, so it is the program's. A fault that a retry makes disappear would have disappeared natively,
- *    had the thread been a moment later.
- *  - What the program has installed is kept in a slot, and each slot has an entry point of its own. So a handler always
- *    finds the action under which its signal was delivered, without a lock, and an action that a program (linked, not
- *    preloaded) has asked the kernel for and puts back later still means what it meant.
- *  - The program's handler is called on the frame that the kernel made, on the stack that its flags ask for, with the
- *    mask that the kernel would have set. SA_RESTART is passed on, SA_NODEFER and SA_RESETHAND are done here.
- *  - For the default action the signal is given back to the kernel, by its own action and another fault: the
- *    process dies at the instruction with the siginfo that it would have died with, and dumps the same core. A signal that was
- *    sent is queued again with its siginfo.
+ *  - Ours is installed at the first window, not before, and stays: a thread may have faulted in the
+ *    window and be given its signal only long after. So whether a fault is "ours" can not be told
+ *    from the address and the time. Instead every fault is tried again once if a window has been
+ *    open since the thread was last seen to run; the second time no window has been, so it is the
+ *    program's. A fault that a retry makes disappear would have disappeared natively, had the
+ *    thread been a moment later.
+ *  - What the program has installed is kept in a slot, and each slot has an entry point of its own.
+ *    So a handler always finds the action under which its signal was delivered, without a lock, and
+ *    an action that a program (linked, not preloaded) has asked the kernel for and puts back later
+ *    still means what it meant.
+ *  - The program's handler is called on the frame that the kernel made, on the stack that its flags
+ *    ask for, with the mask that the kernel would have set. SA_RESTART is passed on, SA_NODEFER and
+ *    SA_RESETHAND are done here.
+ *  - For the default action the signal is given back to the kernel, by its own action and another
+ *    fault: the process dies at the instruction with the siginfo that it would have died with, and
+ *    dumps the same core. A signal that was sent is queued again with its siginfo.
  *
- * Windows are not opened, and threads are stopped instead, if SIGSEGV is ignored (an ignored signal must stay ignored in
- * an exec'ed program), while some handler blocks SIGSEGV by its mask (a fault with the signal blocked kills), while a
- * thread forks (A17: the child would have the hole for ever), or when a program has had more different actions than
- * there are slots.
+ * Windows are not opened, and threads are stopped instead, if SIGSEGV is ignored (an ignored signal
+ * must stay ignored in an exec'ed program), while some handler blocks SIGSEGV by its mask (a fault
+ * with the signal blocked kills), while a thread forks (A17: the child would have the hole for
+ * ever), or when a program has had more different actions than there are slots.
  *
- * Differences that are left: SigCgt in /proc and a raw rt_sigaction show ours; a stack overflow without alternate stack kills
- * with siginfo SI_KERNEL, as it does under any handler.
+ * Differences that are left: SigCgt in /proc and a raw rt_sigaction show ours; a stack overflow
+ * without alternate stack kills with siginfo SI_KERNEL, as it does under any handler.
  *
- * State that a forked child must not inherit is in a mapping of its own, wiped on fork; the slots are ordinary data, as
- * the child inherits the signal action. Everything but rm_segv_prepare is async-signal-safe: raw system calls only. The lock is
- * held for a few of them, with signals blocked, and never while a window is open.
+ * State that a forked child must not inherit is in a mapping of its own, wiped on fork; the slots
+ * are ordinary data, as the child inherits the signal action. Everything but rm_segv_prepare is
+ * async-signal-safe: raw system calls only. The lock is held for a few of them, with signals
+ * blocked, and never while a window is open.
  */
 #include "emul/segv.h"
 
@@ -138,7 +142,10 @@ static void lock_outside_windows(struct shared *s)
 	X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 /* clang-format on */
 
-/* Left by a jump to the program's handler where the compiler makes one of the call, so that not even a frame is in between. */
+/*
+ * Left by a jump to the program's handler where the compiler makes one of the call, so that not
+ * even a frame is in between.
+ */
 #define ENTRY(n)                                                                                   \
 	static RM_LEFT_EARLY void entry_##n(int sig, siginfo_t *info, void *context)               \
 	{                                                                                          \
@@ -161,7 +168,10 @@ static int slot_of(handler_t handler)
 	return -1;
 }
 
-/* The slot that has this action, made if there is none yet; -1: there are too many. With the lock held. */
+/*
+ * The slot that has this action, made if there is none yet; -1: there are too many. With the lock
+ * held.
+ */
 static int slot_for(const struct rm_ksigaction *action)
 {
 	const unsigned int used = atomic_load(&segv.used);
@@ -187,7 +197,10 @@ static bool is_default(const struct rm_ksigaction *action)
 	return action->handler == SIGNAL_DEFAULT;
 }
 
-/* Puts the slot's entry point into the kernel, with what of the program's flags the kernel is to do. */
+/*
+ * Puts the slot's entry point into the kernel, with what of the program's flags the kernel is to
+ * do.
+ */
 static long install(int index)
 {
 	const struct rm_ksigaction *theirs = &segv.slots[index].action;
@@ -231,7 +244,10 @@ static unsigned int hash(int tid)
 	return (unsigned int)tid % THREADS;
 }
 
-/* Whether the fault may be one of an earlier window. Asked twice without a window in between, it says no. */
+/*
+ * Whether the fault may be one of an earlier window. Asked twice without a window in between, it
+ * says no.
+ */
 static bool may_be_stale(struct shared *s, int tid)
 {
 	const uint32_t now = atomic_load(&s->windows);
@@ -278,22 +294,25 @@ static void set_mask(const struct rm_ksigaction *action, const ucontext_t *conte
 }
 
 /*
- * The handler of the program that is to be called, its mask set; NULL: return, and the instruction is tried again. Runs
- * with every signal blocked but RM_STOP_SIGNAL.
+ * The handler of the program that is to be called, its mask set; NULL: return, and the instruction
+ * is tried again. Runs with every signal blocked but RM_STOP_SIGNAL.
  */
 static handler_t decide(unsigned int index, siginfo_t *info, void *context)
 {
 	struct shared *s = atomic_load(&segv.shared);
 	struct slot *slot = &segv.slots[index];
 	const int tid = rm_sys_gettid();
-	/* Sent by someone, or by the kernel for want of a stack: trying again would not bring that back. */
+	/*
+	 * Sent by someone, or by the kernel for want of a stack: trying again would not bring that
+	 * back.
+	 */
 	const bool fault = info->si_code > 0 && info->si_code != SI_KERNEL;
 	_Atomic int *waits = &s->seen[hash(tid)].waits;
 	bool dies = is_default(&slot->action);
 
 	/*
-	 * Whoever opens a window counts first and then looks for threads that block SIGSEGV; we take our mark back first and
-	 * then look whether one is open. So we are seen, or wait.
+	 * Whoever opens a window counts first and then looks for threads that block SIGSEGV; we
+	 * take our mark back first and then look whether one is open. So we are seen, or wait.
 	 */
 	do {
 		atomic_store(waits, tid);
@@ -322,7 +341,10 @@ static handler_t decide(unsigned int index, siginfo_t *info, void *context)
 
 /* --- windows --- */
 
-/* A handler with SIGSEGV in its mask could begin in the window, touch the hole and kill the process. */
+/*
+ * A handler with SIGSEGV in its mask could begin in the window, touch the hole and kill the
+ * process.
+ */
 static bool some_mask_blocks(void)
 {
 	struct rm_ksigaction action;
@@ -416,7 +438,10 @@ int rm_segv_action(const struct rm_ksigaction *act, struct rm_ksigaction *old)
 	lock_outside_windows(s);
 	r = rm_sys_rt_sigaction(SIGSEGV, NULL, &before);
 	was = r ? -1 : slot_of(before.handler);
-	/* Once ours is there it stays without a gap, for the sake of late signals. Ignoring means ignoring. */
+	/*
+	 * Once ours is there it stays without a gap, for the sake of late signals. Ignoring means
+	 * ignoring.
+	 */
 	if (!r && act && was >= 0 && act->handler != SIGNAL_IGNORED)
 		index = slot_for(act);
 	if (!r && act)

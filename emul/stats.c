@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counters, and remap_stats(), which copies them out by the size that the caller's structure has.
+ * The counters, and remap_stats(), which copies them out by the size that the caller's structure
+ * has.
  */
 #include "emul/stats.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counters behind remap_stats(): one atomic word each, no lock, async-signal-safe, also inside the window.
+ * Counters behind remap_stats(): one atomic word each, no lock, async-signal-safe, also inside the
+ * window.
  */
 #ifndef RM_STATS_H
 #define RM_STATS_H

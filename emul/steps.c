@@ -2,10 +2,11 @@
 /*
  * The steps of a plan.
  *
- * A place is "owned" while what lies there is ours to unmap: a reservation, a twin. Moving something onto a reserved
- * place or out of the twin's place ends that, and undoing the move restores it; so undoing never unmaps a
- * range that another thread may have been given in the meantime. What can not be undone is ordered last in
- * every plan or is what 6.18 loses too (a FIXED destination, semantics.md 1.4).
+ * A place is "owned" while what lies there is ours to unmap: a reservation, a twin. Moving
+ * something onto a reserved place or out of the twin's place ends that, and undoing the move
+ * restores it; so undoing never unmaps a range that another thread may have been given in the
+ * meantime. What can not be undone is ordered last in every plan or is what 6.18 loses too (a FIXED
+ * destination, semantics.md 1.4).
  *
  * Between STOP and RESUME: raw system calls and no log.
  */
@@ -50,8 +51,9 @@ struct rm_range rm_steps_range(const struct rm_steps *x, enum rm_place place)
 /* Where the destination will be, if that is fixed: nothing of ours may come to lie there. */
 static struct rm_range fixed_target(const struct rm_steps *x)
 {
-	return x->piece->flags & RM_FIXED ? (struct rm_range){x->piece->target, length_at(x, RM_TARGET)}
-					  : (struct rm_range){0, 0};
+	return x->piece->flags & RM_FIXED
+		       ? (struct rm_range){x->piece->target, length_at(x, RM_TARGET)}
+		       : (struct rm_range){0, 0};
 }
 
 static int do_reserve(struct rm_steps *x, const struct rm_step *step)
@@ -60,8 +62,8 @@ static int do_reserve(struct rm_steps *x, const struct rm_step *step)
 	long addr;
 
 	if (step->place == RM_TARGET && !x->piece->target)
-		addr = rm_went_reserve(x->world,
-			(struct rm_range){x->at[RM_SOURCE], length_at(x, RM_TARGET)});
+		addr = rm_went_reserve(
+			x->world, (struct rm_range){x->at[RM_SOURCE], length_at(x, RM_TARGET)});
 	else if (step->place == RM_TARGET)
 		addr = rm_sys_mmap(x->piece->target, length_at(x, RM_TARGET), PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
@@ -78,9 +80,9 @@ static int do_reserve(struct rm_steps *x, const struct rm_step *step)
 }
 
 /*
- * Room for the twin, with a page of our own on either side until it has moved. Without them it could merge with a mapping
- * of the program's that has been touched, and what has once been part of one keeps its page offset and does not
- * merge at the source any more.
+ * Room for the twin, with a page of our own on either side until it has moved. Without them it
+ * could merge with a mapping of the program's that has been touched, and what has once been part of
+ * one keeps its page offset and does not merge at the source any more.
  */
 static int make_room(struct rm_steps *x, uintptr_t *where)
 {
@@ -89,8 +91,8 @@ static int make_room(struct rm_steps *x, uintptr_t *where)
 	long addr = -ENOMEM;
 
 	/*
-	 * Page tables that the twin shares with something else would be made at the destination, too, when it is moved there,
-	 * and what is to take huge pages must have none.
+	 * Page tables that the twin shares with something else would be made at the destination,
+	 * too, when it is moved there, and what is to take huge pages must have none.
 	 */
 	if (x->uffd >= 0 && len >= PMD_SIZE)
 		addr = rm_map_congruent(len, x->at[RM_TARGET] - page, PMD_SIZE, fixed_target(x));
@@ -123,8 +125,8 @@ int rm_steps_leave_room(struct rm_steps *x)
 }
 
 /*
- * The flags of mmap that the source must have been made with. MAP_FIXED_NOREPLACE is only a hint before 4.17, hence
- * the look at the address.
+ * The flags of mmap that the source must have been made with. MAP_FIXED_NOREPLACE is only a hint
+ * before 4.17, hence the look at the address.
  */
 static int do_map(struct rm_steps *x, const struct rm_step *step)
 {
@@ -172,7 +174,10 @@ int rm_steps_disarm(const struct rm_steps *x, enum rm_place place)
 	return (int)rm_sys_ioctl(x->facts->uffd.fd, UFFDIO_UNREGISTER, &r);
 }
 
-/* mremap onto a hole in the source, which another thread may have been given if they are not stopped (A2). */
+/*
+ * mremap onto a hole in the source, which another thread may have been given if they are not
+ * stopped (A2).
+ */
 static long fill_hole(const struct rm_steps *x, uintptr_t from, struct rm_range hole)
 {
 	if (x->guarded)
@@ -183,8 +188,8 @@ static long fill_hole(const struct rm_steps *x, uintptr_t from, struct rm_range 
 int rm_steps_move(struct rm_steps *x, enum rm_place from, enum rm_place to)
 {
 	long r = to == RM_SOURCE ? fill_hole(x, x->at[from], rm_steps_range(x, to))
-				 : rm_sys_mremap(x->at[from], length_at(x, from), length_at(x, from),
-					   RM_MAYMOVE | RM_FIXED, x->at[to]);
+				 : rm_sys_mremap(x->at[from], length_at(x, from),
+					   length_at(x, from), RM_MAYMOVE | RM_FIXED, x->at[to]);
 
 	if (rm_is_err(r)) {
 		x->owned[RM_ASIDE] &= to != RM_ASIDE || rm_sys_is_mapped(x->at[to]);
@@ -210,7 +215,10 @@ static int do_duplicate(struct rm_steps *x, const struct rm_step *step)
 {
 	uintptr_t where;
 	int made = step->other == RM_TWIN ? make_room(x, &where) : 0;
-	/* The hole, what was reserved, or what the caller has FIXED: the address is known. Else anywhere. */
+	/*
+	 * The hole, what was reserved, or what the caller has FIXED: the address is known. Else
+	 * anywhere.
+	 */
 	const bool known = step->other == RM_SOURCE || x->owned[step->other] ||
 			   (step->other == RM_TARGET && (x->piece->flags & RM_FIXED));
 	long r;
@@ -219,7 +227,10 @@ static int do_duplicate(struct rm_steps *x, const struct rm_step *step)
 		return made;
 	r = rm_sys_mremap(x->at[step->place], 0, length(x), RM_MAYMOVE | (known ? RM_FIXED : 0),
 		known ? x->at[step->other] : 0);
-	/* The source is not there any more, or is another mapping: who says so is the look at the facts that follows. */
+	/*
+	 * The source is not there any more, or is another mapping: who says so is the look at the
+	 * facts that follows.
+	 */
 	if (step->place == RM_SOURCE && (r == -EFAULT || r == -EINVAL))
 		return -ESTALE;
 	if (rm_is_err(r))
@@ -230,9 +241,10 @@ static int do_duplicate(struct rm_steps *x, const struct rm_step *step)
 }
 
 /*
- * Others may run, and the source was right when the second view was made: the move has happened. What they have taken away
- * since is not there to be emptied (-ENOMEM). What they have mapped there instead is emptied, as the move would have taken it
- * along, had it come a little later; to know that it comes earlier they would have to be told by whoever made the call.
+ * Others may run, and the source was right when the second view was made: the move has happened.
+ * What they have taken away since is not there to be emptied (-ENOMEM). What they have mapped there
+ * instead is emptied, as the move would have taken it along, had it come a little later; to know
+ * that it comes earlier they would have to be told by whoever made the call.
  */
 static int do_empty(struct rm_range range, bool others_run)
 {
@@ -264,7 +276,10 @@ static int do_grow(struct rm_steps *x, const struct rm_step *step)
 	return 0;
 }
 
-/* Not to go is no harm: the mapping stays in two. Not to come back would be a hole, and undoes the plan. */
+/*
+ * Not to go is no harm: the mapping stays in two. Not to come back would be a hole, and undoes the
+ * plan.
+ */
 static int do_heal(struct rm_steps *x, const struct rm_step *step)
 {
 	const size_t page = rm_page_size();
@@ -366,12 +381,16 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_TRANSFER:
 		return do_transfer(x, step);
 	case RM_OP_NONE:
-		return rm_transfer_has_content(r, x->world->dirents, sizeof(x->world->dirents)) ? -EBUSY
-												 : 0;
+		return rm_transfer_has_content(r, x->world->dirents, sizeof(x->world->dirents))
+			       ? -EBUSY
+			       : 0;
 	case RM_OP_STOP:
 		return open_window(x);
 	case RM_OP_VERIFY:
-		/* nobody else has run: what was just read is true, what is known from earlier has to be asked for */
+		/*
+		 * nobody else has run: what was just read is true, what is known from earlier has
+		 * to be asked for
+		 */
 		return (x->facts->others && x->world->depth) || x->guarded || x->facts->known
 			       ? rm_facts_verify(x->world, x->facts, x->piece->source)
 			       : 0;
@@ -421,8 +440,9 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 }
 
 /*
- * The destination is empty and nobody else runs: it is reserved, again or, if it is FIXED and was the program's until
- * now, for the first time. Nobody's mmap may come to lie where the next attempt moves something.
+ * The destination is empty and nobody else runs: it is reserved, again or, if it is FIXED and was
+ * the program's until now, for the first time. Nobody's mmap may come to lie where the next attempt
+ * moves something.
  */
 void rm_steps_reserve_again(struct rm_steps *x)
 {

@@ -36,7 +36,10 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step);
 /* 0, or -errno if it can not be taken back. */
 int rm_steps_undo(struct rm_steps *x, const struct rm_step *step);
 
-/* The pages beside the twin, which is not there any more, are unmapped, and it needs no userfaultfd any more. */
+/*
+ * The pages beside the twin, which is not there any more, are unmapped, and it needs no userfaultfd
+ * any more.
+ */
 int rm_steps_leave_room(struct rm_steps *x);
 /* Single steps, for undo.c. */
 struct rm_range rm_steps_range(const struct rm_steps *x, enum rm_place place);

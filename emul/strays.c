@@ -2,16 +2,19 @@
 /*
  * Strays.
  *
- * When all of a mapping is moved by MREMAP_DONTUNMAP 6.18 takes its anon_vma away and lets it go on counting its pages as before. So it
- * merges with what had moved along beside it as soon as both are alike; unless it has been touched before: then it has got an
- * anon_vma of its own, and merges with nothing. (If they were unlike in their protection only, it has got its neighbour's.)
+ * When all of a mapping is moved by MREMAP_DONTUNMAP 6.18 takes its anon_vma away and lets it go on
+ * counting its pages as before. So it merges with what had moved along beside it as soon as both
+ * are alike; unless it has been touched before: then it has got an anon_vma of its own, and merges
+ * with nothing. (If they were unlike in their protection only, it has got its neighbour's.)
  *
- * Ours counts as it did because it has the anon_vma of what was in it (rejoin.c), and merges, touched or not. So they are kept
- * in a list, and before a call that may make them alike it is looked whether there are pages; if so, mremap across its ends says EFAULT
- * from then on, as across any two mappings, and only /proc/self/maps shows one.
+ * Ours counts as it did because it has the anon_vma of what was in it (rejoin.c), and merges,
+ * touched or not. So they are kept in a list, and before a call that may make them alike it is
+ * looked whether there are pages; if so, mremap across its ends says EFAULT from then on, as across
+ * any two mappings, and only /proc/self/maps shows one.
  *
- * What was touched and emptied again before such a call counts as never touched. Without anybody who sees the calls the list is empty. What is
- * forgotten, for the list is short, is what a program does not notice unless it wants that EFAULT.
+ * What was touched and emptied again before such a call counts as never touched. Without anybody
+ * who sees the calls the list is empty. What is forgotten, for the list is short, is what a program
+ * does not notice unless it wants that EFAULT.
  */
 #include "emul/strays.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The system calls of the engine, raw: each returns what the kernel returns (-errno on failure), none touches
- * errno, enters libc or is a cancellation point. All are async-signal-safe and may be used inside the window.
+ * The system calls of the engine, raw: each returns what the kernel returns (-errno on failure),
+ * none touches errno, enters libc or is a cancellation point. All are async-signal-safe and may be
+ * used inside the window.
  *
  * What is newer than 4.14 is marked with the version, and its callers have a fallback.
  */
@@ -204,15 +205,19 @@ static inline long rm_sys_futex_wake(const void *word, int count)
 	return rm_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
 }
 
-/* Asynchronous msync has done nothing since 2.6.19 but fail with ENOMEM where nothing is mapped. addr: of a page. */
+/*
+ * Asynchronous msync has done nothing since 2.6.19 but fail with ENOMEM where nothing is mapped.
+ * addr: of a page.
+ */
 static inline bool rm_sys_is_mapped(uintptr_t addr)
 {
 	return rm_syscall(SYS_msync, (long)addr, 1, MS_ASYNC, 0, 0, 0) != -ENOMEM;
 }
 
 /*
- * Whether [start, start + len) lies in one mapping. One system call that changes nothing: growing it in place beyond the end
- * of user space is refused in any case, but EFAULT comes first (semantics.md 1.2, resize checks).
+ * Whether [start, start + len) lies in one mapping. One system call that changes nothing: growing
+ * it in place beyond the end of user space is refused in any case, but EFAULT comes first
+ * (semantics.md 1.2, resize checks).
  */
 static inline bool rm_sys_in_one_mapping(uintptr_t start, size_t len, uintptr_t task_size)
 {

@@ -2,9 +2,10 @@
 /*
  * /proc/PID/task/TID/stat: state, flags and blocked signals of one thread.
  *
- * stat and not status, because it is the cheaper of the two, and what it leaves out (the signals above 31) nobody asks
- * for here. "pid (comm) state ppid ...": comm may hold anything, blanks and parentheses too, so counting begins behind
- * the last parenthesis. Raw system calls only, no allocation, no lock.
+ * stat and not status, because it is the cheaper of the two, and what it leaves out (the signals
+ * above 31) nobody asks for here. "pid (comm) state ppid ...": comm may hold anything, blanks and
+ * parentheses too, so counting begins behind the last parenthesis. Raw system calls only, no
+ * allocation, no lock.
  */
 #include "emul/task.h"
 
@@ -16,10 +17,15 @@
 #include "emul/log.h"
 #include "emul/sys.h"
 
-/* Words behind the state, counted from it (proc(5) numbers them from 1 at the pid, the state is 3). */
+/*
+ * Words behind the state, counted from it (proc(5) numbers them from 1 at the pid, the state is 3).
+ */
 enum { FIELD_FLAGS = 9 - 3, FIELD_BLOCKED = 32 - 3 };
 
-/* Kernel: include/linux/sched.h. PF_IO_WORKER was PF_VCPU's bit before 5.12, hence the look at the name as well. */
+/*
+ * Kernel: include/linux/sched.h. PF_IO_WORKER was PF_VCPU's bit before 5.12, hence the look at the
+ * name as well.
+ */
 enum { PF_IO_WORKER = 0x10, PF_USER_WORKER = 0x4000 };
 
 static unsigned long field(const char *p, int index)
@@ -70,9 +76,10 @@ int rm_task_read(int tid, struct rm_task *task)
 }
 
 /*
- * The kernel walks its list from thread to thread without holding it (proc_task_readdir(), next_tid()). A thread that exits
- * while it is being listed loses its number, and kernels before 5.19 list it as "0". All of them end the list there, so who is
- * behind it is left out: a list is whole only if it has as many threads as there were before it was read.
+ * The kernel walks its list from thread to thread without holding it (proc_task_readdir(),
+ * next_tid()). A thread that exits while it is being listed loses its number, and kernels before
+ * 5.19 list it as "0". All of them end the list there, so who is behind it is left out: a list is
+ * whole only if it has as many threads as there were before it was read.
  */
 int rm_task_next(struct rm_numbers *tasks, int *tid)
 {

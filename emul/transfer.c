@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * UFFDIO_MOVE (6.8): the kernel takes pages out of one mapping and puts them into another, where they count as if they had been
- * touched there (semantics.md 7.1). It does so page by page, and stops at the first that it can not move: one that is shared with
- * a relative by fork, merged by KSM, or pinned for a device. What has been moved by then goes back.
+ * UFFDIO_MOVE (6.8): the kernel takes pages out of one mapping and puts them into another, where
+ * they count as if they had been touched there (semantics.md 7.1). It does so page by page, and
+ * stops at the first that it can not move: one that is shared with a relative by fork, merged by
+ * KSM, or pinned for a device. What has been moved by then goes back.
  *
- * On the way back nothing is in the way, as nobody else runs, but for who pins pages from outside (process_vm_readv, a
- * worker of io_uring). A page that such a one holds at that moment is copied; it holds the copy's original.
+ * On the way back nothing is in the way, as nobody else runs, but for who pins pages from outside
+ * (process_vm_readv, a worker of io_uring). A page that such a one holds at that moment is copied;
+ * it holds the copy's original.
  *
- * The destination is registered with our userfaultfd for just as long as pages go there. Raw system calls only; for use inside
- * the window.
+ * The destination is registered with our userfaultfd for just as long as pages go there. Raw system
+ * calls only; for use inside the window.
  */
 #include "emul/transfer.h"
 

@@ -2,8 +2,8 @@
 /*
  * Words shared by the whole engine: ranges, the request, and the flags of mremap(2).
  *
- * Addresses are uintptr_t, lengths are page-rounded from api.c on. Functions return 0 or -errno (or an address
- * that can be told from -errno by rm_is_err) and leave out-arguments alone on failure.
+ * Addresses are uintptr_t, lengths are page-rounded from api.c on. Functions return 0 or -errno (or
+ * an address that can be told from -errno by rm_is_err) and leave out-arguments alone on failure.
  */
 #ifndef RM_TYPES_H
 #define RM_TYPES_H
@@ -24,7 +24,10 @@
 #define __must_check	__attribute__((warn_unused_result))
 #define RM_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* For functions that are left without returning: AddressSanitizer would sweep the whole stack first, with 2 KiB of it. */
+/*
+ * For functions that are left without returning: AddressSanitizer would sweep the whole stack
+ * first, with 2 KiB of it.
+ */
 #define RM_LEFT_EARLY __attribute__((no_sanitize("address")))
 
 struct rm_range {
@@ -57,7 +60,8 @@ struct rm_request {
 	struct rm_range source;
 	uintptr_t target; /* the fifth argument: FIXED address, or hint (0: none) */
 	unsigned long flags;
-	size_t grown; /* by how much the destination is longer than the source: relocate.c; else 0 */
+	/* by how much the destination is longer than the source: relocate.c; else 0 */
+	size_t grown;
 };
 
 static inline bool rm_is_err(long value)

@@ -2,17 +2,20 @@
 /*
  * Finding and renewing the program's userfaultfd registration.
  *
- * The mapping's VmFlags say that it is armed and how, not by which descriptor. Registering the same range with the
- * same mode again is a no-op for the owner and EBUSY for everybody else (semantics.md 7), so every userfaultfd
- * that /proc/self/fd shows is asked. That finds descriptors however they were come by: made by the system call or
- * by /dev/userfaultfd, received over a socket, duplicated, opened before the library was loaded. What was asked for
- * in UFFDIO_API stands in fdinfo ("API: aa:FEATURES:...").
+ * The mapping's VmFlags say that it is armed and how, not by which descriptor. Registering the same
+ * range with the same mode again is a no-op for the owner and EBUSY for everybody else
+ * (semantics.md 7), so every userfaultfd that /proc/self/fd shows is asked. That finds descriptors
+ * however they were come by: made by the system call or by /dev/userfaultfd, received over a
+ * socket, duplicated, opened before the library was loaded. What was asked for in UFFDIO_API stands
+ * in fdinfo ("API: aa:FEATURES:...").
  *
- * A userfaultfd acts on the memory of the process that made it, also in the hands of another: of a forked child, or of who was
- * sent it. Asked for our range it would arm that range over there. So it is first asked for a page of our own at an
- * address where hardly another process has memory; the kernel refuses a range that is not mapped.
+ * A userfaultfd acts on the memory of the process that made it, also in the hands of another: of a
+ * forked child, or of who was sent it. Asked for our range it would arm that range over there. So
+ * it is first asked for a page of our own at an address where hardly another process has memory;
+ * the kernel refuses a range that is not mapped.
  *
- * A descriptor that only another process holds can not be found; such a range is refused by the caller.
+ * A descriptor that only another process holds can not be found; such a range is refused by the
+ * caller.
  */
 #include "emul/uffd.h"
 
@@ -143,7 +146,10 @@ static bool is_userfaultfd(int dir, int fd)
 	       !memcmp(link, wanted, sizeof(wanted) - 1);
 }
 
-/* The page that descriptors are asked for first; somewhere below where executables, heaps and libraries lie. */
+/*
+ * The page that descriptors are asked for first; somewhere below where executables, heaps and
+ * libraries lie.
+ */
 static int map_test_page(struct rm_range *page)
 {
 	long at = rm_sys_mmap(TEST_PAGES + (rm_sys_now_ns() * 4096 & TEST_PAGES_MASK), page->len,
@@ -154,8 +160,8 @@ static int map_test_page(struct rm_range *page)
 }
 
 /*
- * Whether the descriptor watches this process's memory. A page that can not be disarmed is given up, *page is another:
- * unmapping it would be told to the program's monitor.
+ * Whether the descriptor watches this process's memory. A page that can not be disarmed is given
+ * up, *page is another: unmapping it would be told to the program's monitor.
  */
 static bool is_of_this_memory(int fd, struct rm_range *page)
 {

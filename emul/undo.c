@@ -2,8 +2,9 @@
 /*
  * Taking the steps of a plan back (steps.c), in reverse order, each as if it had been the last one.
  *
- * What only changes the twin, or a place of ours, needs no undoing: it goes as a whole. What can not be taken back is counted and
- * logged by exec.c. With everybody standing still, if they stood when the step was made: raw system calls and no log.
+ * What only changes the twin, or a place of ours, needs no undoing: it goes as a whole. What can
+ * not be taken back is counted and logged by exec.c. With everybody standing still, if they stood
+ * when the step was made: raw system calls and no log.
  */
 #include <errno.h>
 
@@ -13,7 +14,10 @@
 #include "emul/transfer.h"
 #include "emul/world.h"
 
-/* A move is undone by moving back; a reservation that it consumed is made again, while nobody else runs. */
+/*
+ * A move is undone by moving back; a reservation that it consumed is made again, while nobody else
+ * runs.
+ */
 static int undo_move(struct rm_steps *x, const struct rm_step *step)
 {
 	const bool from_twin = step->place == RM_TWIN;
@@ -28,7 +32,9 @@ static int undo_move(struct rm_steps *x, const struct rm_step *step)
 	return 0;
 }
 
-/* The pages come back and the source is armed again; the event of the move can not be taken back. */
+/*
+ * The pages come back and the source is armed again; the event of the move can not be taken back.
+ */
 static int undo_move_told(struct rm_steps *x, const struct rm_step *step)
 {
 	int r = rm_steps_disarm(x, step->other);
@@ -40,7 +46,10 @@ static int undo_move_told(struct rm_steps *x, const struct rm_step *step)
 	return r ? r : -EINPROGRESS;
 }
 
-/* What is relocated has to be writable as long as pages go to and fro; twins and places aside go as a whole. */
+/*
+ * What is relocated has to be writable as long as pages go to and fro; twins and places aside go as
+ * a whole.
+ */
 static int undo_protect(const struct rm_steps *x, const struct rm_step *step)
 {
 	const struct rm_vma *vma = &x->facts->vma;
@@ -75,9 +84,9 @@ int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 		return rm_steps_unmap(x, step->place);
 	case RM_OP_UNLOCK:
 		/* a twin's goes with it */
-		return step->arg ? rm_steps_lock(x, RM_SOURCE,
-					   x->facts->vma.vmflags & RM_VF_ON_FAULT)
-				 : 0;
+		return step->arg
+			       ? rm_steps_lock(x, RM_SOURCE, x->facts->vma.vmflags & RM_VF_ON_FAULT)
+			       : 0;
 	case RM_OP_STOP:
 		if (x->stopped)
 			rm_steps_close_window(x);
@@ -95,7 +104,8 @@ int rm_steps_undo(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_LOCK:
 		return (int)rm_sys_munlock(x->at[step->place], rm_steps_range(x, step->place).len);
 	case RM_OP_TRANSFER:
-		return rm_transfer_back(x->uffd, (struct rm_range){x->at[step->other], x->piece->source.len},
+		return rm_transfer_back(x->uffd,
+			(struct rm_range){x->at[step->other], x->piece->source.len},
 			x->at[step->place]);
 	default:
 		return 0; /* changes only the twin, which goes as a whole, or nothing */

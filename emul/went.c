@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A destination of our choice is reserved before the move. It lies so that the kernel can move whole page tables: at the same
- * offset in 2 MiB, or 1 GiB, as the source (kernels from 5.0 on; for huge pages all); where there is no room for
- * the detour to such a place, anywhere.
+ * A destination of our choice is reserved before the move. It lies so that the kernel can move
+ * whole page tables: at the same offset in 2 MiB, or 1 GiB, as the source (kernels from 5.0 on; for
+ * huge pages all); where there is no room for the detour to such a place, anywhere.
  *
- * The detour is a mapping that is too large and one or two calls that cut it, as dear as the move of a small range. Who moves the same
- * range in every cycle mostly gives the place back in between, and is then led to the same one again: so one call that asks for
- * that place is enough. It is asked for when the last two moves of the range went there; who keeps what was moved gets another
+ * The detour is a mapping that is too large and one or two calls that cut it, as dear as the move
+ * of a small range. Who moves the same range in every cycle mostly gives the place back in between,
+ * and is then led to the same one again: so one call that asks for that place is enough. It is
+ * asked for when the last two moves of the range went there; who keeps what was moved gets another
  * place each time, and never pays for a place that is taken.
  */
 #include "emul/went.h"

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The world's mapping, its lock, and the signal mask of whoever is inside. The rules are in world.h.
+ * The world's mapping, its lock, and the signal mask of whoever is inside. The rules are in
+ * world.h.
  *
- * The lock is a futex of three states. It is taken with signals blocked, so it can not be found held by the same
- * thread; and a thread that waits leaves RM_STOP_SIGNAL open, because the holder may have to stop it.
+ * The lock is a futex of three states. It is taken with signals blocked, so it can not be found
+ * held by the same thread; and a thread that waits leaves RM_STOP_SIGNAL open, because the holder
+ * may have to stop it.
  */
 #include "emul/world.h"
 
@@ -17,7 +19,10 @@
 #include "emul/quiesce.h"
 #include "emul/sys.h"
 
-/* glibc from 2.32 on: not 0 while it has made no thread that still runs; 0 before one begins. Elsewhere it is missing. */
+/*
+ * glibc from 2.32 on: not 0 while it has made no thread that still runs; 0 before one begins.
+ * Elsewhere it is missing.
+ */
 extern char __libc_single_threaded __attribute__((weak));
 
 static _Atomic(struct rm_world *) the_world;
@@ -41,7 +46,10 @@ static long map_anywhere(size_t len, int prot)
 	return rm_sys_mmap(0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
-/* So much that there is enough beside avoid, wherever it comes to lie; what is not needed goes again. */
+/*
+ * So much that there is enough beside avoid, wherever it comes to lie; what is not needed goes
+ * again.
+ */
 static long map_beside(size_t len, int prot, struct rm_range avoid)
 {
 	const size_t all = avoid.len + 2 * len;
@@ -97,7 +105,10 @@ static struct rm_world *world_get(struct rm_range avoid)
 		return NULL;
 	world = (struct rm_world *)addr;
 	if (rm_sys_madvise((uintptr_t)addr, len, MADV_WIPEONFORK)) {
-		/* Without it a child could inherit a held lock. 4.14 has it, so this is a filter's doing. */
+		/*
+		 * Without it a child could inherit a held lock. 4.14 has it, so this is a filter's
+		 * doing.
+		 */
 		rm_sys_munmap((uintptr_t)addr, len);
 		return NULL;
 	}
@@ -167,8 +178,9 @@ static void unlock(struct rm_world *world)
 }
 
 /*
- * Whether we are a child that runs in its parent's memory; asked when nobody has entered yet. kcmp is an optional part
- * of kernels; without it such a child, if it comes first, is taken for the process itself.
+ * Whether we are a child that runs in its parent's memory; asked when nobody has entered yet. kcmp
+ * is an optional part of kernels; without it such a child, if it comes first, is taken for the
+ * process itself.
  */
 static bool shares_parents_memory(int pid)
 {
@@ -194,9 +206,10 @@ static void enter_among_others(struct rm_world *world, uint64_t *saved_mask)
 }
 
 /*
- * Whether the world may be entered by this process; not asked if it is alone in its memory. The lock word is shared with a vfork
- * child, so its holder may be our parent, asleep until we exec: a child of that kind does not even try. After a real
- * fork pid reads 0 (wiped) and the first one sets it.
+ * Whether the world may be entered by this process; not asked if it is alone in its memory. The
+ * lock word is shared with a vfork child, so its holder may be our parent, asleep until we exec: a
+ * child of that kind does not even try. After a real fork pid reads 0 (wiped) and the first one
+ * sets it.
  */
 static bool is_our_world(struct rm_world *world)
 {
@@ -209,11 +222,13 @@ static bool is_our_world(struct rm_world *world)
 }
 
 /*
- * Blocks every signal if the caller is alone: then nobody else is offered what is blocked, and the lock is free.
+ * Blocks every signal if the caller is alone: then nobody else is offered what is blocked, and the
+ * lock is free.
  *
- * Where it is asked first and blocked then, a handler can come in between and make a thread: who stops threads has to ask again. Where libc
- * says that it has made none it is the other way round, and one answer is enough. A thread made behind libc's back is found
- * out by it, and *others set: such a process is asked first from then on.
+ * Where it is asked first and blocked then, a handler can come in between and make a thread: who
+ * stops threads has to ask again. Where libc says that it has made none it is the other way round,
+ * and one answer is enough. A thread made behind libc's back is found out by it, and *others set:
+ * such a process is asked first from then on.
  */
 static bool block_if_alone(struct rm_world *world, uint64_t *saved_mask, bool *others)
 {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The world: the one block of state that serving an emulated call needs, and the lock that guards it.
+ * The world: the one block of state that serving an emulated call needs, and the lock that guards
+ * it.
  *
- * It is one anonymous mapping, made on first use, wiped on fork (MADV_WIPEONFORK, 4.14): a child that is forked while
- * another thread of its parent holds the lock starts with a free lock and no stop under way (A17), whatever call
- * forked it. A CLONE_VM child that is not a thread (vfork) shares it and is told apart by its process id (A19).
+ * It is one anonymous mapping, made on first use, wiped on fork (MADV_WIPEONFORK, 4.14): a child
+ * that is forked while another thread of its parent holds the lock starts with a free lock and no
+ * stop under way (A17), whatever call forked it. A CLONE_VM child that is not a thread (vfork)
+ * shares it and is told apart by its process id (A19).
  *
- * Lock order: there is this one lock. Whoever holds it has every signal blocked that the program does not ignore
- * (ignored.c). Whoever waits for it leaves open the one that stops threads (quiesce.h), too, so that waiters can be
- * stopped by the holder.
+ * Lock order: there is this one lock. Whoever holds it has every signal blocked that the program
+ * does not ignore (ignored.c). Whoever waits for it leaves open the one that stops threads
+ * (quiesce.h), too, so that waiters can be stopped by the holder.
  */
 #ifndef RM_WORLD_H
 #define RM_WORLD_H
@@ -48,7 +50,8 @@ struct rm_freezer {
 	uint32_t generation;
 	_Atomic uint32_t work; /* futex: counts up when there is something to look at */
 	bool named;	       /* as our tracer, for Yama */
-	int deaf[RM_DEAF]; /* threads that were deaf last time: they get no signal, it would only pile up */
+	/* threads that were deaf last time: they get no signal, it would only pile up */
+	int deaf[RM_DEAF];
 	unsigned int ndeaf;
 	char stack[16384] __attribute__((aligned(16)));
 };
@@ -58,7 +61,8 @@ struct rm_world {
 	_Atomic uint32_t lock; /* futex: 0 free, 1 held, 2 held and waited for */
 	_Atomic int holder;    /* thread id */
 	bool alone;	       /* the holder is, and no signal handler can change that */
-	uint64_t blocked; /* by the holder, among others: what the program does not ignore; 0: it was alone */
+	/* by the holder, among others: what the program does not ignore; 0: it was alone */
+	uint64_t blocked;
 	bool not_libcs;	       /* there have been threads that libc does not know */
 
 	/* quiesce.c, obey.c */
@@ -93,32 +97,46 @@ struct rm_entry {
 };
 
 /*
- * Blocks the calling thread's signals and takes the lock. 0, or -EINVAL for a CLONE_VM child that is no thread of
- * ours, -ENOMEM. Async-signal-safe: a signal handler never finds its own thread inside; if it should, because another thread
- * has just now given a handler to a signal that was ignored, it is refused, -EINVAL.
+ * Blocks the calling thread's signals and takes the lock. 0, or -EINVAL for a CLONE_VM child that
+ * is no thread of ours, -ENOMEM. Async-signal-safe: a signal handler never finds its own thread
+ * inside; if it should, because another thread has just now given a handler to a signal that was
+ * ignored, it is refused, -EINVAL.
  */
 int __must_check rm_world_enter(struct rm_entry *entry);
 void rm_world_leave(struct rm_entry *entry);
 
-/* Makes the world's mapping now rather than at the first entry, not in avoid. What goes wrong is reported then. */
+/*
+ * Makes the world's mapping now rather than at the first entry, not in avoid. What goes wrong is
+ * reported then.
+ */
 void rm_world_prepare(struct rm_range avoid);
 
 /* The world if it has been made; NULL. Not entered: only for what it says is for everybody. */
 struct rm_world *rm_world_peek(void);
 
-/* Whether the range touches memory that the engine stands on: its world, its data, the caller's stack (A22). */
+/*
+ * Whether the range touches memory that the engine stands on: its world, its data, the caller's
+ * stack (A22).
+ */
 bool rm_world_is_own(struct rm_range range);
 
 /*
- * Anonymous memory of len bytes at an address of the kernel's choice that does not touch avoid, which may be a hole: the
- * destination of a move is not ours to use before the move. The address, or -errno.
+ * Anonymous memory of len bytes at an address of the kernel's choice that does not touch avoid,
+ * which may be a hole: the destination of a move is not ours to use before the move. The address,
+ * or -errno.
  */
 long __must_check rm_map_away(size_t len, int prot, struct rm_range avoid);
 
-/* Where rm_map_away() finds room, at the offset in align (a power of two) that like has; two or three calls. */
+/*
+ * Where rm_map_away() finds room, at the offset in align (a power of two) that like has; two or
+ * three calls.
+ */
 long __must_check rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid);
 
-/* Whether the pages before and behind at are of one mapping, and whether range is one mapping, no more and no less. Asked of the kernel. */
+/*
+ * Whether the pages before and behind at are of one mapping, and whether range is one mapping, no
+ * more and no less. Asked of the kernel.
+ */
 bool rm_is_joined(uintptr_t at);
 bool rm_is_one_mapping(struct rm_range range);
 

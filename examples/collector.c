@@ -2,29 +2,34 @@
 /*
  * collector: a small compacting garbage collector that copies while the program runs on.
  *
- * It is what MREMAP_DONTUNMAP was made for. Mutator threads build lists of objects in a heap. A collection goes:
+ * It is what MREMAP_DONTUNMAP was made for. Mutator threads build lists of objects in a heap. A
+ * collection goes:
  *
- *   1. The mutators stop at a safepoint. Live objects are marked; each gets an address in to-space, where they will
- *      lie without gaps. Nothing is copied yet.
- *   2. mremap(from-space, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, aside): one call moves the pages to another
- *      address, whatever the size of the heap. The old objects can be read there and nowhere else.
- *   3. The roots get their new addresses and the mutators run on, in a to-space that has no pages. Touching a page raises
- *      a userfaultfd event; the monitor thread composes that page from the objects that belong on it and puts it in
- *      place with UFFDIO_COPY. The collector does the same for the pages that nobody asks for.
+ *   1. The mutators stop at a safepoint. Live objects are marked; each gets an address in to-space,
+ *      where they will lie without gaps. Nothing is copied yet.
+ *   2. mremap(from-space, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, aside): one call moves
+ *      the pages to another address, whatever the size of the heap. The old objects can be read
+ *      there and nowhere else.
+ *   3. The roots get their new addresses and the mutators run on, in a to-space that has no pages.
+ *      Touching a page raises a userfaultfd event; the monitor thread composes that page from the
+ *      objects that belong on it and puts it in place with UFFDIO_COPY. The collector does the same
+ *      for the pages that nobody asks for.
  *   4. When all pages are there, what was moved aside is dropped.
  *
  * Where to-space is depends on the memory:
  *
- *   --private   private anonymous memory: what MREMAP_DONTUNMAP leaves behind is empty and still watched by the
- *               userfaultfd, so to-space is the old range itself.
- *   --memfd     (default) shared memory: the moved pages stay in the memfd, so the old range would go on showing them,
- *               and userfaultfd reports only what is missing in the file. Therefore two halves: from-space is the one
- *               with the objects, to-space the other one, which is a hole in the file. After the
- *               collection the old half is punched out (fallocate) and is to-space next time.
+ *   --private   private anonymous memory: what MREMAP_DONTUNMAP leaves behind is empty and still
+ *               watched by the userfaultfd, so to-space is the old range itself.
+ *   --memfd     (default) shared memory: the moved pages stay in the memfd, so the old range would
+ *               go on showing them, and userfaultfd reports only what is missing in the file.
+ *               Therefore two halves: from-space is the one with the objects, to-space the other
+ *               one, which is a hole in the file. After the collection the old half is punched out
+ *               (fallocate) and is to-space next time.
  *
- * Natively this needs Linux 5.7 (--private) and 5.13 (--memfd); on older kernels: remap-run -- collector. Plain libc calls,
- * nothing here knows of libremap. Every object carries a checksum; a lost, torn or stale page does not go
- * unnoticed. What a real collector has and this one has not: write barriers, generations, more than one root a thread.
+ * Natively this needs Linux 5.7 (--private) and 5.13 (--memfd); on older kernels: remap-run --
+ * collector. Plain libc calls, nothing here knows of libremap. Every object carries a checksum; a
+ * lost, torn or stale page does not go unnoticed. What a real collector has and this one has not:
+ * write barriers, generations, more than one root a thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +99,10 @@ static struct {
 	uint32_t *first;   /* by page of to-space: the granule in from-space of its first object */
 } cycle = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* The safepoint: mutators work under the read lock, and have no pointer into the heap but their root without it. */
+/*
+ * The safepoint: mutators work under the read lock, and have no pointer into the heap but their
+ * root without it.
+ */
 static pthread_rwlock_t safepoint = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static atomic_bool ending;
 static struct mutator mutators[MAX_THREADS];
@@ -217,7 +225,10 @@ static void *run_mutator(void *arg)
 	return NULL;
 }
 
-/* Marks by giving every live object a place; the mutators stand still and the objects are where they were. */
+/*
+ * Marks by giving every live object a place; the mutators stand still and the objects are where
+ * they were.
+ */
 static void plan_cycle(void)
 {
 	size_t to = 0;
@@ -281,8 +292,8 @@ static void compose(size_t page, char *out)
 }
 
 /*
- * Puts the page with that address in place: composed if objects belong on it, else zeros for new ones. Whoever comes second
- * finds EEXIST and only wakes the threads that wait for the page.
+ * Puts the page with that address in place: composed if objects belong on it, else zeros for new
+ * ones. Whoever comes second finds EEXIST and only wakes the threads that wait for the page.
  */
 static bool fill_page(char *address, char *buffer)
 {

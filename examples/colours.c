@@ -2,19 +2,21 @@
 /*
  * colours: the same heap at three addresses, and pointers whose address says how old they are.
  *
- * It is how ZGC on x86-64 coloured its pointers before it was generational. The heap is seen at three places; two bits of
- * an address, its colour, tell which. All three lead to the same object, so a pointer may be followed whatever its colour; but
- * in each cycle only one colour is good. A thread that loads a pointer of a stale colour heals it: it counts the object as
- * reached in this cycle and stores the pointer back in the good colour. The collector walks everything and
- * does the same. When it is done, no stale pointer is left, and the next cycle makes another colour good. Loading is a
- * test of the address, following a pointer needs no mask.
+ * It is how ZGC on x86-64 coloured its pointers before it was generational. The heap is seen at
+ * three places; two bits of an address, its colour, tell which. All three lead to the same object,
+ * so a pointer may be followed whatever its colour; but in each cycle only one colour is good. A
+ * thread that loads a pointer of a stale colour heals it: it counts the object as reached in this
+ * cycle and stores the pointer back in the good colour. The collector walks everything and does the
+ * same. When it is done, no stale pointer is left, and the next cycle makes another colour good.
+ * Loading is a test of the address, following a pointer needs no mask.
  *
- * The second and third view are one call each: mremap(heap, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MIRROR, view).
- * No kernel has MREMAP_MIRROR: remap-run -- colours. With --private the heap is ordinary private memory and already full of
- * objects when it is given its other colours. Plain libc calls, nothing here knows of libremap.
+ * The second and third view are one call each: mremap(heap, size, size, MREMAP_MAYMOVE |
+ * MREMAP_FIXED | MREMAP_MIRROR, view). No kernel has MREMAP_MIRROR: remap-run -- colours. With
+ * --private the heap is ordinary private memory and already full of objects when it is given its
+ * other colours. Plain libc calls, nothing here knows of libremap.
  *
- * What is checked: every object is reached in every cycle, its fields are what its number says through all three colours, and no
- * count that a mutator made through any of them is lost.
+ * What is checked: every object is reached in every cycle, its fields are what its number says
+ * through all three colours, and no count that a mutator made through any of them is lost.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -51,9 +53,9 @@ static struct {
 } opt = {false, false, 30, 4, 20000};
 
 static struct {
-	char *base;   /* of the view of colour 0 */
-	size_t size;  /* bytes of the heap */
-	size_t apart; /* a power of two: colour c is at base + c * apart */
+	char *base;		/* of the view of colour 0 */
+	size_t size;		/* bytes of the heap */
+	size_t apart;		/* a power of two: colour c is at base + c * apart */
 	_Atomic uintptr_t good; /* c * apart of this cycle */
 	_Atomic uint32_t cycle;
 	_Atomic(struct object *) root;
@@ -67,7 +69,10 @@ static struct {
 static _Atomic bool ending, damaged;
 static _Atomic uint64_t healed_by_collector;
 
-/* Between two cycles nobody holds a pointer: the mutators come by here, under the read lock otherwise. */
+/*
+ * Between two cycles nobody holds a pointer: the mutators come by here, under the read lock
+ * otherwise.
+ */
 static pthread_rwlock_t safepoint = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
 static void die(const char *what)
@@ -148,7 +153,10 @@ static struct object *object(size_t i)
 	return (struct object *)heap.base + i;
 }
 
-/* A cycle: the next colour is good; everything is walked in the order of the fields; then nothing may be stale. */
+/*
+ * A cycle: the next colour is good; everything is walked in the order of the fields; then nothing
+ * may be stale.
+ */
 static void collect(struct object **stack)
 {
 	size_t depth = 0, reached = 0;
@@ -301,7 +309,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (!opt.quiet)
-		printf("colours: %lu cycles, %lu objects at %d addresses, %llu counts, %llu pointers "
+		printf("colours: %lu cycles, %lu objects at %d addresses, %llu counts, %llu "
+		       "pointers "
 		       "healed by mutators, %llu by the collector: all correct\n",
 			opt.cycles, opt.objects, COLOURS, (unsigned long long)counted,
 			(unsigned long long)healed, (unsigned long long)healed_by_collector);

@@ -2,17 +2,20 @@
 /*
  * relocate: a heap in pieces that have been moved about becomes one mapping again.
  *
- * A heap grows by chunks that come to lie anywhere. Its owner gathers them by mremap: page tables move, nothing is copied, and the
- * heap is in one piece. To the kernel it is not: each chunk goes on counting its pages from where it was first touched, so each
- * stays a mapping of its own. There may be 65530 of them in a process; and what is not one mapping can not be made larger by
- * mremap: EFAULT. With MREMAP_RELOCATE_ANON the chunks count from where they are now, and are one mapping.
+ * A heap grows by chunks that come to lie anywhere. Its owner gathers them by mremap: page tables
+ * move, nothing is copied, and the heap is in one piece. To the kernel it is not: each chunk goes
+ * on counting its pages from where it was first touched, so each stays a mapping of its own. There
+ * may be 65530 of them in a process; and what is not one mapping can not be made larger by mremap:
+ * EFAULT. With MREMAP_RELOCATE_ANON the chunks count from where they are now, and are one mapping.
  *
- * No kernel has MREMAP_RELOCATE_ANON: remap-run -- relocate. It is a wish: where it can not be fulfilled (kernels before
- * 6.8) the chunks are gathered all the same and stay mappings of their own. With --must the call fails instead, and the
- * chunk is where it was. Plain libc calls, nothing here knows of libremap.
+ * No kernel has MREMAP_RELOCATE_ANON: remap-run -- relocate. It is a wish: where it can not be
+ * fulfilled (kernels before 6.8) the chunks are gathered all the same and stay mappings of their
+ * own. With --must the call fails instead, and the chunk is where it was. Plain libc calls, nothing
+ * here knows of libremap.
  *
- * What is checked: every word of every chunk, after every move; that the mappings, counted in /proc/self/maps, are as many as
- * chunks at first; and, if they became one, that the whole heap can be made larger in one call.
+ * What is checked: every word of every chunk, after every move; that the mappings, counted in
+ * /proc/self/maps, are as many as chunks at first; and, if they became one, that the whole heap can
+ * be made larger in one call.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -97,7 +100,8 @@ static void gather(char **chunks, char *heap, int flags)
 	for (size_t i = 0; i < opt.chunks; i++) {
 		char *to = heap + i * chunk_len;
 
-		if (mremap(chunks[i], chunk_len, chunk_len, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to) != to)
+		if (mremap(chunks[i], chunk_len, chunk_len, MREMAP_MAYMOVE | MREMAP_FIXED | flags,
+			    to) != to)
 			die(flags & MREMAP_MUST_RELOCATE_ANON ? "mremap(MREMAP_MUST_RELOCATE_ANON)"
 							      : "mremap(MREMAP_RELOCATE_ANON)");
 		chunks[i] = to;
@@ -118,7 +122,8 @@ static const char help[] =
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {{"must", 0, NULL, 'm'}, {"chunks", 1, NULL, 'c'},
-		{"kib", 1, NULL, 'k'}, {"quiet", 0, NULL, 'q'}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"kib", 1, NULL, 'k'}, {"quiet", 0, NULL, 'q'}, {"help", 0, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	bool wrong = false;
 	char *rest;
 	int c;
@@ -182,7 +187,8 @@ int main(int argc, char **argv)
 		check_chunk(heap + heap_len - chunk_len, opt.chunks - 1);
 	}
 	if (!opt.quiet)
-		printf("relocate: %zu chunks of %zu KiB, %zu mappings moved, %zu relocated: all correct\n",
+		printf("relocate: %zu chunks of %zu KiB, %zu mappings moved, %zu relocated: all "
+		       "correct\n",
 			opt.chunks, opt.kib, before, after);
 	free(chunks);
 	return 0;

@@ -2,13 +2,16 @@
 /*
  * ring: a ring buffer that is mapped twice in a row, so that nothing in it ever wraps.
  *
- * The buffer's pages are seen at base and again at base + size. A record that begins near the end of the first view goes on
- * in the second, which is the beginning of the buffer: one memcpy, one pointer, no special case. One thread writes
- * records of changing length, the other takes them out and checks every byte of them.
+ * The buffer's pages are seen at base and again at base + size. A record that begins near the end
+ * of the first view goes on in the second, which is the beginning of the buffer: one memcpy, one
+ * pointer, no special case. One thread writes records of changing length, the other takes them out
+ * and checks every byte of them.
  *
- * The second view is one call, mremap(base, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MIRROR, base + size), which needs
- * no descriptor, no file and no name. No kernel has MREMAP_MIRROR: remap-run -- ring. With --private the memory is ordinary
- * private memory that is given its second view when it is already in use. Plain libc calls, nothing here knows of libremap.
+ * The second view is one call, mremap(base, size, size, MREMAP_MAYMOVE | MREMAP_FIXED |
+ * MREMAP_MIRROR, base + size), which needs no descriptor, no file and no name. No kernel has
+ * MREMAP_MIRROR: remap-run -- ring. With --private the memory is ordinary private memory that is
+ * given its second view when it is already in use. Plain libc calls, nothing here knows of
+ * libremap.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -42,7 +45,8 @@ static struct {
 static struct {
 	char *base;
 	size_t size;
-	_Atomic uint64_t written, read; /* bytes since the beginning; their difference is what is in use */
+	/* bytes since the beginning; their difference is what is in use */
+	_Atomic uint64_t written, read;
 	_Atomic bool ended;
 } ring;
 
@@ -121,7 +125,8 @@ static bool read_all(struct result *result)
 	uint64_t read = 0;
 
 	for (;;) {
-		const bool ended = ring.ended; /* looked at first: what was written before it counts */
+		/* looked at first: what was written before it counts */
+		const bool ended = ring.ended;
 		const size_t at = read % ring.size;
 		const struct record *record = (const struct record *)(ring.base + at);
 
@@ -150,11 +155,11 @@ static void make_ring(void)
 
 	ring.size = opt.kib << 10;
 	/* both places at once, so that nobody else comes to lie in the second */
-	ring.base = mmap(NULL, 2 * ring.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		-1, 0);
+	ring.base = mmap(
+		NULL, 2 * ring.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ring.base == MAP_FAILED ||
-		mmap(ring.base, ring.size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS | MAP_FIXED, -1,
-			0) == MAP_FAILED)
+		mmap(ring.base, ring.size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS | MAP_FIXED,
+			-1, 0) == MAP_FAILED)
 		die("mmap");
 	memset(ring.base, 0xee, ring.size);
 	if (mremap(ring.base, ring.size, ring.size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MIRROR,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * execve and its relatives, taken over for one thing: a stop signal that is on its way to the thread that executes would find the
- * new program, which has no handler for it, and end it. So nobody can stop the world from just before the call on (the
- * engine's lock is held), and what is still pending is taken away. The new memory has no lock; if the call fails, it is
- * given back. A process with one thread, and so the child of a fork or vfork, goes straight on.
+ * execve and its relatives, taken over for one thing: a stop signal that is on its way to the
+ * thread that executes would find the new program, which has no handler for it, and end it. So
+ * nobody can stop the world from just before the call on (the engine's lock is held), and what is
+ * still pending is taken away. The new memory has no lock; if the call fails, it is given back. A
+ * process with one thread, and so the child of a fork or vfork, goes straight on.
  *
- * What execs by itself (inlined system calls) or inside of libc (posix_spawn's child is a process of its own) does not
- * come here.
+ * What execs by itself (inlined system calls) or inside of libc (posix_spawn's child is a process
+ * of its own) does not come here.
  */
 #include <alloca.h>
 #include <stdarg.h>

@@ -2,11 +2,13 @@
 /*
  * The preload's start: the environment is read, the kernel is asked, once, before the program runs.
  *
- * mremap and syscall are done by raw system calls: no "next" function, no recursion through an allocator, and if another
- * interposer (UCX) has the name too, whoever is first in the search order gets the call, and both end at the kernel. What is
- * only seen (watch.c) goes on to the next definition, which is looked up here.
+ * mremap and syscall are done by raw system calls: no "next" function, no recursion through an
+ * allocator, and if another interposer (UCX) has the name too, whoever is first in the search order
+ * gets the call, and both end at the kernel. What is only seen (watch.c) goes on to the next
+ * definition, which is looked up here.
  *
- * Fork needs no handler: the engine's state is wiped in the child by the kernel (world.h), raw fork and clone included.
+ * Fork needs no handler: the engine's state is wiped in the child by the kernel (world.h), raw fork
+ * and clone included.
  */
 #include "emul/conf.h"
 #include "emul/features.h"

@@ -2,10 +2,12 @@
 /*
  * The next function of each name that signals.c takes over, looked up once, by the constructor.
  *
- * mremap and syscall need no such thing, as the kernel is what comes next. Setting signal actions and masks is different: libc
- * leaves out signals that it keeps for itself, remembers siginterrupt(), and another library in between (Java's libjsig) may
- * want to see the call. So where guard mode is not in force the call goes on as it came. dlsym allocates nothing
- * when it finds the name; a name that is missing (musl has no ssignal) leaves NULL, and nobody can call it then.
+ * mremap and syscall need no such thing, as the kernel is what comes next. Setting signal actions
+ * and masks is different: libc leaves out signals that it keeps for itself, remembers
+ * siginterrupt(), and another library in between (Java's libjsig) may want to see the call. So
+ * where guard mode is not in force the call goes on as it came. dlsym allocates nothing when it
+ * finds the name; a name that is missing (musl has no ssignal) leaves NULL, and nobody can call it
+ * then.
  */
 #include "shim/next-signals.h"
 

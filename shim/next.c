@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What watch.c and waits.c take over goes on to the next definition in the search order: libc's, or that of another library that has
- * the name as well (UCX, allocators, profilers): it must go on seeing the calls. Found by dlsym in the constructor,
- * the only use of dlsym; a call that comes earlier, or a name that this libc has not, is the bare system call.
+ * What watch.c and waits.c take over goes on to the next definition in the search order: libc's, or
+ * that of another library that has the name as well (UCX, allocators, profilers): it must go on
+ * seeing the calls. Found by dlsym in the constructor, the only use of dlsym; a call that comes
+ * earlier, or a name that this libc has not, is the bare system call.
  */
 #include "shim/next.h"
 
@@ -74,14 +75,14 @@ void rm_next_find(void)
 #define raw_execveat(a, b, c, d, e)                                                                \
 	rm_syscall(SYS_execveat, a, (long)(b), (long)(c), (long)(d), e, 0)
 
-#define SIGSET_SIZE 8 /* the kernel's */
-#define raw_epoll_wait(a, b, c, d)                                                                 \
-	rm_syscall(SYS_epoll_pwait, a, (long)(b), c, d, 0, SIGSET_SIZE)
+#define SIGSET_SIZE		   8 /* the kernel's */
+#define raw_epoll_wait(a, b, c, d) rm_syscall(SYS_epoll_pwait, a, (long)(b), c, d, 0, SIGSET_SIZE)
 #define raw_epoll_pwait(a, b, c, d, e)                                                             \
 	rm_syscall(SYS_epoll_pwait, a, (long)(b), c, d, (long)(e), SIGSET_SIZE)
 #define raw_epoll_pwait2(a, b, c, d, e)                                                            \
 	rm_syscall(441, a, (long)(b), c, (long)(d), (long)(e), SIGSET_SIZE) /* 5.11 */
-#define raw_semtimedop(a, b, c, d) rm_syscall(SYS_semtimedop, a, (long)(b), (long)(c), (long)(d), 0, 0)
+#define raw_semtimedop(a, b, c, d)                                                                 \
+	rm_syscall(SYS_semtimedop, a, (long)(b), (long)(c), (long)(d), 0, 0)
 #define raw_sigtimedwait(a, b, c)                                                                  \
 	rm_syscall(SYS_rt_sigtimedwait, (long)(a), (long)(b), (long)(c), SIGSET_SIZE, 0, 0)
 

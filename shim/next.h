@@ -42,7 +42,8 @@ struct sembuf;
 	X(int, epoll_pwait, (int a, struct epoll_event *b, int c, int d, const sigset_t *e),       \
 		(a, b, c, d, e))                                                                   \
 	X(int, epoll_pwait2,                                                                       \
-		(int a, struct epoll_event *b, int c, const struct timespec *d, const sigset_t *e), \
+		(int a, struct epoll_event *b, int c, const struct timespec *d,                    \
+			const sigset_t *e),                                                        \
 		(a, b, c, d, e))                                                                   \
 	X(int, semtimedop, (int a, struct sembuf *b, size_t c, const struct timespec *d),          \
 		(a, b, c, d))                                                                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Include last in every file of shim/ but init.c and next.c: names that must not be used there do not compile. signals.c
- * defines some of them and says so.
+ * Include last in every file of shim/ but init.c and next.c: names that must not be used there do
+ * not compile. signals.c defines some of them and says so.
  */
 #ifndef RM_POISON_H
 #define RM_POISON_H

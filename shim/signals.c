@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sigaction and its relatives, and what blocks signals, taken over from libc for the sake of SIGSEGV in guard mode.
+ * sigaction and its relatives, and what blocks signals, taken over from libc for the sake of
+ * SIGSEGV in guard mode.
  *
- * Where that mode is not in force, or the call has nothing to do with SIGSEGV, libc's own function is called with the
- * arguments as they are. In guard mode:
+ * Where that mode is not in force, or the call has nothing to do with SIGSEGV, libc's own function
+ * is called with the arguments as they are. In guard mode:
  *
  *   what the program wants               what is done
- *   -----------------------------------  --------------------------------------------------------------------------
- *   an action for SIGSEGV, or to know    the engine keeps it behind its own handler once that is installed (segv.c);
+ *   -----------------------------------  ----------------------------------------------------------
+ *   an action for SIGSEGV, or to know    the engine keeps it behind its own handler once that is
+ *                                        installed (segv.c);
  *   it                                   flags, mask and handler are given back as they were set
- *   an action for another signal whose   libc's, while no window is open: such a handler must not begin in a window that
+ *   an action for another signal whose   libc's, while no window is open: such a handler must not
+ *                                        begin in a window that
  *   mask has SIGSEGV                     was opened when there was none
- *   to block SIGSEGV                     done so that either the window sees it and is not opened, or it waits for
- *                                        the window to close
+ *   to block SIGSEGV                     done so that either the window sees it and is not opened,
+ *                                        or it waits for the window to close
  *   to unblock, or to ask                libc's
  *
- * The relatives of sigaction differ in flags and masks only. What they do is glibc's: signal() restarts unless
- * siginterrupt() has said otherwise for the signal, and blocks its own signal in the handler; sysv_signal() resets and does
- * not block; sigset() also unblocks, and blocks for SIG_HOLD.
+ * The relatives of sigaction differ in flags and masks only. What they do is glibc's: signal()
+ * restarts unless siginterrupt() has said otherwise for the signal, and blocks its own signal in
+ * the handler; sysv_signal() resets and does not block; sigset() also unblocks, and blocks for
+ * SIG_HOLD.
  *
- * Not taken over: raw system calls, sigblock and sigsetmask, masks that pselect, ppoll, epoll_pwait and sigsuspend set
- * for their time.
+ * Not taken over: raw system calls, sigblock and sigsetmask, masks that pselect, ppoll, epoll_pwait
+ * and sigsuspend set for their time.
  */
 #define RM_SHIM_SIGNALS
 #include <errno.h>
@@ -35,7 +39,10 @@
 
 #define EXPORT	 __attribute__((visibility("default")))
 #define SEGV_BIT (1ULL << (SIGSEGV - 1))
-/* 32 and 33, which glibc keeps for itself and takes out of masks, and by one of which threads are stopped. */
+/*
+ * 32 and 33, which glibc keeps for itself and takes out of masks, and by one of which threads are
+ * stopped.
+ */
 #define LIBCS_OWN (3ULL << 31)
 
 #ifndef SIG_HOLD
@@ -204,9 +211,9 @@ int siginterrupt(int sig, int interrupt)
 /* --- masks --- */
 
 /*
- * Blocks more signals, SIGSEGV among them, or (SIG_SETMASK) these only. Everything is blocked while we wait, so
- * that no handler runs meanwhile that could touch the hole with SIGSEGV blocked; and because SIGSEGV is blocked all the
- * time from there on, whoever opens a window next sees it.
+ * Blocks more signals, SIGSEGV among them, or (SIG_SETMASK) these only. Everything is blocked while
+ * we wait, so that no handler runs meanwhile that could touch the hole with SIGSEGV blocked; and
+ * because SIGSEGV is blocked all the time from there on, whoever opens a window next sees it.
  */
 static uint64_t block_segv(int how, uint64_t more)
 {

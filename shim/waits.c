@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waits with a length that the kernel forgets when a signal ends them, taken over so that a stop of the world is no such end: what
- * is noted here is when they have to be over (emul/deadline.h). They go on to the next definition in the search order. Where the
- * kernel's own mremap will do nobody is ever stopped, and nothing is noted.
+ * Waits with a length that the kernel forgets when a signal ends them, taken over so that a stop of
+ * the world is no such end: what is noted here is when they have to be over (emul/deadline.h). They
+ * go on to the next definition in the search order. Where the kernel's own mremap will do nobody is
+ * ever stopped, and nothing is noted.
  *
  * Those that the program makes by syscall(2) or by itself are not seen.
  */
@@ -24,7 +25,10 @@
 #define NS_PER_S  1000000000ULL
 #define NS_PER_MS 1000000ULL
 
-/* Read as the kernel will read it: a bad pointer must be its EFAULT and not our fault. What is no time is its EINVAL. */
+/*
+ * Read as the kernel will read it: a bad pointer must be its EFAULT and not our fault. What is no
+ * time is its EINVAL.
+ */
 static bool read_timeout(const struct timespec *timeout, uint64_t *ns)
 {
 	struct timespec copy;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that may change what the engine knows of a mapping (emul/known.h), taken over from libc only to be seen.
+ * Calls that may change what the engine knows of a mapping (emul/known.h), taken over from libc
+ * only to be seen.
  *
- * Each goes on to the next definition in the search order, libc's or another interposer's, and says before and after what
- * it may change. Where the kernel's own mremap will do, nothing is said. What comes by syscall(2) is seen here as
- * well; syscall.S sends those numbers. Not seen: system calls that a program makes by itself, io_uring's MADVISE, and what
- * libc maps for itself; known.c says what that means.
+ * Each goes on to the next definition in the search order, libc's or another interposer's, and says
+ * before and after what it may change. Where the kernel's own mremap will do, nothing is said. What
+ * comes by syscall(2) is seen here as well; syscall.S sends those numbers. Not seen: system calls
+ * that a program makes by itself, io_uring's MADVISE, and what libc maps for itself; known.c says
+ * what that means.
  *
- * Of mmap, those of anonymous or shared memory (born.c) and those that replace something are of interest; of advice, what changes the mapping,
- * not its content. close, dup2 and the like matter once a userfaultfd has been used.
+ * Of mmap, those of anonymous or shared memory (born.c) and those that replace something are of
+ * interest; of advice, what changes the mapping, not its content. close, dup2 and the like matter
+ * once a userfaultfd has been used.
  */
 #include <errno.h>
 #include <linux/userfaultfd.h>
@@ -51,7 +54,10 @@ static struct rm_range range_of(const void *addr, size_t len)
 	return (struct rm_range){start, len > SIZE_MAX - start ? SIZE_MAX - start : len};
 }
 
-/* What is done to the content, or at once, changes nothing that lasts. All else, unknown advice too, may. */
+/*
+ * What is done to the content, or at once, changes nothing that lasts. All else, unknown advice
+ * too, may.
+ */
 static bool advice_lasts(int advice)
 {
 	switch (advice) {
@@ -78,7 +84,10 @@ static void see_mlockall(int flags)
 		rm_known_saw(RM_SEEN_LOCK_FUTURE);
 }
 
-/* What *reg names, read as the kernel will read it: a bad pointer must be its EFAULT and not our fault. */
+/*
+ * What *reg names, read as the kernel will read it: a bad pointer must be its EFAULT and not our
+ * fault.
+ */
 static struct rm_range read_range(const void *arg)
 {
 	struct uffdio_range copy;
@@ -160,7 +169,10 @@ EXPORT int pkey_mprotect(void *addr, size_t len, int prot, int pkey)
 	SEEN(range_of(addr, len), rm_next_pkey_mprotect(addr, len, prot, pkey));
 }
 
-/* Memory that was converted for MREMAP_MIRROR is treated in another way than by the kernel (emul/dontneed.c). */
+/*
+ * Memory that was converted for MREMAP_MIRROR is treated in another way than by the kernel
+ * (emul/dontneed.c).
+ */
 static int next_madvise(void *addr, size_t len, int advice)
 {
 	const int before = errno;
@@ -170,7 +182,8 @@ static int next_madvise(void *addr, size_t len, int advice)
 		r = rm_next_madvise(addr, len, advice);
 		if (!rm_converted_any())
 			return r;
-		errno = before; /* the first conversion has come between: it may be for us (rm_madvise) */
+		/* the first conversion has come between: it may be for us (rm_madvise) */
+		errno = before;
 	}
 	return (int)rm_shim_errno(rm_madvise((uintptr_t)addr, len, advice));
 }
@@ -387,7 +400,10 @@ static bool changes(long nr, long a, long b, long c, long d, struct rm_range *ra
 	}
 }
 
-/* What syscall.S sends to rm_shim_syscall(), by number: 1, if something is watched or converted; 2, always. */
+/*
+ * What syscall.S sends to rm_shim_syscall(), by number: 1, if something is watched or converted; 2,
+ * always.
+ */
 _Static_assert(RM_SHIM_PASS == 1, "syscall.S");
 const uint8_t rm_shim_watched[RM_SHIM_NUMBERS] __attribute__((visibility("hidden"))) = {
 	[SYS_mmap] = 1,

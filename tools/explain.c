@@ -2,8 +2,8 @@
 /*
  * The planner, asked about a made-up mapping: "anon,locked,fixed" becomes facts and a request.
  *
- * What the plan depends on beside the mapping, which kinds the kernel moves natively, is this machine's own (and
- * LIBREMAP_CONF's). Nothing is mapped or moved. One table row a word.
+ * What the plan depends on beside the mapping, which kinds the kernel moves natively, is this
+ * machine's own (and LIBREMAP_CONF's). Nothing is mapped or moved. One table row a word.
  */
 #include "tools/explain.h"
 

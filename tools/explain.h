@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remap-probe --explain: a mapping described in words, and the plan that the engine would make for it.
+ * remap-probe --explain: a mapping described in words, and the plan that the engine would make for
+ * it.
  */
 #ifndef RM_EXPLAIN_H
 #define RM_EXPLAIN_H

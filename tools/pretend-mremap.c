@@ -49,7 +49,9 @@ _Static_assert(sizeof(struct procmap_query_v0) == 104, "the ioctl number carries
 #define QUERY_COVERING_OR_NEXT 0x10u
 #define QUERY_SHARED	       0x08u
 
-/* Private memory without a file, or with a file that makes it anonymous: mmap_zero() of /dev/zero. */
+/*
+ * Private memory without a file, or with a file that makes it anonymous: mmap_zero() of /dev/zero.
+ */
 static bool is_private_anon(bool shared, uint64_t inode, const char *name)
 {
 	if (shared)
@@ -166,7 +168,10 @@ static void refuse(struct rm_answer *answer, int err)
 	answer->err = err;
 }
 
-/* 4.14 to 5.15: "munmap the tail, return addr", whatever is mapped at addr. Only without a tail to unmap is it ours. */
+/*
+ * 4.14 to 5.15: "munmap the tail, return addr", whatever is mapped at addr. Only without a tail to
+ * unmap is it ours.
+ */
 static void answer_noop(
 	const struct rm_asked *asked, uintptr_t addr, size_t old_len, struct rm_answer *answer)
 {

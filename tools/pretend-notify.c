@@ -190,7 +190,10 @@ static void serve(const struct rm_pretend *pretend, int listener)
 
 	if (buffers_alloc(&buffers) < 0)
 		_exit(125);
-	/* Caller and server take turns: let the wake-up stay on one CPU. Not needed for being right. */
+	/*
+	 * Caller and server take turns: let the wake-up stay on one CPU. Not needed for being
+	 * right.
+	 */
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP);
 	for (;;) {
 		if (poll(&pollfd, 1, -1) < 0)
@@ -233,7 +236,10 @@ static int recv_listener(int sock)
 	return listener;
 }
 
-/* Nothing of the command's surroundings may be kept busy by a process that outlives it for a moment. */
+/*
+ * Nothing of the command's surroundings may be kept busy by a process that outlives it for a
+ * moment.
+ */
 static void detach(const struct rm_pretend *pretend, int sock)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);

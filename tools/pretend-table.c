@@ -2,21 +2,24 @@
 /*
  * pretend-table.c - what older kernels lack, one row a thing
  *
- * A row says: kernels before .since answer .err to this call. The filter and the server are both made from these rows,
- * `remap-run --list-pretend` prints them, and tests/tools/ compares them with what real kernels answered
- * (kernel-answers.md, "measured" below). To teach --pretend something, add a row; only what needs a new kind of
- * decision in the server needs code.
+ * A row says: kernels before .since answer .err to this call. The filter and the server are both
+ * made from these rows, `remap-run --list-pretend` prints them, and tests/tools/ compares them with
+ * what real kernels answered (kernel-answers.md, "measured" below). To teach --pretend something,
+ * add a row; only what needs a new kind of decision in the server needs code.
  *
  * Rules:
- * - int and unsigned arguments are compared in their low 32 bits (I32), as the kernel sees them; a mremap flags word and
- *   other longs in all 64.
- * - Numbers from 424 on are the same on x86-64 and arm64, so they are written down; older ones come from <sys/syscall.h>.
- * - Stable kernels that got a thing by back-port are pretended as their x.y.0: 4.14 here has no PR_SET_SPECULATION_CTRL
- *   row, because every kept 4.14 has it.
- * - mremap flag bits that no kernel has are not refused here: they are EINVAL anyway, and a row for them would take the
- *   call away from libremap's own raw-call supervisor (an errno beats a notification).
+ * - int and unsigned arguments are compared in their low 32 bits (I32), as the kernel sees them; a
+ *   mremap flags word and other longs in all 64.
+ * - Numbers from 424 on are the same on x86-64 and arm64, so they are written down; older ones come
+ *   from <sys/syscall.h>.
+ * - Stable kernels that got a thing by back-port are pretended as their x.y.0: 4.14 here has no
+ *   PR_SET_SPECULATION_CTRL row, because every kept 4.14 has it.
+ * - mremap flag bits that no kernel has are not refused here: they are EINVAL anyway, and a row for
+ *   them would take the call away from libremap's own raw-call supervisor (an errno beats a
+ *   notification).
  *
- * Sources: "sem" is semantics.md by section, "measured" kernel-answers.md, "man" the Linux manual pages.
+ * Sources: "sem" is semantics.md by section, "measured" kernel-answers.md, "man" the Linux manual
+ * pages.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -86,7 +89,10 @@
 		0, 0, 0                                                                            \
 	}
 
-/* ioctl numbers, written out: the headers of the building machine may be older than what is pretended away. */
+/*
+ * ioctl numbers, written out: the headers of the building machine may be older than what is
+ * pretended away.
+ */
 #define IOC_UFFDIO_REGISTER	0xc020aa00u
 #define IOC_UFFDIO_API		0xc018aa3fu
 #define IOC_UFFDIO_WRITEPROTECT 0xc018aa06u
@@ -369,7 +375,10 @@ uint64_t rm_word_unknown(enum rm_word word, unsigned kernel)
 	return unknown;
 }
 
-/* One row a line, four columns between tabs: what, the first kernel that has it, what older ones answer, the source. */
+/*
+ * One row a line, four columns between tabs: what, the first kernel that has it, what older ones
+ * answer, the source.
+ */
 void rm_pretend_list(FILE *out, unsigned kernel)
 {
 	static const char *const by[] = {

@@ -44,7 +44,10 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
-/* Everything that the server needs is there from here on: CONTINUE (5.5), pidfd_getfd (5.6), POLLHUP (5.8). */
+/*
+ * Everything that the server needs is there from here on: CONTINUE (5.5), pidfd_getfd (5.6),
+ * POLLHUP (5.8).
+ */
 #define SERVER_SINCE RM_KV(5, 8)
 
 struct program {
@@ -159,7 +162,10 @@ static void program_free(struct program *program)
 	program->fprog.filter = NULL;
 }
 
-/* Through a pipe: the largest program the kernel takes (4096 instructions of 8 bytes) fits into an empty one. */
+/*
+ * Through a pipe: the largest program the kernel takes (4096 instructions of 8 bytes) fits into an
+ * empty one.
+ */
 static int program_export(scmp_filter_ctx ctx, struct program *program)
 {
 	const size_t max = BPF_MAXINSNS * sizeof(struct sock_filter);
@@ -228,8 +234,8 @@ static int program_build(
 }
 
 /*
- * Returns what the kernel does: 0, or the listener. A kernel that lacks an optional flag says EINVAL, so the flags are
- * dropped one after the other; NEW_LISTENER is not optional.
+ * Returns what the kernel does: 0, or the listener. A kernel that lacks an optional flag says
+ * EINVAL, so the flags are dropped one after the other; NEW_LISTENER is not optional.
  */
 static int program_load(const struct program *program, unsigned long flags)
 {
@@ -277,8 +283,9 @@ static int load_asking(const struct rm_pretend *pretend, const struct program *p
 		goto out;
 	}
 	/*
-	 * Yama lets a process look into its descendants only, and the server is none of our ancestors. This holds for
-	 * the command, not for its children: without CAP_SYS_PTRACE theirs are UFFDIO_API calls that go on as they are.
+	 * Yama lets a process look into its descendants only, and the server is none of our
+	 * ancestors. This holds for the command, not for its children: without CAP_SYS_PTRACE
+	 * theirs are UFFDIO_API calls that go on as they are.
 	 */
 	prctl(PR_SET_PTRACER, (unsigned long)server, 0, 0, 0);
 	ret = rm_notify_hand_over(sock, listener);

@@ -2,13 +2,15 @@
 /*
  * pretend.h - making this kernel answer as an older one would (remap-run --pretend)
  *
- * Everything that an older kernel lacks is one row of rm_pretend_rows (pretend-table.c). pretend.c turns the rows
- * into two seccomp filters: one that answers an errno by itself, and one that asks a server, for the answers that
- * depend on memory or on the kind of mapping. The server (pretend-notify.c) is a process beside the command, not
- * above it, so that the command keeps its own pid, parent, terminal and exit status; what it answers is computed
- * in pretend-mremap.c and pretend-uffd.c.
+ * Everything that an older kernel lacks is one row of rm_pretend_rows (pretend-table.c). pretend.c
+ * turns the rows into two seccomp filters: one that answers an errno by itself, and one that asks a
+ * server, for the answers that depend on memory or on the kind of mapping. The server
+ * (pretend-notify.c) is a process beside the command, not above it, so that the command keeps its
+ * own pid, parent, terminal and exit status; what it answers is computed in pretend-mremap.c and
+ * pretend-uffd.c.
  *
- * Nothing here is thread-safe or async-signal-safe: remap-run has one thread until it becomes the command.
+ * Nothing here is thread-safe or async-signal-safe: remap-run has one thread until it becomes the
+ * command.
  */
 #ifndef REMAP_TOOLS_PRETEND_H
 #define REMAP_TOOLS_PRETEND_H
@@ -56,7 +58,10 @@ enum rm_word {
 	RM_WORD_MEMBARRIER,
 };
 
-/* (argument[arg] & mask) == value. A mask of 0 is no test. An int argument is tested with a 32-bit mask. */
+/*
+ * (argument[arg] & mask) == value. A mask of 0 is no test. An int argument is tested with a 32-bit
+ * mask.
+ */
 struct rm_arg_test {
 	unsigned arg;
 	uint64_t mask;
@@ -67,7 +72,8 @@ struct rm_row {
 	const char *call; /* the system call's name, for --except */
 	const char *what; /* what an older kernel lacks */
 	const char *
-		cite; /* where version and answer come from; for RM_HOW_BLIND why it is not pretended */
+		/* where version and answer come from; for RM_HOW_BLIND why it is not pretended */
+		cite;
 	long nr;      /* on this architecture; -1 for none */
 	struct rm_arg_test test[2];
 	enum rm_how how;
@@ -75,9 +81,13 @@ struct rm_row {
 	enum rm_word word;
 	uint64_t bits;
 	unsigned
-		since; /* the first kernel that has it: pretended kernels below get the row's answer */
+		/* the first kernel that has it: pretended kernels below get the row's answer */
+		since;
 	unsigned
-		from; /* pretended kernels below this one have another row for the same thing; 0 for none */
+		/*
+		 * pretended kernels below this one have another row for the same thing; 0 for none
+		 */
+		from;
 	int err; /* the answer of an older kernel; 0 for "success" */
 };
 
@@ -105,14 +115,14 @@ int rm_pretend_parse(const char *name, unsigned *kernel); /* 0 or -EINVAL */
 /*
  * rm_pretend_enter - put the calling process, and all that it starts, under the pretended kernel
  *
- * Cannot be undone. Returns 0, or -errno with one line in @why (RM_PRETEND_WHY bytes) and nothing or only part of it
- * in force: the caller must not run the command then.
+ * Cannot be undone. Returns 0, or -errno with one line in @why (RM_PRETEND_WHY bytes) and nothing
+ * or only part of it in force: the caller must not run the command then.
  */
 int rm_pretend_enter(const struct rm_pretend *pretend, char *why);
 
 /*
- * The server (pretend-notify.c). Start it before the filters are loaded, hand it the listener afterwards.
- * rm_notify_start returns a socket to the server or -errno; *@server is its pid.
+ * The server (pretend-notify.c). Start it before the filters are loaded, hand it the listener
+ * afterwards. rm_notify_start returns a socket to the server or -errno; *@server is its pid.
  */
 int rm_notify_start(const struct rm_pretend *pretend, pid_t *server);
 int rm_notify_hand_over(int sock, int listener);

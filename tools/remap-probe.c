@@ -2,9 +2,10 @@
 /*
  * remap-probe: what this machine can do, for people, for scripts and for programs.
  *
- * A thin face over remap_probe(), which tries each feature on a throw-away mapping, and over the engine's planner
- * (--explain), which is pure: the plan shown is the one that would be executed, for a made-up mapping.
- * It reads LIBREMAP_CONF as any program with the library does, so native:no shows what would be emulated.
+ * A thin face over remap_probe(), which tries each feature on a throw-away mapping, and over the
+ * engine's planner (--explain), which is pure: the plan shown is the one that would be executed,
+ * for a made-up mapping. It reads LIBREMAP_CONF as any program with the library does, so native:no
+ * shows what would be emulated.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"

@@ -2,9 +2,10 @@
 /*
  * run-conf.c - merge what the command line says into LIBREMAP_CONF
  *
- * LIBREMAP_CONF is a comma-separated list of key:value. remap-run hands the library one list in which every key
- * occurs once. From the environment everything is kept, the library warns of what it does not know; from the command
- * line an unknown key or value is an error, because nothing has been run yet.
+ * LIBREMAP_CONF is a comma-separated list of key:value. remap-run hands the library one list in
+ * which every key occurs once. From the environment everything is kept, the library warns of what
+ * it does not know; from the command line an unknown key or value is an error, because nothing has
+ * been run yet.
  *
  * What is a key and a value is the library's own parser's to say (emul/conf.c).
  */

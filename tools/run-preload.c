@@ -41,7 +41,10 @@ enum kind { KIND_UNKNOWN, KIND_DYNAMIC, KIND_STATIC, KIND_FOREIGN, KIND_SCRIPT }
 
 char *rm_preload_find(char *why)
 {
-	/* Beside an installed tool; then libtool's BUILD/.libs, BUILD/ and BUILD/tools/, with and without .libs. */
+	/*
+	 * Beside an installed tool; then libtool's BUILD/.libs, BUILD/ and BUILD/tools/, with and
+	 * without .libs.
+	 */
 	static const char *const beside[] = {".", "../lib", ".libs", "../.libs", "../../.libs"};
 	const char *named = getenv("LIBREMAP_PRELOAD_LIB");
 	char self[PATH_MAX], try[PATH_MAX + 64];
@@ -174,7 +177,10 @@ static const char *foreign_rights(const char *path)
 	return NULL;
 }
 
-/* Follow scripts to the program in the end. Returns its path in @path (PATH_MAX bytes) and its kind. */
+/*
+ * Follow scripts to the program in the end. Returns its path in @path (PATH_MAX bytes) and its
+ * kind.
+ */
 static enum kind program_of(const char *command, char *path)
 {
 	char interpreter[PATH_MAX] = "";

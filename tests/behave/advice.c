@@ -168,7 +168,10 @@ static void preferred_policy(void **state)
 	bound(MPOL_PREFERRED);
 }
 
-/* MPOL_LOCAL is stored as "preferred, no node" before 5.12: the kernel's own answer before is the measure. */
+/*
+ * MPOL_LOCAL is stored as "preferred, no node" before 5.12: the kernel's own answer before is the
+ * measure.
+ */
 static void local_policy(void **state)
 {
 	unsigned long nodes[16], now[16];
@@ -291,7 +294,10 @@ static void *advise_later(void *arg)
 	return (void *)(uintptr_t)!madvise(a.source, a.len, MADV_DONTFORK);
 }
 
-/* Advice that another thread gives at the same time comes before or after: what stays behind has it in either case. */
+/*
+ * Advice that another thread gives at the same time comes before or after: what stays behind has it
+ * in either case.
+ */
 static void meanwhile(void **state)
 {
 	const int rounds = 30;

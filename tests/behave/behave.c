@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the behaviour tests share: checks, children, patterns, the place where things are moved about.
+ * What the behaviour tests share: checks, children, patterns, the place where things are moved
+ * about.
  */
 #include "tests/behave/behave.h"
 
@@ -211,7 +212,10 @@ int behave_run(const char *name, const struct CMUnitTest *cases, size_t count)
 	if (getenv("RM_CASE")) /* for people: only the cases that match this shell pattern */
 		cmocka_set_test_filter(getenv("RM_CASE"));
 	behave_page = (size_t)sysconf(_SC_PAGESIZE);
-	/* What the library needs for itself is there from now on, and will not be taken for a change. */
+	/*
+	 * What the library needs for itself is there from now on, and will not be taken for a
+	 * change.
+	 */
 	page = mmap(NULL, PAGE, RW, ANON, -1, 0);
 	new = mremap(page, PAGE, PAGE, ANYWHERE, NULL);
 	if (new == MAP_FAILED)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the behaviour tests share: looking at everything that a program could notice, before and after a move.
+ * What the behaviour tests share: looking at everything that a program could notice, before and
+ * after a move.
  *
- * A test is an unmodified program: it calls mremap as libc declares it. run-configs runs it natively, under
- * remap-run and linked with libremap.a (then mremap is a macro for remap_mremap, and BEHAVE_LINKED is defined), and
- * every run must see the same. Names of cases are the behaviours.
+ * A test is an unmodified program: it calls mremap as libc declares it. run-configs runs it
+ * natively, under remap-run and linked with libremap.a (then mremap is a macro for remap_mremap,
+ * and BEHAVE_LINKED is defined), and every run must see the same. Names of cases are the
+ * behaviours.
  *
  * check() may be used in the test itself and in a child made by in_child(), not in other threads.
  */
@@ -49,7 +51,10 @@ void behave_skip(const char *reason);
 /* "native", "emulate", "pretend-5.4", "linked", "real", ... or "" if run by hand. */
 const char *behave_config(void);
 
-/* fork() whose child dies by itself after 30 s; behave_join() waits for it and checks that it ended with 0. */
+/*
+ * fork() whose child dies by itself after 30 s; behave_join() waits for it and checks that it ended
+ * with 0.
+ */
 pid_t behave_fork(void);
 void behave_join(pid_t pid);
 
@@ -81,8 +86,8 @@ int vma_count(const void *from, size_t len);
 unsigned long process_status(const char *field);
 
 /*
- * Source and destination, len bytes each, with a page before and behind each of them that belongs to
- * other mappings and that nobody may touch. Both are PROT_NONE reservations at first.
+ * Source and destination, len bytes each, with a page before and behind each of them that belongs
+ * to other mappings and that nobody may touch. Both are PROT_NONE reservations at first.
  */
 struct arena {
 	char *base, *source, *target;
@@ -96,9 +101,10 @@ char *arena_map(struct arena *arena, int prot, int flags, int fd);
 void arena_end(struct arena *arena);
 
 /*
- * mremap between two looks at the process. Checks on success: errno untouched; on failure: no mapping has
- * changed; in either case: signal mask, signal actions, descriptors, threads and every mapping outside
- * both ranges are what they were, and VmSize has grown by what is mapped at the destination and was not before.
+ * mremap between two looks at the process. Checks on success: errno untouched; on failure: no
+ * mapping has changed; in either case: signal mask, signal actions, descriptors, threads and every
+ * mapping outside both ranges are what they were, and VmSize has grown by what is mapped at the
+ * destination and was not before.
  */
 void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target);
 
@@ -107,8 +113,9 @@ char *moved(void *old, size_t len, int flags, void *target);
 void refused(void *old, size_t old_len, size_t new_len, int flags, void *target, int error);
 
 /*
- * After a move of a whole mapping: both have the bounds, protection, object and VmFlags that the source had before. Flags
- * listed in "without" (as "lo um ") are left out of the comparison, and the file offset if it has "offset".
+ * After a move of a whole mapping: both have the bounds, protection, object and VmFlags that the
+ * source had before. Flags listed in "without" (as "lo um ") are left out of the comparison, and
+ * the file offset if it has "offset".
  */
 void check_both(const struct vma *before, const void *old, const void *new, size_t len,
 	const char *without);

@@ -47,7 +47,10 @@ static void other_thread(void **state)
 	arena_end(&a);
 }
 
-/* Reads the range all the time: every page is what was written or zero, never a fault, never anything else. */
+/*
+ * Reads the range all the time: every page is what was written or zero, never a fault, never
+ * anything else.
+ */
 static atomic_bool stop;
 static atomic_ulong reads;
 

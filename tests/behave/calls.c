@@ -2,8 +2,9 @@
 /*
  * The ways of calling, and the calls that are not MREMAP_DONTUNMAP: those stay what they are.
  *
- * mremap is variadic: the fifth argument counts only with MREMAP_FIXED or MREMAP_DONTUNMAP; otherwise it is whatever was
- * in the register (semantics.md 1.7, E1). syscall() is taken over by the preload, not by linking.
+ * mremap is variadic: the fifth argument counts only with MREMAP_FIXED or MREMAP_DONTUNMAP;
+ * otherwise it is whatever was in the register (semantics.md 1.7, E1). syscall() is taken over by
+ * the preload, not by linking.
  */
 #include <dlfcn.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which error a refused MREMAP_DONTUNMAP gives, and that nothing has happened then (semantics.md 1.2, 1.3: 6.18).
+ * Which error a refused MREMAP_DONTUNMAP gives, and that nothing has happened then (semantics.md
+ * 1.2, 1.3: 6.18).
  */
 #include <sys/auxv.h>
 

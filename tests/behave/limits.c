@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RLIMIT_AS and RLIMIT_DATA: MREMAP_DONTUNMAP succeeds with exactly as much left as the kernel's own call needs, and
- * is ENOMEM with one page less, the source intact (semantics.md 1.5). The limits are set in a child.
+ * RLIMIT_AS and RLIMIT_DATA: MREMAP_DONTUNMAP succeeds with exactly as much left as the kernel's
+ * own call needs, and is ENOMEM with one page less, the source intact (semantics.md 1.5). The
+ * limits are set in a child.
  *
- * What a MREMAP_FIXED destination loses then is not looked at: 6.18 has destroyed it, and better is allowed.
+ * What a MREMAP_FIXED destination loses then is not looked at: 6.18 has destroyed it, and better is
+ * allowed.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,8 +26,9 @@ struct limited {
 };
 
 /*
- * Lest the stack must grow when it can not, or grows between the look at the usage and the limit. By a function that has
- * returned before that: what is called while its frame is there lies below it.
+ * Lest the stack must grow when it can not, or grows between the look at the usage and the limit.
+ * By a function that has returned before that: what is called while its frame is there lies below
+ * it.
  */
 static __attribute__((noinline)) void grow_stack(void)
 {
@@ -111,7 +114,10 @@ LIMITED(data_read_only, RLIMIT_DATA, "VmData:", PROT_READ, ANON, true, false, 0)
 LIMITED(data_none, RLIMIT_DATA, "VmData:", PROT_NONE, ANON, false, false, 0)
 LIMITED(data_shared, RLIMIT_DATA, "VmData:", RW, MAP_SHARED | MAP_ANONYMOUS, true, false, 0)
 
-/* No descriptor is to be had: the library must not need one it cannot get, or say so and do nothing. */
+/*
+ * No descriptor is to be had: the library must not need one it cannot get, or say so and do
+ * nothing.
+ */
 struct no_fds {
 	bool hard; /* the hard limit, too */
 	bool threads;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_DONTUNMAP of locked memory: the new range is locked, the old one is not (semantics.md 2.2, A11).
+ * MREMAP_DONTUNMAP of locked memory: the new range is locked, the old one is not (semantics.md 2.2,
+ * A11).
  *
- * VmLck is left out: 6.15 and later count it twice (2.4). That a partial move unlocks the rest of the source as well
- * is a quirk that nobody should want; only the part that moved is looked at.
+ * VmLck is left out: 6.15 and later count it twice (2.4). That a partial move unlocks the rest of
+ * the source as well is a quirk that nobody should want; only the part that moved is looked at.
  */
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -98,7 +99,10 @@ static void part(void **state)
 	arena_end(&a);
 }
 
-/* Of a mapping that was moved before, too: what was left behind is one with the rest again when that is unlocked. */
+/*
+ * Of a mapping that was moved before, too: what was left behind is one with the rest again when
+ * that is unlocked.
+ */
 static void part_again(int flags)
 {
 	const size_t len = 3 * PAGE;
@@ -286,7 +290,10 @@ static void future_on_fault(void **state)
 	in_child(future_child, &flags);
 }
 
-/* RLIMIT_MEMLOCK does not count for a move (semantics.md 1.5), however tight it is. Root is not limited. */
+/*
+ * RLIMIT_MEMLOCK does not count for a move (semantics.md 1.5), however tight it is. Root is not
+ * limited.
+ */
 static void memlock_child(void *arg)
 {
 	const bool is_shared = arg != NULL;

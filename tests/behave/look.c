@@ -2,9 +2,9 @@
 /*
  * Looking at a process from inside, for the behaviour tests.
  *
- * Between the two looks of watched() nothing allocates, so that what differs is the call's doing. [stack] and [heap] are
- * left out of the comparison. Mappings are compared with both ranges cut out of them: whether a mapping is split
- * there is for the tests to say, with vma_count().
+ * Between the two looks of watched() nothing allocates, so that what differs is the call's doing.
+ * [stack] and [heap] are left out of the comparison. Mappings are compared with both ranges cut out
+ * of them: whether a mapping is split there is for the tests to say, with vma_count().
  */
 #include "tests/behave/behave.h"
 
@@ -69,7 +69,10 @@ static bool parse_head(const char *text, struct vma *vma)
 	char line[400];
 	int name = 0;
 
-	/* sscanf looks for the end of the whole text first: give it one line, and only of the right sort */
+	/*
+	 * sscanf looks for the end of the whole text first: give it one line, and only of the right
+	 * sort
+	 */
 	if (text[strspn(text, "0123456789abcdef")] != '-')
 		return false;
 	memset(vma, 0, sizeof(*vma));
@@ -156,7 +159,10 @@ static bool is_exiting(const char *tid)
 	return flags & EXITING;
 }
 
-/* pthread_join() returns before the thread has left its group (exit_mm()): such a one is not counted any more. */
+/*
+ * pthread_join() returns before the thread has left its group (exit_mm()): such a one is not
+ * counted any more.
+ */
 static unsigned long count_threads(void)
 {
 	static char entries[32768] __attribute__((aligned(8)));
@@ -303,7 +309,8 @@ void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target
 				 mapped(&before, (uintptr_t) new, len);
 		check_is(after.vm_size - before.vm_size, grown);
 		/* nothing may have been there, unless the caller wants it replaced */
-		check(new == old || (flags & MREMAP_FIXED) || !mapped(&before, (uintptr_t) new, len));
+		check(new == old || (flags & MREMAP_FIXED) ||
+			!mapped(&before, (uintptr_t) new, len));
 		for (int i = 0; i < 2; i++) {
 			struct look *l = i ? &after : &before;
 

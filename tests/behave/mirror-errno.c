@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What MREMAP_MIRROR refuses, with which errno, and that a MREMAP_FIXED destination survives every refusal (semantics.md
- * 3.5, 10.C); locks and their limit; userfaultfd. Some cases need root, to stop being it, or userfaultfd(2).
+ * What MREMAP_MIRROR refuses, with which errno, and that a MREMAP_FIXED destination survives every
+ * refusal (semantics.md 3.5, 10.C); locks and their limit; userfaultfd. Some cases need root, to
+ * stop being it, or userfaultfd(2).
  */
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -295,7 +296,10 @@ static void arm_source(int fd)
 		behave_skip("this kernel's userfaultfd does not watch shared memory");
 }
 
-/* The source goes on being watched, the view is not; what is missing is missing in both until somebody touches it. */
+/*
+ * The source goes on being watched, the view is not; what is missing is missing in both until
+ * somebody touches it.
+ */
 static void watched_source(void **state)
 {
 	int fd = open_uffd(0);
@@ -369,7 +373,8 @@ int main(void)
 		CASE(aio_ring, "mirror-of-an-aio-ring-is-efault"),
 		CASE(sealed, "mirror-of-sealed-memory-is-eperm"),
 		CASE(sealed_target, "mirror-onto-sealed-memory-is-eperm"),
-		CASE(sealed_target_of_huge_pages, "mirror-of-huge-pages-onto-sealed-memory-is-eperm"),
+		CASE(sealed_target_of_huge_pages,
+			"mirror-of-huge-pages-onto-sealed-memory-is-eperm"),
 		CASE(address_space, "mirror-beyond-rlimit-as-is-enomem"),
 		CASE(locked, "mirror-of-locked-memory-is-locked-and-not-populated"),
 		CASE(memlock, "mirror-beyond-rlimit-memlock-is-eagain"),

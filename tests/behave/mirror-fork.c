@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Children and memory that has got a mirror (semantics.md B1): a fork's child has a copy of its own, vfork and posix_spawn need
- * none; a fork beside a conversion, and one by a raw system call, which libremap does not see, while it is being filled: whatever
- * the child has, the parent loses nothing, and nothing keeps it waiting. How far the filling has come by then is left to
- * chance, and every case is right in any case. RM_LAZY_MIB as for mirror-lazy.c.
+ * Children and memory that has got a mirror (semantics.md B1): a fork's child has a copy of its
+ * own, vfork and posix_spawn need none; a fork beside a conversion, and one by a raw system call,
+ * which libremap does not see, while it is being filled: whatever the child has, the parent loses
+ * nothing, and nothing keeps it waiting. How far the filling has come by then is left to chance,
+ * and every case is right in any case. RM_LAZY_MIB as for mirror-lazy.c.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +21,10 @@ static struct arena a;
 static char *view;
 static size_t much = (size_t)24 << 20;
 
-/* B1: the child has its own, of the moment of the fork, with both of its views; and so has its child. */
+/*
+ * B1: the child has its own, of the moment of the fork, with both of its views; and so has its
+ * child.
+ */
 static void fork_snapshot(void **state)
 {
 	int go[2], ready[2];
@@ -150,7 +154,10 @@ static void vfork_and_spawn(void **state)
 	end_converted(&a);
 }
 
-/* A conversion between the handlers of a fork, as another thread may make it; ours may not wait for that thread. */
+/*
+ * A conversion between the handlers of a fork, as another thread may make it; ours may not wait for
+ * that thread.
+ */
 static struct {
 	char *source, *view;
 	size_t len;
@@ -177,7 +184,9 @@ static void in_the_midst(void)
 		usleep(100);
 }
 
-/* The child has what was private when the fork was asked for, and the parent does not see it write. */
+/*
+ * The child has what was private when the fork was asked for, and the parent does not see it write.
+ */
 static void fork_beside(void **state)
 {
 	const size_t sizes[] = {PAGES * 4096, (size_t)8 << 20}; /* copied at once, and later */
@@ -231,7 +240,10 @@ static pid_t raw_fork(void)
 	return (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
 }
 
-/* A child that nobody has seen coming looks at everything there is to see: it finds the content, or nothing mapped. */
+/*
+ * A child that nobody has seen coming looks at everything there is to see: it finds the content, or
+ * nothing mapped.
+ */
 static void raw_fork_at_once(void **state)
 {
 	const struct rlimit no_core = {0, 0};

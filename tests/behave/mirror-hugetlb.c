@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_MIRROR of huge pages, shared and private, for which mremap's old_size 0 is EINVAL on every kernel (semantics.md
- * 1.6, B22). Needs eight free huge pages.
+ * MREMAP_MIRROR of huge pages, shared and private, for which mremap's old_size 0 is EINVAL on every
+ * kernel (semantics.md 1.6, B22). Needs eight free huge pages.
  */
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -145,7 +145,10 @@ static void alignment(void **state)
 {
 	int fd = make_memfd(2 * HUGE_PAGE);
 	char *p = map_huge(2 * HUGE_PAGE, MAP_SHARED, fd), *view;
-	/* with a huge page on either side, so that ranges of three there and at p do not touch, wherever p lies */
+	/*
+	 * with a huge page on either side, so that ranges of three there and at p do not touch,
+	 * wherever p lies
+	 */
 	char *target = place(4 * HUGE_PAGE) + HUGE_PAGE;
 
 	(void)state;
@@ -170,7 +173,8 @@ static void alignment(void **state)
 /* Converted, with what it held; what it did not hold is still zero. */
 static void private(void **state)
 {
-	char *p = map_huge(3 * HUGE_PAGE, ANON | MAP_HUGETLB, -1), *view, *target = place(HUGE_PAGE);
+	char *p = map_huge(3 * HUGE_PAGE, ANON | MAP_HUGETLB, -1), *view,
+	     *target = place(HUGE_PAGE);
 	struct vma vma;
 
 	(void)state;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mirrors of much private memory: the call returns before the content has been copied, and nobody can tell (emul/fill.c).
- * Whatever is done to the views meanwhile, each page has what it had. Every case leaves it to chance how much is filled by then,
- * and is right in any case. Needs userfaultfd(2) for that; where it is refused everything is copied at once. RM_LAZY_MIB makes
- * it another size than 24 MiB (8 or more), for machines on which faults are slow.
+ * Mirrors of much private memory: the call returns before the content has been copied, and nobody
+ * can tell (emul/fill.c). Whatever is done to the views meanwhile, each page has what it had. Every
+ * case leaves it to chance how much is filled by then, and is right in any case. Needs
+ * userfaultfd(2) for that; where it is refused everything is copied at once. RM_LAZY_MIB makes it
+ * another size than 24 MiB (8 or more), for machines on which faults are slow.
  */
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -140,7 +141,8 @@ static void no_access(void **state)
 /* Onto a place; then either is unmapped at once, moved, and mirrored again. */
 static void moves(void **state)
 {
-	char *place = mmap(NULL, much, RW, ANON, -1, 0), *other = mmap(NULL, much, RW, ANON, -1, 0), *view;
+	char *place = mmap(NULL, much, RW, ANON, -1, 0), *other = mmap(NULL, much, RW, ANON, -1, 0),
+	     *view;
 
 	(void)state;
 	make();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Life after conversion: what was private memory before it got a mirror goes on to behave as such, as far as remap(7),
- * "Converted memory", promises (semantics.md 10.B). Linked programs have their own madvise, so some cases are the preload's. What
- * children have of it: mirror-fork.c; a userfaultfd on it: mirror-watched.c.
+ * Life after conversion: what was private memory before it got a mirror goes on to behave as such,
+ * as far as remap(7), "Converted memory", promises (semantics.md 10.B). Linked programs have their
+ * own madvise, so some cases are the preload's. What children have of it: mirror-fork.c; a
+ * userfaultfd on it: mirror-watched.c.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -134,7 +135,10 @@ static void mremap_of_a_view(void **state)
 	end_converted(&a);
 }
 
-/* As of any shared memory: both ranges show it afterwards, and nobody had to be stopped for the source's sake. */
+/*
+ * As of any shared memory: both ranges show it afterwards, and nobody had to be stopped for the
+ * source's sake.
+ */
 static void dontunmap_of_a_view(void **state)
 {
 	char *third = mmap(NULL, PAGES * PAGE, PROT_NONE, ANON, -1, 0);
@@ -227,8 +231,8 @@ static void futex_private(void **state)
 }
 
 /*
- * A view is not anonymous any more: MREMAP_RELOCATE_ANON is an ordinary move, MREMAP_MUST_RELOCATE_ANON is EFAULT, and beside
- * MREMAP_MIRROR either is EINVAL.
+ * A view is not anonymous any more: MREMAP_RELOCATE_ANON is an ordinary move,
+ * MREMAP_MUST_RELOCATE_ANON is EFAULT, and beside MREMAP_MIRROR either is EINVAL.
  */
 static void relocate(void **state)
 {
@@ -273,7 +277,9 @@ static void unmapped_first(void **state)
 	}
 }
 
-/* B15, B16: nothing to close, nothing to inherit; neither at the beginning nor as long as it lives. */
+/*
+ * B15, B16: nothing to close, nothing to inherit; neither at the beginning nor as long as it lives.
+ */
 static void no_descriptors(void **state)
 {
 	char link[40], target[80];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What other threads do with private memory at the moment when it gets its mirror: they change its attributes, have system calls
- * read and write it or wait with it, touch it without a pause. Whatever comes first, the end is what it has to be, and nobody
- * notices anything (semantics.md B4). And the same for MREMAP_DONTUNMAP of a view, in which no range is ever absent.
+ * What other threads do with private memory at the moment when it gets its mirror: they change its
+ * attributes, have system calls read and write it or wait with it, touch it without a pause.
+ * Whatever comes first, the end is what it has to be, and nobody notices anything (semantics.md
+ * B4). And the same for MREMAP_DONTUNMAP of a view, in which no range is ever absent.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -40,7 +41,10 @@ static void end(char *view)
 	check(!munmap(source, length) && !munmap(view, length));
 }
 
-/* What a thread does to the source after so many microseconds, and the flag that says so afterwards. */
+/*
+ * What a thread does to the source after so many microseconds, and the flag that says so
+ * afterwards.
+ */
 struct change {
 	const char *flag;
 	int advice; /* 0: mlock2 with MLOCK_ONFAULT */
@@ -105,7 +109,10 @@ static int pattern_file(size_t len, int flags)
 	return again;
 }
 
-/* A thread that has one kind of system call write to the source, or read from it, piece after piece, until it is told to stop. */
+/*
+ * A thread that has one kind of system call write to the source, or read from it, piece after
+ * piece, until it is told to stop.
+ */
 struct caller {
 	const char *name;
 	bool (*call)(struct caller *c, size_t at);
@@ -174,7 +181,9 @@ static void *call_on(void *arg)
 	return NULL;
 }
 
-/* Whole rounds under one kind of call: every count is what was asked for, and what has come stays. */
+/*
+ * Whole rounds under one kind of call: every count is what was asked for, and what has come stays.
+ */
 static void under_calls(const char *name, bool (*call)(struct caller *c, size_t at), int flags)
 {
 	const size_t sizes[] = {MIB, 6 * MIB}; /* copied at once, and later */
@@ -249,7 +258,10 @@ static void *wait_on_futex(void *arg)
 	return NULL;
 }
 
-/* Whoever waits there when the range is converted is woken by a wake-up afterwards (B17: through the same view). */
+/*
+ * Whoever waits there when the range is converted is woken by a wake-up afterwards (B17: through
+ * the same view).
+ */
 static void futex(void **state)
 {
 	(void)state;
@@ -269,7 +281,10 @@ static void futex(void **state)
 		check(view != MAP_FAILED);
 		check_is(*waiter.word, 7);
 		usleep(20000);
-		/* the store through the other view is seen, the wake-up goes by the waiter's address */
+		/*
+		 * the store through the other view is seen, the wake-up goes by the waiter's
+		 * address
+		 */
 		*(_Atomic uint32_t *)(view + 5 * PAGE) = 8;
 		syscall(SYS_futex, waiter.word, (long)(FUTEX_WAKE | waiter.op), 1L, NULL, NULL, 0L);
 		check(!pthread_join(thread, NULL));

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mirrors of private memory where memory is short: pages in swap before and after the conversion (semantics.md B12), and
- * within a memory cgroup that has not room for all of it twice (B6, B8).
+ * Mirrors of private memory where memory is short: pages in swap before and after the conversion
+ * (semantics.md B12), and within a memory cgroup that has not room for all of it twice (B6, B8).
  *
- * RM_SWAPON=DIR: a swap file of up to 48 MiB may be made in DIR and used for the length of a case; without, swap that is there already
- * is taken. The cgroup cases need root and a memory controller, of version 1 or 2, below /sys/fs/cgroup.
- * RM_OOM=yes: a case may be killed for want of memory, which the kernel's log will tell.
- * RM_OVERCOMMIT=yes: the machine may be without overcommitment (vm.overcommit_memory 2) for a moment, with room for 64 MiB more than
- * it has promised to then; for machines on which nobody else needs more.
+ * RM_SWAPON=DIR: a swap file of up to 48 MiB may be made in DIR and used for the length of a case;
+ * without, swap that is there already is taken. The cgroup cases need root and a memory controller,
+ * of version 1 or 2, below /sys/fs/cgroup. RM_OOM=yes: a case may be killed for want of memory,
+ * which the kernel's log will tell. RM_OVERCOMMIT=yes: the machine may be without overcommitment
+ * (vm.overcommit_memory 2) for a moment, with room for 64 MiB more than it has promised to then;
+ * for machines on which nobody else needs more.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -158,7 +159,10 @@ static void swapped_before(void **state)
 	}
 }
 
-/* That some of it is in swap does not make the rest come during the stop: it follows, as where userfaultfd lets it. */
+/*
+ * That some of it is in swap does not make the rest come during the stop: it follows, as where
+ * userfaultfd lets it.
+ */
 static void swapped_in_part(void **state)
 {
 	const size_t len = 128 * MIB, swapped = 256 * PAGE;
@@ -195,7 +199,10 @@ static void swapped_in_part(void **state)
 #define MADV_GUARD_INSTALL 102 /* 6.13 */
 #endif
 
-/* A guard region looks like a page in swap: what can not be read is found before, and nothing is converted. */
+/*
+ * A guard region looks like a page in swap: what can not be read is found before, and nothing is
+ * converted.
+ */
 static void guarded_and_swapped(void **state)
 {
 	const size_t len = 8 * MIB;
@@ -348,7 +355,10 @@ static void need_oom(void)
 		behave_skip("RM_OOM=yes lets a child be killed for want of memory");
 }
 
-/* Most of it is in swap then; what is copied, and what is brought in to be read, pushes the rest out. */
+/*
+ * Most of it is in swap then; what is copied, and what is brought in to be read, pushes the rest
+ * out.
+ */
 static void swap_for_one(void **state)
 {
 	int status;
@@ -376,7 +386,10 @@ static void mirror_locked(void)
 	check(is_right(p, len));
 }
 
-/* Locked memory has to be there twice: killed as for any write of private memory, or ENOMEM; no SIGBUS, and nothing lost. */
+/*
+ * Locked memory has to be there twice: killed as for any write of private memory, or ENOMEM; no
+ * SIGBUS, and nothing lost.
+ */
 static void no_room(void **state)
 {
 	int status;
@@ -426,7 +439,10 @@ static bool promise(size_t more)
 					     more / 1024);
 }
 
-/* Charged or not at all: there is room for the object, or ENOMEM and nothing has changed; and nothing is charged twice in the end. */
+/*
+ * Charged or not at all: there is room for the object, or ENOMEM and nothing has changed; and
+ * nothing is charged twice in the end.
+ */
 static void strict(void)
 {
 	const size_t len = 32 * MIB;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_MIRROR of private anonymous memory: it becomes shared memory in its place, with its content and attributes (DESIGN 5,
- * semantics.md 10.B). What can not be converted is EINVAL and unchanged. Who is using it meanwhile: mirror-meanwhile.c.
+ * MREMAP_MIRROR of private anonymous memory: it becomes shared memory in its place, with its
+ * content and attributes (DESIGN 5, semantics.md 10.B). What can not be converted is EINVAL and
+ * unchanged. Who is using it meanwhile: mirror-meanwhile.c.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -268,7 +269,10 @@ static void populate(void **state)
 	end_converted(&a);
 }
 
-/* 3 MiB, the first two of them a huge page if the kernel gives one; not so much that it would be filled later. */
+/*
+ * 3 MiB, the first two of them a huge page if the kernel gives one; not so much that it would be
+ * filled later.
+ */
 static void huge(void **state)
 {
 	char *view;

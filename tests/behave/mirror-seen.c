@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What others see of converted memory: /proc, core dumps, counters of the whole machine (semantics.md 10.B, B3, B8 to B11, B18,
- * B20). Counters of the machine are looked at several times, since others use memory too. Needs a core_pattern that is a plain
- * name for the core dump. RM_SHMEM_THP=yes: transparent huge pages of shared memory may be switched on for a moment.
+ * What others see of converted memory: /proc, core dumps, counters of the whole machine
+ * (semantics.md 10.B, B3, B8 to B11, B18, B20). Counters of the machine are looked at several
+ * times, since others use memory too. Needs a core_pattern that is a plain name for the core dump.
+ * RM_SHMEM_THP=yes: transparent huge pages of shared memory may be switched on for a moment.
  */
 #include <elf.h>
 #include <fcntl.h>
@@ -72,8 +73,8 @@ static void names(void **state)
 }
 
 /*
- * B8: counted as shared memory, in every view that was touched. By smaps: what /proc/self/status says lags behind until 6.2, by 64
- * faults a thread, and a fault may bring 16 pages.
+ * B8: counted as shared memory, in every view that was touched. By smaps: what /proc/self/status
+ * says lags behind until 6.2, by 64 faults a thread, and a fault may bring 16 pages.
  */
 static void counted_in_each_view(void **state)
 {
@@ -229,7 +230,10 @@ static unsigned long huge_kib(const char *at)
 	return found;
 }
 
-/* B11: advice for huge pages goes with the memory, and is heeded where the machine allows it for shared memory. */
+/*
+ * B11: advice for huge pages goes with the memory, and is heeded where the machine allows it for
+ * shared memory.
+ */
 static void huge_pages(void **state)
 {
 	char was[64] = "", *room, *p, *view, *word;
@@ -302,7 +306,10 @@ static void core_dump(void **state)
 	if (strcmp(pattern, "core\n"))
 		behave_skip("core_pattern is not \"core\"");
 	check(mkdtemp(folder));
-	/* the source as it was left, and unadvised: vfork'ed children would share it, so a fork's copy is looked at */
+	/*
+	 * the source as it was left, and unadvised: vfork'ed children would share it, so a fork's
+	 * copy is looked at
+	 */
 	pid = behave_fork();
 	if (!pid) {
 		signal(SIGABRT, SIG_DFL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_MIRROR of shared memory of every kind: a second view of the same pages, the source untouched (semantics.md 3.5,
- * 10.C). Needs a writable /dev/shm and current directory for the files.
+ * MREMAP_MIRROR of shared memory of every kind: a second view of the same pages, the source
+ * untouched (semantics.md 3.5, 10.C). Needs a writable /dev/shm and current directory for the
+ * files.
  */
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -14,7 +15,10 @@
 
 static struct arena a;
 
-/* Whole and in part, to anywhere and onto a mapping, by either length; the object is PAGES pages, filled 1. */
+/*
+ * Whole and in part, to anywhere and onto a mapping, by either length; the object is PAGES pages,
+ * filled 1.
+ */
 static void check_mirrors(char *source, size_t len)
 {
 	struct vma before, after;
@@ -246,7 +250,10 @@ static void beyond_the_object(void **state)
 	end_arena();
 }
 
-/* Page tables of the new view made at once: all of it is resident, and the source's are as they were. */
+/*
+ * Page tables of the new view made at once: all of it is resident, and the source's are as they
+ * were.
+ */
 static void populate(void **state)
 {
 	struct vma vma;

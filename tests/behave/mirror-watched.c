@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A userfaultfd of the program's on a view of converted memory (semantics.md B13), in each of its modes: what is missing is the
- * object's, and so is what is filled in; write protection and page tables that are missing are the watched view's own.
- * Kernels watch shared memory from 4.11 on, for minor faults from 5.14 on, for writes from 5.19 on.
+ * A userfaultfd of the program's on a view of converted memory (semantics.md B13), in each of its
+ * modes: what is missing is the object's, and so is what is filled in; write protection and page
+ * tables that are missing are the watched view's own. Kernels watch shared memory from 4.11 on, for
+ * minor faults from 5.14 on, for writes from 5.19 on.
  */
 #include <linux/userfaultfd.h>
 #include <pthread.h>
@@ -120,7 +121,10 @@ static void write_protected(void **state)
 	end_converted(&a);
 }
 
-/* What the object has and the view has not yet in its page tables is asked for; the other view is not concerned. */
+/*
+ * What the object has and the view has not yet in its page tables is asked for; the other view is
+ * not concerned.
+ */
 static void minor(void **state)
 {
 	int fd = watch(FEATURE_MINOR_SHMEM, MODE_MINOR);

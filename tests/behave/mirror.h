@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of MREMAP_MIRROR share. No kernel has the flag, so there is no native run to compare with: run-configs
- * gives these programs the configuration "real" (the preload on this kernel as it is) in its place.
+ * What the tests of MREMAP_MIRROR share. No kernel has the flag, so there is no native run to
+ * compare with: run-configs gives these programs the configuration "real" (the preload on this
+ * kernel as it is) in its place.
  */
 #ifndef MIRROR_H
 #define MIRROR_H
@@ -13,7 +14,10 @@
 #define MIRROR_ONTO (MIRROR | MREMAP_FIXED)
 #define POPULATE    REMAP_MREMAP_POPULATE
 
-/* MREMAP_MIRROR that must succeed, or fail so; both between two looks at the whole process (watched()). */
+/*
+ * MREMAP_MIRROR that must succeed, or fail so; both between two looks at the whole process
+ * (watched()).
+ */
 static inline char *mirrored(void *old, size_t len, int flags, void *target)
 {
 	char *new = watched(old, len, len, flags, target);
@@ -26,7 +30,10 @@ static inline char *mirrored(void *old, size_t len, int flags, void *target)
 	return new;
 }
 
-/* The view has the bounds of the range, and protection, object and place in it of the source; VmFlags but "without". */
+/*
+ * The view has the bounds of the range, and protection, object and place in it of the source;
+ * VmFlags but "without".
+ */
 static inline void check_view(
 	const void *source, const void *view, size_t len, const char *without)
 {
@@ -117,7 +124,10 @@ static inline void settle(const void *view)
 	check_is(process_status("Threads:"), threads);
 }
 
-/* What a library needs for itself is there after a first mirror, and will not be taken for a change. */
+/*
+ * What a library needs for itself is there after a first mirror, and will not be taken for a
+ * change.
+ */
 static inline void mirror_warm_up(void)
 {
 	char *page = mmap(NULL, 4096, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

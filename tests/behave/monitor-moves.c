@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A userfaultfd with EVENT_REMAP holds who moves its range until the event was read. Meanwhile everybody else goes on, and
- * moves what they like, the monitor itself above all: it may do so before it reads.
- * Needs userfaultfd(2), as root or with vm.unprivileged_userfaultfd.
+ * A userfaultfd with EVENT_REMAP holds who moves its range until the event was read. Meanwhile
+ * everybody else goes on, and moves what they like, the monitor itself above all: it may do so
+ * before it reads. Needs userfaultfd(2), as root or with vm.unprivileged_userfaultfd.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_DONTUNMAP of a part of a private anonymous mapping: head, middle, tail, also of memory that
- * was moved before. The mapping is not split, what did not move keeps its pages, and pages that come
- * home make one mapping again (A9). Whole mappings: private-anonymous.c.
+ * MREMAP_DONTUNMAP of a part of a private anonymous mapping: head, middle, tail, also of memory
+ * that was moved before. The mapping is not split, what did not move keeps its pages, and pages
+ * that come home make one mapping again (A9). Whole mappings: private-anonymous.c.
  */
 #include "tests/behave/behave.h"
 
@@ -20,8 +20,8 @@ static void make(size_t pages, int prot, int flags, struct vma *before)
 }
 
 /*
- * Memory in use beside whatever the kernel next gives room for len bytes: what is mapped there for a while may merge
- * with it, and must not be different for that.
+ * Memory in use beside whatever the kernel next gives room for len bytes: what is mapped there for
+ * a while may merge with it, and must not be different for that.
  */
 #define CROWD 64
 static char *crowd[CROWD];
@@ -91,8 +91,8 @@ static void tail(void **state)
 static char *const far = (char *)0x280000000000;
 
 /*
- * The first part of memory that was touched elsewhere: the kernel counts its pages from there, and nothing that is mapped anew
- * counts so.
+ * The first part of memory that was touched elsewhere: the kernel counts its pages from there, and
+ * nothing that is mapped anew counts so.
  */
 static void head_of_moved(void **state)
 {
@@ -122,7 +122,10 @@ static void head_of_moved(void **state)
 	check(!munmap(far, a.len));
 }
 
-/* The same at the lower end of what is mapped: there the kernel puts what is mapped next, and a hole counts as free. */
+/*
+ * The same at the lower end of what is mapped: there the kernel puts what is mapped next, and a
+ * hole counts as free.
+ */
 static void head_at_the_end(void **state)
 {
 	const size_t len = 64UL << 20, room = 1UL << 30, some = 64 * PAGE;
@@ -149,13 +152,15 @@ static void head_at_the_end(void **state)
 }
 
 /*
- * The same where the memory comes from what is still there, and nothing lies on either side of that: a part of the mapping that it
- * was one with, or what has been left of it, untouched, also after it was split by protection.
+ * The same where the memory comes from what is still there, and nothing lies on either side of
+ * that: a part of the mapping that it was one with, or what has been left of it, untouched, also
+ * after it was split by protection.
  */
 static void head_of_moved_from(void **state)
 {
 	static const struct {
-		size_t first, pages, skip; /* what is moved, of 8 pages, and what of that is another mapping then */
+		/* what is moved, of 8 pages, and what of that is another mapping then */
+		size_t first, pages, skip;
 	} rows[] = {{0, 8, 0}, {2, 4, 0}, {0, 4, 0}, {3, 5, 0}, {0, 8, 3}, {2, 6, 2}};
 	char *area = mmap(NULL, 256 * PAGE, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
 	char *at = area + 32 * PAGE, *to = area + 64 * PAGE, *head, *aside = area + 96 * PAGE;
@@ -193,7 +198,9 @@ static void head_of_moved_from(void **state)
 	check(!munmap(area, 256 * PAGE));
 }
 
-/* The same of huge pages, which are not split for it: neither those that stay nor those that move. */
+/*
+ * The same of huge pages, which are not split for it: neither those that stay nor those that move.
+ */
 static void head_of_huge(void **state)
 {
 	const size_t huge = 2UL << 20, len = 4 * huge;
@@ -227,7 +234,10 @@ static void head_of_huge(void **state)
 	check(!munmap(area, 16 * huge));
 }
 
-/* Away a hundred times, the middle of a larger mapping; at last the pages go home, and it is one mapping. */
+/*
+ * Away a hundred times, the middle of a larger mapping; at last the pages go home, and it is one
+ * mapping.
+ */
 static void home_again(void **state)
 {
 	const size_t len = 2 * PAGE;
@@ -259,8 +269,8 @@ int main(void)
 		CASE(head, "dontunmap-of-the-head-does-not-split"),
 		CASE(head_of_moved, "dontunmap-of-the-head-of-moved-memory-does-not-split"),
 		CASE(head_at_the_end, "dontunmap-of-the-head-of-moved-memory-at-the-lower-end"),
-		CASE(head_of_moved_from,
-			"dontunmap-of-the-head-of-memory-moved-from-what-is-still-there-does-not-split"),
+		CASE(head_of_moved_from, "dontunmap-of-the-head-of-memory-moved-from-what-is-still-"
+					 "there-does-not-split"),
 		CASE(head_of_huge, "dontunmap-of-the-head-of-moved-huge-pages-splits-none"),
 		CASE(middle, "dontunmap-of-the-middle-does-not-split"),
 		CASE(tail, "dontunmap-of-the-tail-does-not-split"),

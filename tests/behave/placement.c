@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where MREMAP_DONTUNMAP moves to: hints, MREMAP_FIXED onto what is there already, several sources at once.
- * Rules: semantics.md 1.3, 2.1, 5. The move of several mappings in one call is 6.17's.
+ * Where MREMAP_DONTUNMAP moves to: hints, MREMAP_FIXED onto what is there already, several sources
+ * at once. Rules: semantics.md 1.3, 2.1, 5. The move of several mappings in one call is 6.17's.
  */
 #include "tests/behave/behave.h"
 
@@ -106,8 +106,9 @@ static void fixed_hole(void **state)
 }
 
 /*
- * The destination lies in the very hole that the kernel would give to anybody who asked for room now, so to the library
- * for what it maps meanwhile. All higher holes are filled; wider: how many pages the hole has on either side.
+ * The destination lies in the very hole that the kernel would give to anybody who asked for room
+ * now, so to the library for what it maps meanwhile. All higher holes are filled; wider: how many
+ * pages the hole has on either side.
  */
 static void next_hole(int flags, size_t wider)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_DONTUNMAP of private anonymous memory: what is where afterwards, and what the mappings are.
- * Parts of a mapping: parts.c.
- * Needs nothing that 4.14 lacks, but where a case says so.
+ * MREMAP_DONTUNMAP of private anonymous memory: what is where afterwards, and what the mappings
+ * are. Parts of a mapping: parts.c. Needs nothing that 4.14 lacks, but where a case says so.
  */
 #include <sys/uio.h>
 

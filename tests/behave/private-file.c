@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_DONTUNMAP of private file mappings: what was written goes with the pages, the old range shows the file
- * again (semantics.md 2.5). Natively since 5.13. Needs a writable current directory.
+ * MREMAP_DONTUNMAP of private file mappings: what was written goes with the pages, the old range
+ * shows the file again (semantics.md 2.5). Natively since 5.13. Needs a writable current directory.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -37,7 +37,9 @@ static bool is_file(const char *at, unsigned int from, unsigned int pages)
 	return true;
 }
 
-/* The source is written to in pages 1 and 2, shows the file elsewhere; fd may go before the move. */
+/*
+ * The source is written to in pages 1 and 2, shows the file elsewhere; fd may go before the move.
+ */
 static void map_written(int fd, int prot)
 {
 	arena_make(&a, PAGES);
@@ -267,7 +269,10 @@ static void dev_zero(void **state)
 	fill(a.source, a.len, 1);
 	check(vma_at(a.source, &before));
 	moved(a.source, a.len, ONTO, a.target);
-	/* the offset means nothing, and the kernel itself changes it where untouched memory is moved */
+	/*
+	 * the offset means nothing, and the kernel itself changes it where untouched memory is
+	 * moved
+	 */
 	check_both(&before, a.source, a.target, a.len, "offset");
 	check(filled(a.target, a.len, 1));
 	check(zeroed(a.source, a.len));

@@ -196,8 +196,9 @@ static void forked_grandchild(void **state)
 }
 
 /*
- * In a vfork child the memory is the parent's. Natively it moves; where it would have to be emulated EINVAL, with
- * nothing done, is the documented answer (remap_mremap: "After vfork()"). Never a crash, never a hang.
+ * In a vfork child the memory is the parent's. Natively it moves; where it would have to be
+ * emulated EINVAL, with nothing done, is the documented answer (remap_mremap: "After vfork()").
+ * Never a crash, never a hang.
  */
 static void vfork_child(void **state)
 {

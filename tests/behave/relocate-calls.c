@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_RELOCATE_ANON and MREMAP_MUST_RELOCATE_ANON as calls: which arguments are refused, with 6.18's errno where 6.18 refuses
- * the call without the flags; when the flags have no effect; and what is done for memory that can not be relocated: the
- * ordinary move, or EFAULT with everything as it was, a MREMAP_FIXED destination too.
+ * MREMAP_RELOCATE_ANON and MREMAP_MUST_RELOCATE_ANON as calls: which arguments are refused, with
+ * 6.18's errno where 6.18 refuses the call without the flags; when the flags have no effect; and
+ * what is done for memory that can not be relocated: the ordinary move, or EFAULT with everything
+ * as it was, a MREMAP_FIXED destination too.
  *
  * Needs /proc; huge pages and userfaultfd where there are some.
  */
@@ -32,7 +33,8 @@ static void arguments(void **state)
 		const int flags = either[i];
 
 		refused(a.source, a.len, a.len, flags & ~MREMAP_MAYMOVE, NULL, EINVAL);
-		refused(a.source, a.len, a.len, (flags & ~MREMAP_MAYMOVE) | MREMAP_FIXED, a.target, EINVAL);
+		refused(a.source, a.len, a.len, (flags & ~MREMAP_MAYMOVE) | MREMAP_FIXED, a.target,
+			EINVAL);
 		refused(a.source, a.len, a.len, flags | REMAP_MREMAP_MIRROR, NULL, EINVAL);
 		refused(a.source, a.len, a.len, flags | REMAP_MREMAP_POPULATE, NULL, EINVAL);
 		refused(a.source, a.len, a.len, flags | 32, NULL, EINVAL);
@@ -105,7 +107,10 @@ static void fifth_argument(void **state)
 	arena_end(&a);
 }
 
-/* What is not eligible: MUST leaves all as it was; RELOCATE does what the same call does without it. */
+/*
+ * What is not eligible: MUST leaves all as it was; RELOCATE does what the same call does without
+ * it.
+ */
 static void not_eligible(char *source, unsigned int seed)
 {
 	const int how[] = {MREMAP_FIXED, MREMAP_FIXED | MREMAP_DONTUNMAP, MREMAP_DONTUNMAP};
@@ -113,7 +118,8 @@ static void not_eligible(char *source, unsigned int seed)
 
 	for (int i = 0; i < 3; i++) {
 		lay(a.target, 8, RW, 7);
-		refused(source, a.len, a.len, MUST | how[i], how[i] & MREMAP_FIXED ? a.target : NULL, EFAULT);
+		refused(source, a.len, a.len, MUST | how[i],
+			how[i] & MREMAP_FIXED ? a.target : NULL, EFAULT);
 		refused(source, a.len, a.len, RELOCATE | MUST | how[i],
 			how[i] & MREMAP_FIXED ? a.target : NULL, EFAULT);
 		check(filled(a.target, a.len, 7));
@@ -174,10 +180,12 @@ static void special(void **state)
 	if (!vdso)
 		behave_skip("no vdso");
 	check(vma_at(vdso, &vma));
-	refused(vdso, vma.end - vma.start, vma.end - vma.start, MUST | MREMAP_DONTUNMAP, NULL, EINVAL);
+	refused(vdso, vma.end - vma.start, vma.end - vma.start, MUST | MREMAP_DONTUNMAP, NULL,
+		EINVAL);
 	make(RW, ANON);
 	lay(a.target, 8, RW, 6);
-	refused(vdso, vma.end - vma.start, vma.end - vma.start, MUST | MREMAP_FIXED, a.target, EFAULT);
+	refused(vdso, vma.end - vma.start, vma.end - vma.start, MUST | MREMAP_FIXED, a.target,
+		EFAULT);
 	check(filled(a.target, a.len, 6));
 	arena_end(&a);
 }
@@ -309,11 +317,13 @@ static void by_syscall(void **state)
 	check(!munmap(a.target, a.len));
 	check_is(syscall(SYS_mremap, a.source, a.len, a.len, 16L, NULL), -1);
 	check_is(errno, EINVAL);
-	new = (char *)syscall(SYS_mremap, a.source, a.len, a.len, (long)(MUST | MREMAP_FIXED), a.target);
+	new = (char *)syscall(
+		SYS_mremap, a.source, a.len, a.len, (long)(MUST | MREMAP_FIXED), a.target);
 	check(new == (can_relocate() ? a.target : MAP_FAILED));
 	check(filled(can_relocate() ? a.target : a.source, a.len, 15));
 	if (!can_relocate())
-		check_is(syscall(SYS_mremap, a.source, a.len, a.len, (long)(RELOCATE | MREMAP_FIXED), a.target),
+		check_is(syscall(SYS_mremap, a.source, a.len, a.len,
+				 (long)(RELOCATE | MREMAP_FIXED), a.target),
 			(long)a.target);
 	check(filled(a.target, a.len, 15));
 	check_is(vma_count(a.source, a.len), 0);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What relocated memory may have behind it: relatives by fork, threads that use it at that moment, huge pages, pages of
- * zeros, pages that a device holds, guard regions; and what happens when it can not be done: MREMAP_MUST_RELOCATE_ANON leaves
- * everything as it was, MREMAP_RELOCATE_ANON moves all the same, and no value is lost in either case.
+ * What relocated memory may have behind it: relatives by fork, threads that use it at that moment,
+ * huge pages, pages of zeros, pages that a device holds, guard regions; and what happens when it
+ * can not be done: MREMAP_MUST_RELOCATE_ANON leaves everything as it was, MREMAP_RELOCATE_ANON
+ * moves all the same, and no value is lost in either case.
  *
  * Needs /proc; io_uring, transparent huge pages and guard regions where there are some.
  */
@@ -32,8 +33,10 @@ static void make(size_t pages)
 
 static void end(void)
 {
-	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0) == a.source);
-	check(mmap(a.target, a.len, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0) == a.target);
+	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0) ==
+		a.source);
+	check(mmap(a.target, a.len, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0) ==
+		a.target);
 	arena_end(&a);
 }
 
@@ -163,7 +166,10 @@ static void join(pthread_t threads[2])
 	check(!problem);
 }
 
-/* The source stays and is written all the time: each value is at one place or the other, and nobody faults. */
+/*
+ * The source stays and is written all the time: each value is at one place or the other, and nobody
+ * faults.
+ */
 static void threads_with_dontunmap(void **state)
 {
 	pthread_t threads[2];
@@ -174,8 +180,8 @@ static void threads_with_dontunmap(void **state)
 	lay(a.source, PAGES, RW, 0);
 	run_beside(threads);
 	for (int i = 0; i < 60; i++) {
-		check(mremap(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED | MREMAP_DONTUNMAP, a.target) ==
-			a.target);
+		check(mremap(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+			      a.target) == a.target);
 		sum += *(uint64_t *)(a.target + 3 * PAGE);
 		sched_yield();
 	}
@@ -243,14 +249,16 @@ static void huge_pages(void **state)
 		if (how == 1)
 			lay(a.target, a.len / PAGE, RW, 8);
 		if (!can_relocate()) {
-			check(mremap(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) == MAP_FAILED);
+			check(mremap(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) ==
+				MAP_FAILED);
 			check(vma_at(a.source, &vma) && vma.anon_huge >= 2 * HUGE / 1024);
 		} else if (how == 2) {
-			check(mremap(a.source, 2 * HUGE, 2 * HUGE, MUST | MREMAP_FIXED, a.target + PAGE) ==
-				a.target + PAGE);
+			check(mremap(a.source, 2 * HUGE, 2 * HUGE, MUST | MREMAP_FIXED,
+				      a.target + PAGE) == a.target + PAGE);
 			check(filled(a.target + PAGE, 2 * HUGE, 7));
 		} else {
-			check(mremap(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) == a.target);
+			check(mremap(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) ==
+				a.target);
 			check(filled(a.target, 2 * HUGE, 7));
 			check(vma_at(a.target, &vma) && vma.anon_huge >= 2 * HUGE / 1024);
 		}
@@ -275,7 +283,10 @@ static void pages_of_zeros(void **state)
 	end();
 }
 
-/* A registered buffer of io_uring: what it reads into the page goes there also after an ordinary move. */
+/*
+ * A registered buffer of io_uring: what it reads into the page goes there also after an ordinary
+ * move.
+ */
 static void pinned(void **state)
 {
 	struct io_uring_params params = {0};
@@ -286,7 +297,8 @@ static void pinned(void **state)
 	make(PAGES);
 	lay(a.source, PAGES, RW, 10);
 	buffer = (struct iovec){a.source + 5 * PAGE, PAGE};
-	if (ring < 0 || syscall(SYS_io_uring_register, ring, (long)IORING_REGISTER_BUFFERS, &buffer, 1L))
+	if (ring < 0 ||
+		syscall(SYS_io_uring_register, ring, (long)IORING_REGISTER_BUFFERS, &buffer, 1L))
 		behave_skip("no io_uring");
 	can_not(10);
 	close(ring);
@@ -359,7 +371,8 @@ int main(void)
 		CASE(relatives, "must-relocate-of-what-relatives-share-is-efault"),
 		CASE(some_shared, "must-relocate-of-what-relatives-share-in-part-is-efault"),
 		CASE(threads_with_dontunmap, "relocate-loses-no-write-of-other-threads"),
-		CASE(threads_while_it_fails, "must-relocate-that-fails-loses-no-write-of-other-threads"),
+		CASE(threads_while_it_fails,
+			"must-relocate-that-fails-loses-no-write-of-other-threads"),
 		CASE(large, "relocate-of-64-mib"),
 		CASE(huge_pages, "relocate-keeps-huge-pages"),
 		CASE(pages_of_zeros, "must-relocate-of-pages-of-zeros"),

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What MREMAP_MUST_RELOCATE_ANON is for: what has been moved is one mapping with what lies beside it, row by row as the proposal's
- * own tests had it (semantics.md 4.4), with its content at every byte; and that it keeps its attributes, grows, shrinks, and
- * stays behind (MREMAP_DONTUNMAP) as any move does.
+ * What MREMAP_MUST_RELOCATE_ANON is for: what has been moved is one mapping with what lies beside
+ * it, row by row as the proposal's own tests had it (semantics.md 4.4), with its content at every
+ * byte; and that it keeps its attributes, grows, shrinks, and stays behind (MREMAP_DONTUNMAP) as
+ * any move does.
  *
- * Where the kernel has no UFFDIO_MOVE, what has been touched is EFAULT with source and destination as they were, and RELOCATE
- * is an ordinary move; what has not been touched merges there as well. Needs /proc.
+ * Where the kernel has no UFFDIO_MOVE, what has been touched is EFAULT with source and destination
+ * as they were, and RELOCATE is an ordinary move; what has not been touched merges there as well.
+ * Needs /proc.
  */
 #include "tests/behave/relocate.h"
 
@@ -17,7 +19,10 @@
 
 static struct arena a;
 
-/* In the arena: pages 0 to 7 of the target are the left neighbour, 8 to 15 the destination, 16 to 23 the right one. */
+/*
+ * In the arena: pages 0 to 7 of the target are the left neighbour, 8 to 15 the destination, 16 to
+ * 23 the right one.
+ */
 static char *left, *middle, *right;
 
 static void make(void)
@@ -32,7 +37,8 @@ static void make(void)
 static void end(void)
 {
 	a.source -= PAGES * PAGE;
-	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0) == a.source);
+	check(mmap(a.source, a.len, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0) ==
+		a.source);
 	arena_end(&a);
 }
 
@@ -46,7 +52,8 @@ static void check_content(const char *at, size_t pages, unsigned int seed)
 static bool must(unsigned int seed)
 {
 	if (!seed || can_relocate()) {
-		check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle) == middle);
+		check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+			      middle) == middle);
 		check_is(vma_count(a.source, PAGES * PAGE), 0);
 		check_content(middle, PAGES, seed);
 		return true;
@@ -62,17 +69,26 @@ static void rows(void **state)
 	static const struct {
 		int left, moved, right;
 	} table[] = {
-		{UNTOUCHED, 1, NOBODY},	   {NOBODY, 1, UNTOUCHED},   {UNTOUCHED, 1, UNTOUCHED},
-		{2, 1, NOBODY},		   {NOBODY, 1, 3},	     {2, 1, UNTOUCHED},
-		{UNTOUCHED, 1, 3},	   {2, UNTOUCHED, NOBODY},   {NOBODY, UNTOUCHED, 3},
-		{UNTOUCHED, UNTOUCHED, 3}, {2, UNTOUCHED, UNTOUCHED}, {NOBODY, 1, NOBODY},
+		{UNTOUCHED, 1, NOBODY},
+		{NOBODY, 1, UNTOUCHED},
+		{UNTOUCHED, 1, UNTOUCHED},
+		{2, 1, NOBODY},
+		{NOBODY, 1, 3},
+		{2, 1, UNTOUCHED},
+		{UNTOUCHED, 1, 3},
+		{2, UNTOUCHED, NOBODY},
+		{NOBODY, UNTOUCHED, 3},
+		{UNTOUCHED, UNTOUCHED, 3},
+		{2, UNTOUCHED, UNTOUCHED},
+		{NOBODY, 1, NOBODY},
 		{UNTOUCHED, UNTOUCHED, UNTOUCHED},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		for (int onto = 0; onto < 2; onto++) { /* a hole, or what is mapped */
-			const bool has_left = table[i].left != NOBODY, has_right = table[i].right != NOBODY;
+			const bool has_left = table[i].left != NOBODY,
+				   has_right = table[i].right != NOBODY;
 			const char *from, *to;
 
 			make();
@@ -83,8 +99,9 @@ static void rows(void **state)
 			if (has_right)
 				lay(right, PAGES, RW, (unsigned int)table[i].right);
 			if (onto)
-				check(mmap(middle, PAGES * PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED,
-					      -1, 0) == middle);
+				check(mmap(middle, PAGES * PAGE, PROT_READ,
+					      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
+					      0) == middle);
 			if (must((unsigned int)table[i].moved)) {
 				from = has_left ? left : middle;
 				to = has_right ? right + PAGES * PAGE : right;
@@ -100,7 +117,10 @@ static void rows(void **state)
 		}
 }
 
-/* Between two that were touched by themselves: with one of them. The proposal says the right one; UFFDIO_MOVE leaves it to the kernel. */
+/*
+ * Between two that were touched by themselves: with one of them. The proposal says the right one;
+ * UFFDIO_MOVE leaves it to the kernel.
+ */
 static void between_strangers(void **state)
 {
 	struct vma vma;
@@ -130,8 +150,8 @@ static void between_relatives(void **state)
 		check(!munmap(left, 3 * PAGES * PAGE));
 		lay(left, 3 * PAGES, RW, 2);
 		if (home)
-			check(mremap(middle, PAGES * PAGE, PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-				      a.source) == a.source);
+			check(mremap(middle, PAGES * PAGE, PAGES * PAGE,
+				      MREMAP_MAYMOVE | MREMAP_FIXED, a.source) == a.source);
 		else
 			check(!munmap(middle, PAGES * PAGE));
 		if (home)
@@ -160,7 +180,8 @@ static void protections(void **state)
 		lay(a.source, PAGES, table[i].moved, 1);
 		lay(left, PAGES, table[i].left, 2);
 		if (can_relocate()) {
-			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle) == middle);
+			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+				      middle) == middle);
 			check_is(vma_count(left, 2 * PAGES * PAGE), 2);
 			check(vma_at(middle, &vma));
 			check(vma.perms[0] == (table[i].moved & PROT_READ ? 'r' : '-'));
@@ -169,10 +190,12 @@ static void protections(void **state)
 			check_is(vma_count(left, 2 * PAGES * PAGE), 1);
 			check_content(middle, PAGES, 1);
 		} else {
-			refused(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle, EFAULT);
+			refused(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle,
+				EFAULT);
 			check(vma_at(a.source, &vma));
 			check(vma.perms[1] == (table[i].moved & PROT_WRITE ? 'w' : '-'));
-			check(!mprotect(a.source, PAGES * PAGE, RW) && !mprotect(left, PAGES * PAGE, RW));
+			check(!mprotect(a.source, PAGES * PAGE, RW) &&
+				!mprotect(left, PAGES * PAGE, RW));
 			check_content(a.source, PAGES, 1);
 		}
 		check_content(left, PAGES, 2);
@@ -200,7 +223,8 @@ static void part(void **state)
 
 			check(PAGES * PAGE <= sizeof(copy));
 			memcpy(copy, a.source, PAGES * PAGE);
-			check(relocated(from, pages * PAGE, pages * PAGE, MUST | MREMAP_FIXED, middle) == middle);
+			check(relocated(from, pages * PAGE, pages * PAGE, MUST | MREMAP_FIXED,
+				      middle) == middle);
 			check(!memcmp(middle, from - a.source + copy, pages * PAGE));
 			check_is(vma_count(from, pages * PAGE), 0);
 			check(!memcmp(a.source, copy, (size_t)(from - a.source)));
@@ -208,7 +232,8 @@ static void part(void **state)
 				PAGES * PAGE - (size_t)(from - a.source) - pages * PAGE));
 			check_is(vma_count(left, (PAGES + pages) * PAGE), 1);
 		} else {
-			refused(from, pages * PAGE, pages * PAGE, MUST | MREMAP_FIXED, middle, EFAULT);
+			refused(from, pages * PAGE, pages * PAGE, MUST | MREMAP_FIXED, middle,
+				EFAULT);
 			check_content(a.source, PAGES, 1);
 		}
 		end();
@@ -227,7 +252,8 @@ static void partly_touched(void **state)
 	fill(a.source + 2 * PAGE, PAGE, 5);
 	fill(a.source + 6 * PAGE, PAGE, 6);
 	if (can_relocate()) {
-		check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle) == middle);
+		check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+			      middle) == middle);
 		check(vma_at(middle, &vma));
 		check_is(vma.rss, 2 * PAGE / 1024);
 		check(filled(middle + 2 * PAGE, PAGE, 5) && filled(middle + 6 * PAGE, PAGE, 6));
@@ -239,7 +265,10 @@ static void partly_touched(void **state)
 	end();
 }
 
-/* Emptied memory counts as touched to the kernel; it has nothing that would have to be moved, on any kernel. */
+/*
+ * Emptied memory counts as touched to the kernel; it has nothing that would have to be moved, on
+ * any kernel.
+ */
 static void emptied(void **state)
 {
 	(void)state;
@@ -261,7 +290,8 @@ static void relocate_always_moves(void **state)
 	check(!munmap(left, 3 * PAGES * PAGE));
 	lay(a.source, PAGES, RW, 1);
 	lay(left, PAGES, RW, 2);
-	check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED, middle) == middle);
+	check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED, middle) ==
+		middle);
 	check_is(vma_count(a.source, PAGES * PAGE), 0);
 	check_content(middle, PAGES, 1);
 	check_is(vma_count(left, 2 * PAGES * PAGE), can_relocate() ? 1 : 2);
@@ -279,14 +309,15 @@ static void anywhere(void **state)
 	/* something behind it, so that it has to move to grow */
 	lay(a.source + PAGES * PAGE, 1, PROT_READ, 0);
 	new = relocated(a.source, PAGES * PAGE, (PAGES + 2) * PAGE, RELOCATE, NULL);
-	check(new != a.source && filled(new, PAGES * PAGE, 1) && zeroed(new + PAGES * PAGE, 2 * PAGE));
+	check(new != a.source &&filled(new, PAGES * PAGE, 1) &&
+		zeroed(new + PAGES *PAGE, 2 * PAGE));
 	check_is(vma_count(a.source, PAGES * PAGE), 0);
 	check_is(vma_count(new, (PAGES + 2) * PAGE), 1);
 	check(!munmap(new, (PAGES + 2) * PAGE));
 	lay(a.source, PAGES, RW, 1);
 	check(!munmap(middle, PAGES * PAGE));
 	new = relocated(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_DONTUNMAP, middle);
-	check(new == middle && filled(new, PAGES * PAGE, 1) && zeroed(a.source, PAGES * PAGE));
+	check(new == middle &&filled(new, PAGES * PAGE, 1) && zeroed(a.source, PAGES * PAGE));
 	end();
 }
 
@@ -309,12 +340,13 @@ static void dontunmap(void **state)
 			check(vma_at(a.source, &after));
 			check_is(after.start, before.start);
 			check_is(after.end, before.end);
-			check(!strcmp(after.perms, before.perms) && !strcmp(after.flags, before.flags));
+			check(!strcmp(after.perms, before.perms) &&
+				!strcmp(after.flags, before.flags));
 			check(!mprotect(left, 2 * PAGES * PAGE, RW));
 			check_is(vma_count(left, 2 * PAGES * PAGE), 1);
 		} else {
-			refused(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED | MREMAP_DONTUNMAP,
-				middle, EFAULT);
+			refused(a.source, PAGES * PAGE, PAGES * PAGE,
+				MUST | MREMAP_FIXED | MREMAP_DONTUNMAP, middle, EFAULT);
 			check_content(a.source, PAGES, 1);
 		}
 		check_content(left, PAGES, 2);
@@ -335,7 +367,8 @@ static void grows_and_shrinks(void **state)
 		lay(left, PAGES, RW, 2);
 		lay(middle, PAGES + 3, PROT_READ, 3);
 		if (can_relocate()) {
-			check(relocated(a.source, PAGES * PAGE, len, MUST | MREMAP_FIXED, middle) == middle);
+			check(relocated(a.source, PAGES * PAGE, len, MUST | MREMAP_FIXED, middle) ==
+				middle);
 			check(filled(middle, kept, 1) && zeroed(middle + kept, len - kept));
 			check_is(vma_count(a.source, PAGES * PAGE), 0);
 			check_is(vma_count(left, PAGES * PAGE + len), 1);
@@ -348,7 +381,10 @@ static void grows_and_shrinks(void **state)
 	}
 }
 
-/* Advice, policy, reservation: the destination is what the source was, and so merges with its like only. */
+/*
+ * Advice, policy, reservation: the destination is what the source was, and so merges with its like
+ * only.
+ */
 static void attributes(void **state)
 {
 	static const int advice[] = {MADV_DONTFORK, MADV_DONTDUMP, MADV_WIPEONFORK, MADV_NOHUGEPAGE,
@@ -363,7 +399,8 @@ static void attributes(void **state)
 
 			make();
 			check(mmap(a.source, PAGES * PAGE, RW,
-				      ANON | MAP_FIXED | (noreserve ? MAP_NORESERVE : 0), -1, 0) == a.source);
+				      ANON | MAP_FIXED | (noreserve ? MAP_NORESERVE : 0), -1,
+				      0) == a.source);
 			fill(a.source, PAGES * PAGE, 1);
 			if (madvise(a.source, PAGES * PAGE, advice[i])) {
 				end();
@@ -371,13 +408,14 @@ static void attributes(void **state)
 			}
 			syscall(SYS_mbind, a.source, PAGES * PAGE, MPOL_BIND, &node, 64UL, 0UL);
 			check(vma_at(a.source, &before));
-			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED, middle) ==
-				middle);
+			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE,
+				      RELOCATE | MREMAP_FIXED, middle) == middle);
 			check(vma_at(middle, &after));
 			check_content(middle, PAGES, 1);
 			check_is(after.start, (uintptr_t)middle);
 			check_is(after.end, (uintptr_t)right);
-			check(!strcmp(after.perms, before.perms) && !strcmp(after.flags, before.flags));
+			check(!strcmp(after.perms, before.perms) &&
+				!strcmp(after.flags, before.flags));
 			if (!syscall(SYS_get_mempolicy, &mode, NULL, 0UL, middle, 2UL))
 				check_is(mode, MPOL_BIND);
 			end();
@@ -402,8 +440,8 @@ static void locked(void **state)
 		vmlck = process_status("VmLck:");
 		lay(left, PAGES, RW, 2);
 		if (can_relocate()) {
-			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle) ==
-				middle);
+			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+				      middle) == middle);
 			check(vma_at(middle, &after));
 			check(!strcmp(after.flags, before.flags));
 			check_is(after.rss, before.rss);
@@ -413,7 +451,8 @@ static void locked(void **state)
 			check(!syscall(SYS_munlock, middle, PAGES * PAGE));
 			check_is(vma_count(left, 2 * PAGES * PAGE), 1);
 		} else {
-			refused(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle, EFAULT);
+			refused(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle,
+				EFAULT);
 			check(vma_at(a.source, &after) && !strcmp(after.flags, before.flags));
 			check_is(process_status("VmLck:"), vmlck);
 		}
@@ -430,10 +469,12 @@ static void to_and_fro(void **state)
 	lay(left, PAGES, RW, 2);
 	lay(a.source, PAGES, RW, 1);
 	for (int i = 0; i < 50; i++) {
-		check(mremap(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED, middle) == middle);
+		check(mremap(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED,
+			      middle) == middle);
 		check_content(middle, PAGES, (unsigned int)i + 1);
 		fill(middle, PAGES * PAGE, (unsigned int)i + 2);
-		check(mremap(middle, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED, a.source) == a.source);
+		check(mremap(middle, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED,
+			      a.source) == a.source);
 		check_content(a.source, PAGES, (unsigned int)i + 2);
 	}
 	check_content(left, PAGES, 2);
@@ -441,8 +482,8 @@ static void to_and_fro(void **state)
 }
 
 /*
- * The first call of a process, onto a hole below all that is mapped, which is where the kernel would put what the library needs for
- * itself.
+ * The first call of a process, onto a hole below all that is mapped, which is where the kernel
+ * would put what the library needs for itself.
  */
 static char first_call[64];
 
@@ -459,7 +500,8 @@ static void call_first(void)
 	*p = 1;
 	munmap(to, len);
 	new = mremap(p, len, len, (can_relocate() ? MUST : RELOCATE) | MREMAP_FIXED, to);
-	snprintf(first_call, sizeof(first_call), "%s", new == to && *new == 1 ? "" : strerror(errno));
+	snprintf(
+		first_call, sizeof(first_call), "%s", new == to &&*new == 1 ? "" : strerror(errno));
 	munmap(p, len);
 	munmap(to, len);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of MREMAP_RELOCATE_ANON and MREMAP_MUST_RELOCATE_ANON share. No kernel has the flags: run-configs gives these
- * programs the configuration "real" in the place of a native run.
+ * What the tests of MREMAP_RELOCATE_ANON and MREMAP_MUST_RELOCATE_ANON share. No kernel has the
+ * flags: run-configs gives these programs the configuration "real" in the place of a native run.
  *
- * What has been touched can be relocated where the kernel has UFFDIO_MOVE (6.8); can_relocate() asks userfaultfd for that, not
- * libremap. Elsewhere MUST is EFAULT for it, and that is what the tests then expect.
+ * What has been touched can be relocated where the kernel has UFFDIO_MOVE (6.8); can_relocate()
+ * asks userfaultfd for that, not libremap. Elsewhere MUST is EFAULT for it, and that is what the
+ * tests then expect.
  */
 #ifndef RELOCATE_H
 #define RELOCATE_H
@@ -32,7 +33,10 @@ static inline bool can_relocate(void)
 	return can;
 }
 
-/* A call between two looks at the whole process, which must succeed, and must go there if it is FIXED. */
+/*
+ * A call between two looks at the whole process, which must succeed, and must go there if it is
+ * FIXED.
+ */
 static inline char *relocated(void *old, size_t old_len, size_t new_len, int flags, void *target)
 {
 	char *new = watched(old, old_len, new_len, flags, target);
@@ -57,7 +61,9 @@ static inline char *lay(void *at, size_t pages, int prot, unsigned int seed)
 	return p;
 }
 
-/* What a library needs for itself is there after a first call, and will not be taken for a change. */
+/*
+ * What a library needs for itself is there after a first call, and will not be taken for a change.
+ */
 static inline void relocate_warm_up(void)
 {
 	char *page = mmap(NULL, PAGE, RW, ANON, -1, 0), *new;

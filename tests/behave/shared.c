@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MREMAP_DONTUNMAP of shared memory of every kind: both ranges show the same object, and nothing is lost (2.5).
- * Natively since 5.13. Needs a writable /dev/shm and current directory for the files.
+ * MREMAP_DONTUNMAP of shared memory of every kind: both ranges show the same object, and nothing is
+ * lost (2.5). Natively since 5.13. Needs a writable /dev/shm and current directory for the files.
  */
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -24,7 +24,10 @@
 
 static struct arena a;
 
-/* An object of PAGES + 2 pages, of which the mapping shows all but the first two; the whole is filled. */
+/*
+ * An object of PAGES + 2 pages, of which the mapping shows all but the first two; the whole is
+ * filled.
+ */
 static void check_object(int fd, int prot)
 {
 	struct vma before, now;
@@ -320,7 +323,10 @@ static void sparse(void **state)
 	arena_end(&a);
 }
 
-/* The page tables go with the move, as a program sees from Rss: no fault is needed at the new place. */
+/*
+ * The page tables go with the move, as a program sees from Rss: no fault is needed at the new
+ * place.
+ */
 static void page_tables(void **state)
 {
 	struct vma before, now;

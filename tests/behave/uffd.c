@@ -47,7 +47,10 @@ bool serve(int fd, void *at, unsigned int seed)
 	return !ioctl(fd, UFFDIO_COPY, &copy) && copy.copy == (long)PAGE;
 }
 
-/* poll with a timeout may be cut short where threads are stopped (remap(7), LIMITS): EINTR is no answer. */
+/*
+ * poll with a timeout may be cut short where threads are stopped (remap(7), LIMITS): EINTR is no
+ * answer.
+ */
 bool read_event(int fd, struct uffd_msg *msg, int timeout)
 {
 	struct pollfd p = {fd, POLLIN, 0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of userfaultfd share: a userfaultfd of the program's own, and touches that wait for it or do not.
+ * What the tests of userfaultfd share: a userfaultfd of the program's own, and touches that wait
+ * for it or do not.
  */
 #ifndef BEHAVE_UFFD_H
 #define BEHAVE_UFFD_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a userfaultfd is told of MREMAP_DONTUNMAP (semantics.md 2.3, A6): which events, in which order, about which ranges,
- * and who watches what afterwards. Source and destination are watched by none, by one, or by one each.
+ * What a userfaultfd is told of MREMAP_DONTUNMAP (semantics.md 2.3, A6): which events, in which
+ * order, about which ranges, and who watches what afterwards. Source and destination are watched by
+ * none, by one, or by one each.
  *
- * The monitor is a thread of the same process. It reads each event as it comes, and the mover is held until then.
- * Needs userfaultfd(2), as root or with vm.unprivileged_userfaultfd.
+ * The monitor is a thread of the same process. It reads each event as it comes, and the mover is
+ * held until then. Needs userfaultfd(2), as root or with vm.unprivileged_userfaultfd.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -203,7 +204,10 @@ static int wanted_of(const struct scene *s, struct told *wanted)
 	return count;
 }
 
-/* libremap's EINVAL, where it could not tell the same (remap(7), LIMITS): nobody is told anything, nothing has changed. */
+/*
+ * libremap's EINVAL, where it could not tell the same (remap(7), LIMITS): nobody is told anything,
+ * nothing has changed.
+ */
 static void check_refused(const struct scene *s, const struct call *call, int count)
 {
 	check(strcmp(behave_config(), "native"));
@@ -246,7 +250,10 @@ static void play(void **state)
 	tear_down();
 }
 
-/* A child's memory is watched where its parent's is, by a userfaultfd of its own, which the event brings. */
+/*
+ * A child's memory is watched where its parent's is, by a userfaultfd of its own, which the event
+ * brings.
+ */
 static void fork_after(void **state)
 {
 	const struct scene *s = *state;

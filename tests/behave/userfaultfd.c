@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A userfaultfd that watches the source goes on watching the old range after MREMAP_DONTUNMAP, in the same mode, and
- * does not watch the new one (semantics.md 2.3, A5): no fault is lost, none is answered with zeros.
- * Needs userfaultfd(2), as root or with vm.unprivileged_userfaultfd.
+ * A userfaultfd that watches the source goes on watching the old range after MREMAP_DONTUNMAP, in
+ * the same mode, and does not watch the new one (semantics.md 2.3, A5): no fault is lost, none is
+ * answered with zeros. Needs userfaultfd(2), as root or with vm.unprivileged_userfaultfd.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -98,7 +98,10 @@ static void duplicated(void **state)
 	arena_end(&a);
 }
 
-/* Received over a socket, as a monitor of its own process would be given it; whoever made it has closed it. */
+/*
+ * Received over a socket, as a monitor of its own process would be given it; whoever made it has
+ * closed it.
+ */
 static void received(void **state)
 {
 	int made = open_uffd(0), fd, pair[2];

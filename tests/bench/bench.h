@@ -2,8 +2,9 @@
 /*
  * Words shared by the parts of remap-bench.
  *
- * A cell is one situation: a kind of memory, a size, the other threads of the process, the number of its mappings, where
- * the heap goes. In every cell the same heap is moved in several ways, in turn. Times are nanoseconds of the monotonic clock.
+ * A cell is one situation: a kind of memory, a size, the other threads of the process, the number
+ * of its mappings, where the heap goes. In every cell the same heap is moved in several ways, in
+ * turn. Times are nanoseconds of the monotonic clock.
  */
 #ifndef RM_BENCH_H
 #define RM_BENCH_H
@@ -23,9 +24,10 @@ extern const char *const way_names[WAY_COUNT];
 
 struct kind {
 	const char *name;
-	const char *what;  /* for the table's head */
-	bool shared;	   /* a memfd's pages; else private anonymous */
-	bool zero;	   /* only read so far, but for both ends: entries of the zero page, which take no memory */
+	const char *what; /* for the table's head */
+	bool shared;	  /* a memfd's pages; else private anonymous */
+	/* only read so far, but for both ends: entries of the zero page, which take no memory */
+	bool zero;
 	bool huge;	   /* MADV_HUGEPAGE */
 	unsigned int step; /* one page in so many is populated */
 };
@@ -77,7 +79,8 @@ struct effort {
 };
 
 struct options {
-	const char *kinds, *sizes, *threads, *mappings, *places; /* lists; NULL: as the plan has it */
+	/* lists; NULL: as the plan has it */
+	const char *kinds, *sizes, *threads, *mappings, *places;
 	const char *ways, *preload;
 	size_t memory; /* bytes that may be used */
 	bool quick, full_lines, breakdown, costs;
@@ -85,7 +88,10 @@ struct options {
 
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...);
 void __attribute__((noreturn, format(printf, 1, 2))) die_usage(const char *format, ...);
-/* A line on standard error; on a terminal it takes the last one's place, and progress_end() erases it. */
+/*
+ * A line on standard error; on a terminal it takes the last one's place, and progress_end() erases
+ * it.
+ */
 void __attribute__((format(printf, 1, 2))) progress(const char *format, ...);
 void progress_end(void);
 
@@ -105,7 +111,7 @@ struct heap {
 	unsigned char *away; /* the reservation that it is moved onto; NULL: anywhere */
 	size_t align;
 	size_t askew; /* from a whole page table to home */
-	int fd; /* shared: the memfd; else -1 */
+	int fd;	      /* shared: the memfd; else -1 */
 };
 
 /* NULL, or why such a heap can not be had on this machine. */
@@ -114,15 +120,23 @@ const char *heap_make(
 void heap_free(struct heap *heap);
 /* What the engine knows of any range is forgotten. */
 void heap_forget(void);
-/* The timed part: moves the heap, leaving home mapped and empty. The new address, or NULL and errno. */
+/*
+ * The timed part: moves the heap, leaving home mapped and empty. The new address, or NULL and
+ * errno.
+ */
 unsigned char *heap_move(const struct heap *heap, enum way way);
 /* Reads from every populated page at that place. */
 uint64_t heap_touch(const struct heap *heap, const unsigned char *at);
 /* Runs through more memory than any cache holds. */
 void heap_chill(void);
-/* Looks at both ends, then brings the heap home as it was, with its page tables, whatever the way. */
+/*
+ * Looks at both ends, then brings the heap home as it was, with its page tables, whatever the way.
+ */
 void heap_return(const struct heap *heap, enum way way, unsigned char *at);
-/* How much memory a heap takes at its most: moved by page tables, or (copied) with the copy that it is moved into. */
+/*
+ * How much memory a heap takes at its most: moved by page tables, or (copied) with the copy that it
+ * is moved into.
+ */
 size_t heap_needs(const struct kind *kind, size_t len, bool copied);
 /* The kernel has MREMAP_DONTUNMAP for this kind. */
 bool heap_has_native(const struct kind *kind);
@@ -130,7 +144,10 @@ bool heap_has_native(const struct kind *kind);
 /* company.c */
 void company_gather(const struct company *company);
 void company_dismiss(void);
-/* Below the heap, so that who reads /proc/self/maps has to pass it. Whether so many are allowed is asked before. */
+/*
+ * Below the heap, so that who reads /proc/self/maps has to pass it. Whether so many are allowed is
+ * asked before.
+ */
 bool crowd_is_allowed(unsigned int mappings);
 void crowd_map(unsigned int mappings, const struct heap *heap);
 void crowd_unmap(void);
@@ -143,10 +160,16 @@ bool way_is_wanted(const struct options *options, enum way way);
 void format_size(char *buf, size_t size, size_t bytes);
 void describe_cell(char *buf, size_t size, const struct cell *cell);
 
-/* measure.c: the cell's part of the report; NULL with *why if it can not be had here. Else *why: what is missing, or NULL. */
+/*
+ * measure.c: the cell's part of the report; NULL with *why if it can not be had here. Else *why:
+ * what is missing, or NULL.
+ */
 json_t *measure_cell(const struct cell *cell, const struct options *options,
 	const struct effort *effort, const char **why);
-/* At least so long, going by smaller ones of the kind that have been measured; 0 if there were none. */
+/*
+ * At least so long, going by smaller ones of the kind that have been measured; 0 if there were
+ * none.
+ */
 uint64_t measure_expected_ns(
 	const struct cell *cell, const struct options *options, const struct effort *effort);
 /* {n, min_ns, median_ns, p99_ns, max_ns} of the samples, which get sorted. */
@@ -155,7 +178,10 @@ json_t *summarize(uint64_t *samples, size_t count);
 /* breakdown.c: the system calls of an emulated move, on standard output. */
 void breakdown(const struct cell *cell, unsigned int moves);
 
-/* overhead.c: load before any call of the engine; then what the preload costs calls that it does not serve. */
+/*
+ * overhead.c: load before any call of the engine; then what the preload costs calls that it does
+ * not serve.
+ */
 void overhead_load(const char *preload);
 json_t *overhead_measure(const struct effort *effort, const char **why);
 

@@ -2,12 +2,14 @@
 /*
  * Where an emulated move spends its time: the engine's system calls, one by one (--breakdown).
  *
- * Every system call of the engine is made by rm_syscall(), which this program's linking wraps (-Wl,--wrap). The wrapper
- * does nothing but look at a thread-local flag, unless the calling thread is the mover of a breakdown. Then it takes the
- * time of each call: it counts what other threads do only as waiting. Medians, since a call that lost the CPU says
- * nothing; the time between the calls (parsing, mostly) is what the whole move's median leaves over.
+ * Every system call of the engine is made by rm_syscall(), which this program's linking wraps
+ * (-Wl,--wrap). The wrapper does nothing but look at a thread-local flag, unless the calling thread
+ * is the mover of a breakdown. Then it takes the time of each call: it counts what other threads do
+ * only as waiting. Medians, since a call that lost the CPU says nothing; the time between the calls
+ * (parsing, mostly) is what the whole move's median leaves over.
  *
- * Nothing in the wrapper allocates or calls libc but for clock_gettime, because it runs while the world is stopped.
+ * Nothing in the wrapper allocates or calls libc but for clock_gettime, because it runs while the
+ * world is stopped.
  */
 #include "tests/bench/bench.h"
 

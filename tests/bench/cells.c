@@ -2,11 +2,11 @@
 /*
  * Which cells are measured.
  *
- * Memory up to 16 GiB, company up to 64 threads, up to 50,000 mappings, other places to go: each beside the same cell with
- * nothing of it.
- * The plan is a table: every row is a product of five lists and varies one thing. A list given as an option takes that
- * list's place in every row; cells that come up twice are measured once. So --threads 64 measures every size and kind
- * in that company, and --sizes 4K what the plan has, at that size.
+ * Memory up to 16 GiB, company up to 64 threads, up to 50,000 mappings, other places to go: each
+ * beside the same cell with nothing of it. The plan is a table: every row is a product of five
+ * lists and varies one thing. A list given as an option takes that list's place in every row; cells
+ * that come up twice are measured once. So --threads 64 measures every size and kind in that
+ * company, and --sizes 4K what the plan has, at that size.
  */
 #include "tests/bench/bench.h"
 
@@ -77,7 +77,10 @@ static void split(const char *text, const char *option, struct list *list)
 	}
 }
 
-/* A decimal number at the text's beginning; *end is what follows it. Nothing, or out of range: false. */
+/*
+ * A decimal number at the text's beginning; *end is what follows it. Nothing, or out of range:
+ * false.
+ */
 static bool parse_number(const char *text, uint64_t max, uint64_t *value, const char **end)
 {
 	char *stop;
@@ -164,7 +167,8 @@ static const struct kind *parse_kind(const char *item)
 	for (int i = 0; i < KIND_COUNT; i++)
 		if (!strcmp(item, kinds[i].name))
 			return &kinds[i];
-	die_usage("--kinds: '%s' is none of private, shared, thp, sparse, shared-sparse, zero", item);
+	die_usage(
+		"--kinds: '%s' is none of private, shared, thp, sparse, shared-sparse, zero", item);
 }
 
 static bool same_cell(const struct cell *a, const struct cell *b)

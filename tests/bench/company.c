@@ -2,10 +2,11 @@
 /*
  * Who else is in the process: other threads, and other mappings.
  *
- * None of the threads touches the heap, so that the naive way survives them. A blocked thread waits in read(2) on a
- * pipe; if that ever returns before the end, a stop of the emulation has disturbed the program, and the run is void.
- * The crowd of mappings is a row of single populated pages, protected in turn so that they do not merge. It lies below
- * the heap, which is the worst place for it: who reads /proc/self/maps from its beginning has to pass it.
+ * None of the threads touches the heap, so that the naive way survives them. A blocked thread waits
+ * in read(2) on a pipe; if that ever returns before the end, a stop of the emulation has disturbed
+ * the program, and the run is void. The crowd of mappings is a row of single populated pages,
+ * protected in turn so that they do not merge. It lies below the heap, which is the worst place for
+ * it: who reads /proc/self/maps from its beginning has to pass it.
  */
 #include "tests/bench/bench.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the preload library costs programs that do not need it: words shared by overhead.c (single calls), whole.c
- * (processes) and report-costs.c.
+ * What the preload library costs programs that do not need it: words shared by overhead.c (single
+ * calls), whole.c (processes) and report-costs.c.
  *
- * The doors are the ways to the kernel that are compared: libc's functions, those of the preload on a kernel that has all
- * flags, and those of the preload on one that has not; for single calls also libc's in a process under a seccomp filter.
+ * The doors are the ways to the kernel that are compared: libc's functions, those of the preload on
+ * a kernel that has all flags, and those of the preload on one that has not; for single calls also
+ * libc's in a process under a seccomp filter.
  */
 #ifndef RM_BENCH_COSTS_H
 #define RM_BENCH_COSTS_H
@@ -33,7 +34,9 @@ struct door_calls {
 /* The preload's file as it was given or found; NULL with *why if there is none. */
 const char *overhead_preload(const char **why);
 
-/* The median of door's samples minus libc's, taken in pairs; both as they were measured, in turn. */
+/*
+ * The median of door's samples minus libc's, taken in pairs; both as they were measured, in turn.
+ */
 double median_difference(const uint64_t *samples, const uint64_t *base, size_t count);
 
 /* filtered.c: the child under a filter. Nanoseconds of a batch of the call with that number. */

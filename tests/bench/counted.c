@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine's pure parts, one function each, for callgrind to count the instructions of: what is known of a range, what a
- * watched call costs, plans, lines of /proc, argument rules. No system call is among them.
+ * The engine's pure parts, one function each, for callgrind to count the instructions of: what is
+ * known of a range, what a watched call costs, plans, lines of /proc, argument rules. No system
+ * call is among them.
  *
- * main() calls each twice; the first call is for what is done once (the dynamic linker, lazy set-up). tests/bench/count runs
- * it under valgrind and prints the second call's count, tests/bench/counts.t compares. Every function looks at its result,
- * so that a count is never that of something which did not work. "counted --build" tells what the counts depend on.
+ * main() calls each twice; the first call is for what is done once (the dynamic linker, lazy
+ * set-up). tests/bench/count runs it under valgrind and prints the second call's count,
+ * tests/bench/counts.t compares. Every function looks at its result, so that a count is never that
+ * of something which did not work. "counted --build" tells what the counts depend on.
  */
 #include <errno.h>
 #include <linux/userfaultfd.h>
@@ -89,7 +91,8 @@ COUNTED count_known_find(void)
 
 COUNTED count_known_find_nothing(void)
 {
-	static const struct rm_request other = {{SOURCE + LEN, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
+	static const struct rm_request other = {
+		{SOURCE + LEN, LEN}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
 
 	must(!rm_known_find(world, &other, &found), "rm_known_find of nothing");
 }

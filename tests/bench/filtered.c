@@ -2,8 +2,9 @@
 /*
  * The calls of overhead.c in a process under a seccomp filter.
  *
- * A filter can not be taken off again, so a child has it, forked when everything is ready: remap-run's for --pretend, the
- * rows that answer by themselves. It runs a batch when it is told to and says how long that took.
+ * A filter can not be taken off again, so a child has it, forked when everything is ready:
+ * remap-run's for --pretend, the rows that answer by themselves. It runs a batch when it is told to
+ * and says how long that took.
  */
 #include "tests/bench/costs.h"
 

@@ -3,19 +3,23 @@
  * The heap that is moved, and the ways of moving it.
  *
  *   native      the kernel's own MREMAP_DONTUNMAP, by the raw system call
- *   emulated    remap_mremap(); native:no is in LIBREMAP_CONF, so the engine never uses the kernel's flag. What it
- *               knows of the range from the rounds before is true: all the other ways leave the mapping as it was
- *   first       the same as if it were the range's first: what is known from moves is forgotten before
+ *   emulated    remap_mremap(); native:no is in LIBREMAP_CONF, so the engine never uses the
+ *               kernel's flag. What it knows of the range from the rounds before is true: all the
+ *               other ways leave the mapping as it was
+ *   first       the same as if it were the range's first: what is known from moves is forgotten
+ *               before
  *   copying     what programs do without: a fresh mapping, memcpy, MADV_DONTNEED of the old range
- *   unmap+map   the naive way: mremap away, mmap into the hole; wrong with threads, a lower bound without
+ *   unmap+map   the naive way: mremap away, mmap into the hole; wrong with threads, a lower bound
+ *               without
  *
- * All of them move onto the same reservation, MREMAP_FIXED, as collectors do; both places are aligned alike, to 2 MiB or
- * 1 GiB if the heap is as large, so that the kernel may move whole page tables. PLACE_ANYWHERE and PLACE_ASKEW: there is no
- * reservation, the kernel or the engine chooses; askew, the kernel's choice is hardly ever aligned like the heap.
+ * All of them move onto the same reservation, MREMAP_FIXED, as collectors do; both places are
+ * aligned alike, to 2 MiB or 1 GiB if the heap is as large, so that the kernel may move whole page
+ * tables. PLACE_ANYWHERE and PLACE_ASKEW: there is no reservation, the kernel or the engine
+ * chooses; askew, the kernel's choice is hardly ever aligned like the heap.
  *
- * Bringing the heap back is outside the timed part. It ends in the state in which it began: same address, same pages
- * populated, page tables in place; those that a way has lost (shared memory: copying, and emulating where a second view is
- * made) are made again.
+ * Bringing the heap back is outside the timed part. It ends in the state in which it began: same
+ * address, same pages populated, page tables in place; those that a way has lost (shared memory:
+ * copying, and emulating where a second view is made) are made again.
  */
 #include "tests/bench/bench.h"
 
@@ -61,7 +65,10 @@ const struct kind kinds[KIND_COUNT] = {
 		.step = 1},
 };
 
-/* len bytes, aligned, not touching any mapping that they could merge with: a readable page on either side. */
+/*
+ * len bytes, aligned, not touching any mapping that they could merge with: a readable page on
+ * either side.
+ */
 static unsigned char *reserve(size_t len, size_t align)
 {
 	const size_t all = len + align + 2 * PAGE;
@@ -79,7 +86,10 @@ static unsigned char *reserve(size_t len, size_t align)
 	return at;
 }
 
-/* Base pages by the process's own setting: advice would be one more thing for the emulation to copy. */
+/*
+ * Base pages by the process's own setting: advice would be one more thing for the emulation to
+ * copy.
+ */
 static int advise(const struct heap *heap, unsigned char *at)
 {
 	if (prctl(PR_SET_THP_DISABLE, !heap->kind->huge, 0, 0, 0))
@@ -331,7 +341,10 @@ void heap_return(const struct heap *heap, enum way way, unsigned char *at)
 
 size_t heap_needs(const struct kind *kind, size_t len, bool copied)
 {
-	/* Page tables: both places have their own, a five-hundredth each. Reading the holes of a memfd fills them. */
+	/*
+	 * Page tables: both places have their own, a five-hundredth each. Reading the holes of a
+	 * memfd fills them.
+	 */
 	const size_t tables = len / 256, heap = kind->zero		   ? 0
 						: kind->shared && copied ? len
 									 : len / kind->step;

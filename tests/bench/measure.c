@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One cell: rounds in which every way has its turn, so that whatever else the machine does hits all of them alike.
+ * One cell: rounds in which every way has its turn, so that whatever else the machine does hits all
+ * of them alike.
  *
- * The order of the ways rotates from round to round. A first round is not counted. A way that is much dearer than
- * the cell's budget allows takes part in the first few rounds and then in every n-th one only, or once if once takes
- * longer than the whole cell should (copying gigabytes); how often each was measured is part of the result.
+ * The order of the ways rotates from round to round. A first round is not counted. A way that is
+ * much dearer than the cell's budget allows takes part in the first few rounds and then in every
+ * n-th one only, or once if once takes longer than the whole cell should (copying gigabytes); how
+ * often each was measured is part of the result.
  *
- * What came before decides what a short move finds in the caches. So a move is measured either cold, or warm: directly after one
- * of the same way, which is not counted. But beside other threads, which would not be back where they were, and copying,
- * which finds nothing of use there. The time
- * for which the other threads stood still is the difference of the library's own counter around each single move.
+ * What came before decides what a short move finds in the caches. So a move is measured either
+ * cold, or warm: directly after one of the same way, which is not counted. But beside other
+ * threads, which would not be back where they were, and copying, which finds nothing of use there.
+ * The time for which the other threads stood still is the difference of the library's own counter
+ * around each single move.
  */
 #include "tests/bench/bench.h"
 
@@ -133,8 +136,8 @@ static void set_strides(struct turn turns[WAY_COUNT], const struct effort *effor
 	}
 }
 
-static void run_rounds(const struct heap *heap, enum before_it before_it, struct turn turns[WAY_COUNT],
-	const struct effort *effort)
+static void run_rounds(const struct heap *heap, enum before_it before_it,
+	struct turn turns[WAY_COUNT], const struct effort *effort)
 {
 	const uint64_t began = now_ns();
 	uint64_t settled = began;
@@ -267,7 +270,7 @@ json_t *measure_cell(const struct cell *cell, const struct options *options,
 	warm_up(&heap, turns);
 	before = stats_now();
 	run_rounds(&heap,
-		cell->place.cold	    ? CHILL
+		cell->place.cold      ? CHILL
 		: cell->company.count ? NOTHING
 				      : SAME_WAY,
 		turns, effort);

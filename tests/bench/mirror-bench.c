@@ -1,26 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mirror-bench: what a mirror of private memory costs, beside memcpy into a shared mapping and beside having used a memfd by
- * hand from the start. Milliseconds, the best of the rounds. Nothing here is a test, but a wrong content ends it with 1.
+ * mirror-bench: what a mirror of private memory costs, beside memcpy into a shared mapping and
+ * beside having used a memfd by hand from the start. Milliseconds, the best of the rounds. Nothing
+ * here is a test, but a wrong content ends it with 1.
  *
  *   pause    while the other thread stood still
  *   call     until mremap(MREMAP_MIRROR) was back
  *   all      until the last page had been filled
- *   again    a second mirror of the same memory, shared by then: what one of a prepared heap (REMAP_PREPARE_MIRROR) costs
+ *   again    a second mirror of the same memory, shared by then: what one of a prepared heap
+ *            (REMAP_PREPARE_MIRROR) costs
  *   moved    MREMAP_DONTUNMAP of the same memory, likewise
  *   memcpy   of what is there, into fresh MAP_SHARED | MAP_ANONYMOUS memory
  *   by hand  mapping a memfd that has the content for a second time
  *
- * Then the pause at the largest size, full, in microseconds, for heaps that lie differently, beside DONTUNMAP's of such a heap:
+ * Then the pause at the largest size, full, in microseconds, for heaps that lie differently, beside
+ * DONTUNMAP's of such a heap:
  *
- *   stop       what of the pause it takes to bring the other thread to stand still: of a mirror of one page
+ *   stop       what of the pause it takes to bring the other thread to stand still: of a mirror of
+ *              one page
  *   mirror     the whole pause
- *   anywhere   the kernel's own MREMAP_DONTUNMAP, whole call, to where the kernel likes; - where it has none
- *   congruent  the same to an address that is equal to the heap's modulo 1 GiB: whole page tables move if they can
- *   emulated   the pause of an emulated one (a linked program's, which has to look at the mapping's attributes in it)
+ *   anywhere   the kernel's own MREMAP_DONTUNMAP, whole call, to where the kernel likes; - where it
+ *              has none
+ *   congruent  the same to an address that is equal to the heap's modulo 1 GiB: whole page tables
+ *              move if they can
+ *   emulated   the pause of an emulated one (a linked program's, which has to look at the mapping's
+ *              attributes in it)
  *
- * Usage: mirror-bench [MIB-MAX [ROUNDS]]: from 1 MiB in steps of eight, 1024 and 3 by default. Needs thrice that memory. On a
- * machine that does other things as well, chrt -f 20 mirror-bench measures the work and not the waiting for a processor.
+ * Usage: mirror-bench [MIB-MAX [ROUNDS]]: from 1 MiB in steps of eight, 1024 and 3 by default.
+ * Needs thrice that memory. On a machine that does other things as well, chrt -f 20 mirror-bench
+ * measures the work and not the waiting for a processor.
  */
 #include <errno.h>
 #include <pthread.h>

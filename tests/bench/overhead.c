@@ -2,13 +2,15 @@
 /*
  * What the preload library costs the calls that it does not serve, in nanoseconds.
  *
- * libremap-preload.so is loaded twice into this process, beside libc: once as on a kernel that has the flag, and once, from a
- * copy in a memfd because a library is loaded only once by its inode, as on one that lacks it. Then the same calls
- * go through the three in turn, a batch at a time. All are called through pointers. What a batch needs beforehand and
- * leaves behind (mappings, descriptors) is made and taken away by libc, outside the time.
+ * libremap-preload.so is loaded twice into this process, beside libc: once as on a kernel that has
+ * the flag, and once, from a copy in a memfd because a library is loaded only once by its inode, as
+ * on one that lacks it. Then the same calls go through the three in turn, a batch at a time. All
+ * are called through pointers. What a batch needs beforehand and leaves behind (mappings,
+ * descriptors) is made and taken away by libc, outside the time.
  *
- * The second one has moved a range before it is measured and keeps what it has learned of it: so a call that it only
- * watches has an entry to look at, as in a program whose collector moves its heap.
+ * The second one has moved a range before it is measured and keeps what it has learned of it: so a
+ * call that it only watches has an entry to look at, as in a program whose collector moves its
+ * heap.
  */
 #include "tests/bench/costs.h"
 
@@ -126,8 +128,8 @@ static void find_preload(char *path, size_t size)
 }
 
 /*
- * Leaves LIBREMAP_CONF as the engine linked into this program shall find it: what the user has set, and native:no.
- * To be called before the first call of the engine, which reads it once.
+ * Leaves LIBREMAP_CONF as the engine linked into this program shall find it: what the user has set,
+ * and native:no. To be called before the first call of the engine, which reads it once.
  */
 void overhead_load(const char *preload)
 {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remap-bench: what emulating MREMAP_DONTUNMAP costs, beside the kernel's own, copying, and unmapping.
+ * remap-bench: what emulating MREMAP_DONTUNMAP costs, beside the kernel's own, copying, and
+ * unmapping.
  *
- * This file reads the options and goes through the cells; cells.c says which there are, heap.c moves, measure.c
- * measures, report.c shows. Nothing here is a test: no figure makes it fail. A wrong move does (heap.c looks at every one).
+ * This file reads the options and goes through the cells; cells.c says which there are, heap.c
+ * moves, measure.c measures, report.c shows. Nothing here is a test: no figure makes it fail. A
+ * wrong move does (heap.c looks at every one).
  *
- * Everything is done in one process and in turn, because the machine may have other work: the ratios mean something
- * even when the times do not.
+ * Everything is done in one process and in turn, because the machine may have other work: the
+ * ratios mean something even when the times do not.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -105,7 +107,9 @@ static unsigned long number_in(const char *path, const char *key)
 	return value;
 }
 
-/* What this process may use: four fifths of what is free, on the machine and in the control group. */
+/*
+ * What this process may use: four fifths of what is free, on the machine and in the control group.
+ */
 static size_t memory_limit(void)
 {
 	size_t limit = number_in("/proc/meminfo", "MemAvailable:") << 10;

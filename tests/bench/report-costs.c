@@ -2,7 +2,8 @@
 /*
  * The part of the report that tells what the preload costs programs that do not need it.
  *
- * Single calls in nanoseconds, with the median of what a pair differs by; whole programs with the ratio of the medians.
+ * Single calls in nanoseconds, with the median of what a pair differs by; whole programs with the
+ * ratio of the medians.
  */
 #include "tests/bench/costs.h"
 

@@ -2,9 +2,10 @@
 /*
  * The report, for people and for programs.
  *
- * Everything that is shown is taken from the JSON object, so that an earlier run can be shown again (--read) and the two
- * never differ. One line a cell, within 100 columns: medians, p99, and x, the ratio of the medians to native. With
- * full_lines one line a way. The TSV is for gnuplot: one row for each cell and way.
+ * Everything that is shown is taken from the JSON object, so that an earlier run can be shown again
+ * (--read) and the two never differ. One line a cell, within 100 columns: medians, p99, and x, the
+ * ratio of the medians to native. With full_lines one line a way. The TSV is for gnuplot: one row
+ * for each cell and way.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -132,7 +133,8 @@ void report_print_head(json_t *report)
 	     "often. The destination is\nreserved and aligned alike, or it may lie anywhere; "
 	     "askew: anywhere, the heap begins a page\nbehind a boundary of 2 MiB. cold: "
 	     "something ran through 256 MiB before each move;\n"
-		"otherwise, alone, each move but copying comes directly after another of the same way.");
+	     "otherwise, alone, each move but copying comes directly after another of the same "
+	     "way.");
 }
 
 static void print_heading(json_t *cell, bool full_lines)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the preload library costs whole programs: starting one that does nothing, a compiler, a JVM that collects.
+ * What the preload library costs whole programs: starting one that does nothing, a compiler, a JVM
+ * that collects.
  *
- * Each is run without it, with it as this kernel calls for, and with it as on a kernel without the flag (native:no), in
- * turn, the order rotating; the time is from posix_spawn(3) to waitpid(2). A program whose files are not here (no source
- * tree, no JDK), or that fails when it is first run, is left out with the reason.
+ * Each is run without it, with it as this kernel calls for, and with it as on a kernel without the
+ * flag (native:no), in turn, the order rotating; the time is from posix_spawn(3) to waitpid(2). A
+ * program whose files are not here (no source tree, no JDK), or that fails when it is first run, is
+ * left out with the reason.
  */
 #include "tests/bench/costs.h"
 

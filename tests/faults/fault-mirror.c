@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every system call that the engine makes for a mirror fails once, from outside (inject.h), those of the thread that fills
- * converted memory too.
+ * Every system call that the engine makes for a mirror fails once, from outside (inject.h), those
+ * of the thread that fills converted memory too.
  *
- * When the call fails, all must be as it was: the source with all of its content, the destination (but for what 6.18 loses
- * itself, semantics.md 1.4), every mapping, descriptor and thread; and the same call made again succeeds. When it succeeds
- * all the same, both views show the content and are one memory. Another thread counts up a word of the source all the while, and
- * no count may be lost. What was private may be found converted only if nothing but the finished view's way to its place was
- * left to fail: then it has its content, and nothing else is left over.
+ * When the call fails, all must be as it was: the source with all of its content, the destination
+ * (but for what 6.18 loses itself, semantics.md 1.4), every mapping, descriptor and thread; and the
+ * same call made again succeeds. When it succeeds all the same, both views show the content and are
+ * one memory. Another thread counts up a word of the source all the while, and no count may be
+ * lost. What was private may be found converted only if nothing but the finished view's way to its
+ * place was left to fail: then it has its content, and nothing else is left over.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -103,7 +104,10 @@ static long call(const struct mirror *m, enum inject_who who, int fail_at, int n
 	return r;
 }
 
-/* VmFlags that a conversion keeps, of those that they are; private huge pages are not for children afterwards (B1). */
+/*
+ * VmFlags that a conversion keeps, of those that they are; private huge pages are not for children
+ * afterwards (B1).
+ */
 static bool same_flags(const struct mirror *m, const char *was, const char *is)
 {
 	static const char *const kept[] = {"rd", "wr", "ex", "rr", "sr", "lo", "dc"};
@@ -137,7 +141,10 @@ static bool failed_to_populate(void)
 	       inject->calls[INJECT_CALLER][k - 1].args[2] == POPULATE_READ;
 }
 
-/* Nothing is left over but the source, and the process is what it was. around: nothing there was kept. */
+/*
+ * Nothing is left over but the source, and the process is what it was. around: nothing there was
+ * kept.
+ */
 static bool nothing_else_changed(const struct mirror *m, bool source_too)
 {
 	const uintptr_t around = source_too ? 0 : mirror_mapping(SOURCE);
@@ -216,7 +223,9 @@ static bool is_errno(long error)
 	       error == -EAGAIN;
 }
 
-/* The destination as it was; or, if what 6.18 loses may be lost, unmapped where the view was to be. */
+/*
+ * The destination as it was; or, if what 6.18 loses may be lost, unmapped where the view was to be.
+ */
 static bool check_target(const struct mirror *m, bool source_too)
 {
 	const uintptr_t start = mirror_mapping(DESTINATION) + mirror_start(m);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every system call that the engine makes for a move fails once, from outside (inject.h). After each failure all must be as
- * scenario_check_failure says, or, where the engine found another way, as scenario_check_success says. k, the number of the
- * call that fails, runs over all of a call that succeeds, with each errno that it can give.
+ * Every system call that the engine makes for a move fails once, from outside (inject.h). After
+ * each failure all must be as scenario_check_failure says, or, where the engine found another way,
+ * as scenario_check_success says. k, the number of the call that fails, runs over all of a call
+ * that succeeds, with each errno that it can give.
  */
 #include "tests/faults/faults.h"
 

@@ -40,17 +40,18 @@ enum scenario_flag {
 	TARGET_ARMED = 1 << 7, /* the destination is, likewise */
 	LATE = 1 << 8,	       /* the first plan fails for want of memory: the twin is made late */
 	SECOND_VIEW = 1 << 9,  /* the first plan fails because nobody can be stopped */
-	WATCHED = 1 << 11,     /* what the program does is seen, and facts are kept from call to call */
-	ONE_ADVICE = 1 << 12,  /* DONTDUMP */
-	HEAD = 1 << 14,	       /* the first four pages of it only */
-	MOVED = 1 << 13,       /* the mapping was touched elsewhere, where nothing is now */
-	LEFT = 1 << 15,	       /* but another mapping like it */
-	TOUCHED = 1 << 16,     /* which has been touched */
-	ALONG = 1 << 18,       /* what lies behind it moved along */
-	STOPPED = 1 << 17,     /* the first plan, which stops nobody, fails at once */
-	RELOCATED = 1 << 18,   /* by MREMAP_MUST_RELOCATE_ANON */
-	GONE = 1 << 19,	       /* without MREMAP_DONTUNMAP; nobody touches it then */
-	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
+	/* what the program does is seen, and facts are kept from call to call */
+	WATCHED = 1 << 11,
+	ONE_ADVICE = 1 << 12, /* DONTDUMP */
+	HEAD = 1 << 14,	      /* the first four pages of it only */
+	MOVED = 1 << 13,      /* the mapping was touched elsewhere, where nothing is now */
+	LEFT = 1 << 15,	      /* but another mapping like it */
+	TOUCHED = 1 << 16,    /* which has been touched */
+	ALONG = 1 << 18,      /* what lies behind it moved along */
+	STOPPED = 1 << 17,    /* the first plan, which stops nobody, fails at once */
+	RELOCATED = 1 << 18,  /* by MREMAP_MUST_RELOCATE_ANON */
+	GONE = 1 << 19,	      /* without MREMAP_DONTUNMAP; nobody touches it then */
+	TOLD = 1 << 10,	      /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 };
 
 struct scenario {
@@ -103,7 +104,9 @@ struct snapshot {
 bool snapshot_take(struct snapshot *s);
 /* The descriptors and the mask are the same. */
 bool snapshot_same_process(const struct snapshot *before, const struct snapshot *after);
-/* All mappings are, but for those that touch [around, around + around_len); tell: print which not. */
+/*
+ * All mappings are, but for those that touch [around, around + around_len); tell: print which not.
+ */
 bool snapshot_same_maps(const struct snapshot *before, const struct snapshot *after,
 	uintptr_t around, size_t around_len, bool tell);
 /* Nothing is mapped there. */

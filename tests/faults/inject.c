@@ -88,7 +88,10 @@ static int error_for(
 		for (int i = 0; i < 6; i++)
 			inject->calls[who][k - 1].args[i] = (long)d->args[i];
 	}
-	/* Who stops threads looks at the slow ones more often on some days: the next call of that kind, then. */
+	/*
+	 * Who stops threads looks at the slow ones more often on some days: the next call of that
+	 * kind, then.
+	 */
 	if (inject->failed || !inject->fail_at || k < inject->fail_at || k > INJECT_CALLS ||
 		who != inject->fail_who || d->nr != inject->fail_nr)
 		return test->error_of(test->arg, d);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System calls of the engine that fail from outside: the engine under test is the one in production, no hook is set.
+ * System calls of the engine that fail from outside: the engine under test is the one in
+ * production, no hook is set.
  *
- * A child process makes the calls under a seccomp filter that hands to its parent whatever leaves from rm_syscall, and nothing
- * else: the test's own calls, and libc's, are not seen. The parent counts, and fails the one that control says. Threads that the
- * library makes inherit the filter, and are counted by themselves. munmap is let through: memory that can not be unmapped is left
+ * A child process makes the calls under a seccomp filter that hands to its parent whatever leaves
+ * from rm_syscall, and nothing else: the test's own calls, and libc's, are not seen. The parent
+ * counts, and fails the one that control says. Threads that the library makes inherit the filter,
+ * and are counted by themselves. munmap is let through: memory that can not be unmapped is left
  * over by any program. Needs seccomp user notification with CONTINUE (5.5).
  */
 #ifndef RM_TESTS_INJECT_H
@@ -24,9 +26,13 @@ enum inject_who { INJECT_CALLER, INJECT_BESIDE, INJECT_BOTH };
 /* What the parent and the child share. */
 struct inject_control {
 	_Atomic bool active;
-	_Atomic unsigned int rounds; /* how often the test has begun to be watched: each has its own time */
+	/* how often the test has begun to be watched: each has its own time */
+	_Atomic unsigned int rounds;
 	enum inject_who fail_who;
-	/* the first call from this number on, from 1, that has this system call's number; then which it was; 0: none */
+	/*
+	 * the first call from this number on, from 1, that has this system call's number; then
+	 * which it was; 0: none
+	 */
 	int fail_at;
 	int fail_nr, error;
 	_Atomic int count[INJECT_BOTH];

@@ -221,7 +221,9 @@ static bool map_at(uintptr_t at, size_t len, int prot, int flags, int fd)
 	return mmap((void *)at, len, prot, flags | MAP_FIXED, fd, 0) == (void *)at;
 }
 
-/* A page on either side, and between them what flags and fd say; as many pages as the source has. */
+/*
+ * A page on either side, and between them what flags and fd say; as many pages as the source has.
+ */
 static bool map_area(const struct mirror *m, uintptr_t area, int flags, int fd)
 {
 	const uintptr_t at = mirror_mapping(area);

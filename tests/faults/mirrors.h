@@ -61,7 +61,10 @@ bool mirror_content_is_right(const struct mirror *m, uintptr_t at, size_t from, 
 /* MREMAP_MIRROR: the address or -errno. */
 long mirror_make(uintptr_t start, size_t len, int flags, uintptr_t to);
 
-/* Once in a process, before everything else: the other thread, and what the library keeps for itself. */
+/*
+ * Once in a process, before everything else: the other thread, and what the library keeps for
+ * itself.
+ */
 bool mirror_begin(const void *m);
 /* Makes the mappings. Undone by the next one, whatever has become of them. */
 bool mirror_set_up(const struct mirror *m);

@@ -122,7 +122,9 @@ static const char *next_record(
 	return NULL;
 }
 
-/* AddressSanitizer maps and advises as it likes: there only the scenario's own areas are looked at. */
+/*
+ * AddressSanitizer maps and advises as it likes: there only the scenario's own areas are looked at.
+ */
 static bool is_looked_at(const char *header)
 {
 	const unsigned long slack = 16UL << 20;

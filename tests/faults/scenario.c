@@ -32,7 +32,8 @@ static struct {
 	_Atomic unsigned long counter;
 	_Atomic(volatile char *) touch; /* read by the other thread all the time; NULL: nothing */
 	int uffd, target_uffd, file;
-	_Atomic int remap_events, other_events; /* from the source: told of a move; neither that nor a fault */
+	/* from the source: told of a move; neither that nor a fault */
+	_Atomic int remap_events, other_events;
 	_Atomic bool monitor;
 	struct snapshot before, after;
 } t = {.uffd = -1, .target_uffd = -1, .file = -1};
@@ -500,7 +501,10 @@ bool scenario_check_success(const struct scenario *s, long to)
 		return complain("it went elsewhere");
 	if (!snapshot_take(&t.after) || !scenario_check_process(s))
 		return false;
-	/* the mover goes on once the monitor has read the event, which may be before it has counted it */
+	/*
+	 * the mover goes on once the monitor has read the event, which may be before it has counted
+	 * it
+	 */
 	for (int i = 0; i < 5000 && (s->flags & TOLD) && !t.remap_events; i++)
 		usleep(200);
 	if ((s->flags & TOLD) && !t.remap_events)

@@ -9,7 +9,8 @@
  *   rss       rss      Rss, Locked, Private_Dirty ... of each VMA
  *   present   rss      which page table entries exist: a anonymous, f file or shared, s swapped
  *   mincore   all      mincore(2) of each VMA
- *   vmsize    all      VmSize against the start of the sequence, without the field's own VMAs: what an
+ *   vmsize    all      VmSize against the start of the sequence, without the field's own VMAs: what
+ *                      an
  *   vmdata    all      emulation leaves lying elsewhere; the same for VmData
  *   vmlck     all      VmLck against the start of the sequence
  *

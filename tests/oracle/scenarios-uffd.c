@@ -67,8 +67,8 @@ static bool arm(int page, int pages, uint64_t mode)
 }
 
 /*
- * ORACLE_REFUSED=ERRNO: no MREMAP_DONTUNMAP is made here, it counts as refused. So what a scenario shows is what a refusal
- * that changes nothing looks like (oracle.t, the file documented).
+ * ORACLE_REFUSED=ERRNO: no MREMAP_DONTUNMAP is made here, it counts as refused. So what a scenario
+ * shows is what a refusal that changes nothing looks like (oracle.t, the file documented).
  */
 static void move(const char *what, int from, int pages, int to, int flags)
 {

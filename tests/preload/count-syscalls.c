@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many system calls a program makes between two marks: getppid with 0x4c52 as its argument, and with 0x4c53.
+ * How many system calls a program makes between two marks: getppid with 0x4c52 as its argument, and
+ * with 0x4c53.
  *
  *   count-syscalls COMMAND...   runs it, prints the number; exit 77 if it cannot be traced
  *

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that executes another in one thread while a second one moves memory all the time, so that a stop is often under way at
- * that moment. Each of the functions of the exec family, and execve by syscall(2). TAP. The new program must come to life, with
- * its arguments and its environment, and with the signal mask that the thread had.
+ * A program that executes another in one thread while a second one moves memory all the time, so
+ * that a stop is often under way at that moment. Each of the functions of the exec family, and
+ * execve by syscall(2). TAP. The new program must come to life, with its arguments and its
+ * environment, and with the signal mask that the thread had.
  */
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ways in which a program changes what is mapped, one call each: by libc's names and by syscall(2). And what libc might do
- * by itself, which nobody sees. Those that end a userfaultfd leave its number to another one, which must not come to
- * watch the range.
+ * The ways in which a program changes what is mapped, one call each: by libc's names and by
+ * syscall(2). And what libc might do by itself, which nobody sees. Those that end a userfaultfd
+ * leave its number to another one, which must not come to watch the range.
  */
 #include "tests/preload/known.h"
 
@@ -203,7 +203,10 @@ int open_uffd(void)
 	}
 	return fd;
 }
-/* The number stands for another userfaultfd after each of these, which must not come to watch the range. */
+/*
+ * The number stands for another userfaultfd after each of these, which must not come to watch the
+ * range.
+ */
 static bool c_closed(void)
 {
 	return !close(uffd) && open_uffd() == uffd;

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts that are kept from move to move (emul/known.c), and every call that makes them untrue (shim/watch.c).
+ * Facts that are kept from move to move (emul/known.c), and every call that makes them untrue
+ * (shim/watch.c).
  *
- *   known [CASE...]   a range is moved away three times, so that it is well known; then it is changed by one call, in one
- *                     of the ways a program has; then it is moved once more. It must be left as it was just before
- *                     that: protection, VmFlags, protection key and name as smaps shows them, and its content at the
- *                     destination. TAP.
- *                     Then the same with a range that has never moved, and first moves of ranges that came to be in
- *                     many ways (emul/born.c).
- *   known --blind     repeated moves when no descriptor can be opened any more: exit 0 if they still work
+ *   known [CASE...]   a range is moved away three times, so that it is well known; then it is
+ *                     changed by one call, in one of the ways a program has; then it is moved once
+ *                     more. It must be left as it was just before that: protection, VmFlags,
+ *                     protection key and name as smaps shows them, and its content at the
+ *                     destination. TAP. Then the same with a range that has never moved, and first
+ *                     moves of ranges that came to be in many ways (emul/born.c).
+ *   known --blind     repeated moves when no descriptor can be opened any more: exit 0 if they
+ *                     still work
  *   known --first     the same with the range's first move
  *   known --back      repeated moves, and back each time by a move of the kernel's own
  *
- * Right natively, too. Single-threaded; one case has a thread that changes the range while it moves.
+ * Right natively, too. Single-threaded; one case has a thread that changes the range while it
+ * moves.
  */
 #include "tests/preload/known.h"
 
@@ -41,7 +44,10 @@ static bool move_to(char *to)
 	return mremap(range, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to;
 }
 
-/* What smaps says of the mapping at addr, without addresses, counts and what comes and goes (softdirty). */
+/*
+ * What smaps says of the mapping at addr, without addresses, counts and what comes and goes
+ * (softdirty).
+ */
 static void look(const char *addr, char *out, size_t size)
 {
 	FILE *f = fopen("/proc/self/smaps", "re");
@@ -174,7 +180,10 @@ static bool set_up(int how)
 	       move_to(target);
 }
 
-/* What a changed range holds is the destination's afterwards; an empty or armed one is not looked at. */
+/*
+ * What a changed range holds is the destination's afterwards; an empty or armed one is not looked
+ * at.
+ */
 static bool check_move(void)
 {
 	char before[1024], after[1024], *p;
@@ -240,7 +249,10 @@ static void *change_all_the_time(void *unused)
 	return NULL;
 }
 
-/* Whichever comes first: what advice is in force after the last of the thread's calls must be the last one's. */
+/*
+ * Whichever comes first: what advice is in force after the last of the thread's calls must be the
+ * last one's.
+ */
 static bool check_thread(void)
 {
 	char flags[1024];
@@ -294,7 +306,10 @@ static bool wanted(const char *name, int argc, char **argv)
 
 enum { BIRTHS = sizeof(births) / sizeof(births[0]) };
 
-/* Case n: each change to a range that has moved, then to one that has not, then each birth, then the thread. */
+/*
+ * Case n: each change to a range that has moved, then to one that has not, then each birth, then
+ * the thread.
+ */
 static bool run_case(int n)
 {
 	if (n < 2 * change_count)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of the program known (known.c): the range, and the ways in which a program changes it (known-changes.c).
+ * The parts of the program known (known.c): the range, and the ways in which a program changes it
+ * (known-changes.c).
  */
 #ifndef RM_TESTS_KNOWN_H
 #define RM_TESTS_KNOWN_H

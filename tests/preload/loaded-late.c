@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libremap.so loaded by a program that has run for a while: a userfaultfd opened and a thread begun before are found, as
- * are those that a linked library has seen from the start. Prints one line of what happened to the range.
+ * libremap.so loaded by a program that has run for a while: a userfaultfd opened and a thread begun
+ * before are found, as are those that a linked library has seen from the start. Prints one line of
+ * what happened to the range.
  *
- * Usage: loaded-late LIBRARY. The range is watched with UFFD_FEATURE_SIGBUS, so that a system call which is given a missing
- * page of it says EFAULT and nobody has to answer.
+ * Usage: loaded-late LIBRARY. The range is watched with UFFD_FEATURE_SIGBUS, so that a system call
+ * which is given a missing page of it says EFAULT and nobody has to answer.
  */
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a forked child has of memory that was converted for MREMAP_MIRROR; one word: "own" (a copy), "same" (it writes its
- * parent's), "none" (nothing is mapped there). With an argument the memory is private huge pages; "no huge pages" if there are
- * none.
+ * What a forked child has of memory that was converted for MREMAP_MIRROR; one word: "own" (a copy),
+ * "same" (it writes its parent's), "none" (nothing is mapped there). With an argument the memory is
+ * private huge pages; "no huge pages" if there are none.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +14,11 @@
 
 int main(int argc, char **argv)
 {
-	const size_t len = argc > 1 ? 2 << 20 : 6 << 20; /* so much is copied later, where it can be */
+	/* so much is copied later, where it can be */
+	const size_t len = argc > 1 ? 2 << 20 : 6 << 20;
 	const int huge = argc > 1 ? MAP_HUGETLB : 0;
-	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | huge, -1, 0);
+	char *p = mmap(
+		NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | huge, -1, 0);
 	char *view;
 	int status;
 	pid_t pid;

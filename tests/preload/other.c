@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Another library that takes over mremap, as UCX does: it counts, and hands the call on, by dlsym(RTLD_NEXT) or, with
- * OTHER_HOW=syscall, by syscall(2). It says what it has seen when the program ends. And execve, which it always does by
- * syscall(2), as sandboxes and build tracers may.
+ * Another library that takes over mremap, as UCX does: it counts, and hands the call on, by
+ * dlsym(RTLD_NEXT) or, with OTHER_HOW=syscall, by syscall(2). It says what it has seen when the
+ * program ends. And execve, which it always does by syscall(2), as sandboxes and build tracers may.
  */
 #include <dlfcn.h>
 #include <stdarg.h>

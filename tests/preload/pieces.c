@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mremap of ranges that earlier moves have left in pieces, or have merged, where 6.18 would not (emul/scars.c). One line of
- * what happened for each case, free of addresses; pieces.t compares those of the native kernel with the emulation's.
+ * mremap of ranges that earlier moves have left in pieces, or have merged, where 6.18 would not
+ * (emul/scars.c). One line of what happened for each case, free of addresses; pieces.t compares
+ * those of the native kernel with the emulation's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,8 @@
 #define LEAVE (MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
 
 static char *arena, *home, *other, *aside, *heap;
-static int file = -1; /* something lies where the heap came from that the library leaves alone; -1: nothing does */
+/* something lies where the heap came from that the library leaves alone; -1: nothing does */
+static int file = -1;
 
 /* What is at p, a letter a page: its own, '.' for zeros. */
 static void show(const char *p, size_t pages)
@@ -64,7 +66,10 @@ static void show_mappings(void)
 		fclose(maps);
 }
 
-/* A heap that was moved once, with a letter in each page; its first three pages are moved on and leave it. */
+/*
+ * A heap that was moved once, with a letter in each page; its first three pages are moved on and
+ * leave it.
+ */
 static void make(void)
 {
 	arena = mmap(NULL, 64 * LEN, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
@@ -125,7 +130,10 @@ static void c_shrink_fixed(void)
 	report(mremap(heap, LEN, LEN - PAGE, MOVE, arena + 32 * LEN), PAGES - 1);
 	printf(" %s", msync(heap, LEN, MS_ASYNC) ? "gone" : "there");
 }
-/* old_size reaches over whatever lies behind; all of that goes, and only what is kept has to be one mapping. */
+/*
+ * old_size reaches over whatever lies behind; all of that goes, and only what is kept has to be one
+ * mapping.
+ */
 static void c_shrink_far(void)
 {
 	mmap(heap + LEN + PAGE, PAGE, PROT_READ, ANON | MAP_FIXED, -1, 0);
@@ -217,7 +225,11 @@ static void c_inherited(void) /* nothing moved, but by fork it is not what it wa
 	wait(&status);
 }
 
-static void c_gaps(void) /* nothing is left in pieces; a range may go on behind its last mapping, also behind what was moved before */
+/*
+ * nothing is left in pieces; a range may go on behind its last mapping, also behind what was moved
+ * before
+ */
+static void c_gaps(void)
 {
 	heap = mmap(arena + 40 * LEN, 2 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
 	heap[0] = 'a';
@@ -255,7 +267,8 @@ static void c_locked_advised(void)
 	report(mremap(heap, LEN, LEN, LEAVE, NULL), PAGES);
 }
 
-static void c_locked_twice(void) /* the second time it is not locked any more, and merges no more than the first time */
+/* the second time it is not locked any more, and merges no more than the first time */
+static void c_locked_twice(void)
 {
 	locked(MAP_PRIVATE, RW);
 	report(mremap(heap, 4 * PAGE, 4 * PAGE, LEAVE | MREMAP_FIXED, aside), 4);
@@ -332,7 +345,10 @@ static void c_comes_beside(void)
 	report(mremap(heap, 2 * PAGE, 2 * PAGE, LEAVE, NULL), 2);
 }
 
-/* One that is left empty beside two that had moved along with it and are unlike it, until they are alike. */
+/*
+ * One that is left empty beside two that had moved along with it and are unlike it, until they are
+ * alike.
+ */
 static void stray(bool by_advice, bool touched)
 {
 	heap = mmap(arena + 40 * LEN, LEN, RW, ANON | MAP_FIXED, -1, 0);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program does with SIGSEGV of its own, while one of its threads moves memory by MREMAP_DONTUNMAP all the time. An
- * unmodified program; it prints what it sees, free of addresses, and segv.t compares that natively and guarded.
+ * What a program does with SIGSEGV of its own, while one of its threads moves memory by
+ * MREMAP_DONTUNMAP all the time. An unmodified program; it prints what it sees, free of addresses,
+ * and segv.t compares that natively and guarded.
  *
- * Each case runs in a child of its own, after some moves: by then quiesce:guard has its handler installed. The cases are
- * those in which owners of a signal are known to differ from the kernel: queries, every combination of
- * flags, alternate stacks, masks inside handlers, nested faults, jumps out of handlers, sent signals and their siginfo, the default
- * action, ignoring, blocking, fork, exec, interrupted system calls, the relatives of sigaction.
+ * Each case runs in a child of its own, after some moves: by then quiesce:guard has its handler
+ * installed. The cases are those in which owners of a signal are known to differ from the kernel:
+ * queries, every combination of flags, alternate stacks, masks inside handlers, nested faults,
+ * jumps out of handlers, sent signals and their siginfo, the default action, ignoring, blocking,
+ * fork, exec, interrupted system calls, the relatives of sigaction.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that is linked with libremap: moves once by mremap, once by remap_mremap, and prints what the engine that
- * remap_stats() belongs to has counted, and whether the process is a secure one (setuid).
+ * A program that is linked with libremap: moves once by mremap, once by remap_mremap, and prints
+ * what the engine that remap_stats() belongs to has counted, and whether the process is a secure
+ * one (setuid).
  */
 #include <errno.h>
 #include <libremap.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waits of limited length beside moves: they end when they would have ended had nobody been stopped, with what they
- * would have said. One thread waits, the other one moves a page again and again until the wait is over: one that begins anew with all of its
- * time at every stop is never over. Run by waits.t, natively and emulated.
+ * Waits of limited length beside moves: they end when they would have ended had nobody been
+ * stopped, with what they would have said. One thread waits, the other one moves a page again and
+ * again until the wait is over: one that begins anew with all of its time at every stop is never
+ * over. Run by waits.t, natively and emulated.
  *
  * TAP on standard output. A wait that does not end makes the alarm end the program.
  */
@@ -182,7 +183,10 @@ static void to_the_end(bool deaf)
 
 		snprintf(what, sizeof(what), "%s%s", waits[i].name,
 			deaf ? ", every signal blocked" : "");
-		/* what a thread that blocks every signal is told by epoll_pwait with a mask of its own is not of interest */
+		/*
+		 * what a thread that blocks every signal is told by epoll_pwait with a mask of its
+		 * own is not of interest
+		 */
 		if (deaf && waits[i].wait == w_epoll_pwait)
 			continue;
 		moves = move_beside(&w, NULL);
@@ -232,8 +236,8 @@ static void on_usr1_waiting(int sig)
 }
 
 /*
- * When the thread sleeps in its wait. A handler that runs just before a wait goes on does not end it (remap(7), LIMITS), as one
- * that runs just before a wait begins.
+ * When the thread sleeps in its wait. A handler that runs just before a wait goes on does not end
+ * it (remap(7), LIMITS), as one that runs just before a wait begins.
  */
 static void send_usr1(struct waiter *w)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the preload run: each word on the command line is something to do, and prints a line about it.
- * An unmodified program: libc only. With OWN_MREMAP it has an mremap of its own, as some do.
+ * What the tests of the preload run: each word on the command line is something to do, and prints a
+ * line about it. An unmodified program: libc only. With OWN_MREMAP it has an mremap of its own, as
+ * some do.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -88,7 +89,9 @@ static void do_resources(void)
 		count_entries("/proc/self/task"));
 }
 
-/* syscall(2) with six arguments, with errors, with results that look like errors to a careless eye. */
+/*
+ * syscall(2) with six arguments, with errors, with results that look like errors to a careless eye.
+ */
 static void do_syscalls(void)
 {
 	int fd = memfd_create("workout", MFD_CLOEXEC);
@@ -135,7 +138,9 @@ static void do_clone(void)
 	printf("clone as fork: %d\n", WEXITSTATUS(status));
 #ifdef __x86_64__
 	{
-		/* libc's syscall has no frame: the child returns to what its new stack begins with */
+		/*
+		 * libc's syscall has no frame: the child returns to what its new stack begins with
+		 */
 		static uintptr_t stack[8192] __attribute__((aligned(16)));
 		uintptr_t *top = &stack[8000];
 
@@ -151,7 +156,9 @@ static void do_clone(void)
 #endif
 }
 
-/* Between two calls that mark the place (count-syscalls): a hundred calls of mremap of each sort. */
+/*
+ * Between two calls that mark the place (count-syscalls): a hundred calls of mremap of each sort.
+ */
 static void do_count(void)
 {
 	const size_t len = 4 * page;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linux AIO (io_submit) and O_DIRECT with buffers in the range that moves. Needs AIO, and for the pages to be in flight a
- * file system that knows O_DIRECT; without one the buffers are filled by io_submit itself.
+ * Linux AIO (io_submit) and O_DIRECT with buffers in the range that moves. Needs AIO, and for the
+ * pages to be in flight a file system that knows O_DIRECT; without one the buffers are filled by
+ * io_submit itself.
  *
- * In each round a reader submits reads of every page of its range, moves the range by MREMAP_DONTUNMAP, and awaits the
- * reads: the pages were pinned when they were submitted, so the data is at the destination, all of it, and the old
- * range is empty (semantics.md A20). Then it submits writes from the destination, moves that back, and the file must
- * have what was written.
+ * In each round a reader submits reads of every page of its range, moves the range by
+ * MREMAP_DONTUNMAP, and awaits the reads: the pages were pinned when they were submitted, so the
+ * data is at the destination, all of it, and the old range is empty (semantics.md A20). Then it
+ * submits writes from the destination, moves that back, and the file must have what was written.
  *
- * A direct reader uses read(2) and write(2) with O_DIRECT in the shuttle that the main thread moves: no EFAULT.
+ * A direct reader uses read(2) and write(2) with O_DIRECT in the shuttle that the main thread
+ * moves: no EFAULT.
  */
 #include "tests/stress/stress.h"
 
@@ -29,7 +31,10 @@ static struct shuttle shuttle;
 static atomic_ulong rounds, direct;
 static bool have_direct;
 
-/* A file of PAGES pages, deleted already; with O_DIRECT if there is a directory whose file system has it. */
+/*
+ * A file of PAGES pages, deleted already; with O_DIRECT if there is a directory whose file system
+ * has it.
+ */
 static int make_file(void)
 {
 	static const char *const dirs[] = {".", "/var/tmp", "/tmp"};
@@ -211,8 +216,10 @@ static bool move(unsigned long nth)
 
 static bool end(char *what, size_t size)
 {
-	snprintf(what, size, "%lu rounds with %d requests in flight, %lu direct writes, %s O_DIRECT",
-		atomic_load(&rounds), PAGES, atomic_load(&direct), have_direct ? "with" : "without");
+	snprintf(what, size,
+		"%lu rounds with %d requests in flight, %lu direct writes, %s O_DIRECT",
+		atomic_load(&rounds), PAGES, atomic_load(&direct),
+		have_direct ? "with" : "without");
 	return true;
 }
 

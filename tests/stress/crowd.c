@@ -1,25 +1,30 @@
-/* SPDX-License-Identifier: MIT *
- * With --touch there are no callers and no deaf ones, and mappers give no hint: what is left does not depend on the
- * threads being stopped (quiesce:guard).
+/*
+ * SPDX-License-Identifier: MIT * With --touch there are no callers and no deaf ones, and mappers
+ * give no hint: what is left does not depend on the threads being stopped (quiesce:guard).
  */
 /*
  * The crowd: many moves of one heap while other threads do everything to it that a program may do.
  *
- * The main thread takes the heap away by MREMAP_DONTUNMAP again and again, counts what was in the pages that came with
- * it, and drops them. Meanwhile:
+ * The main thread takes the heap away by MREMAP_DONTUNMAP again and again, counts what was in the
+ * pages that came with it, and drops them. Meanwhile:
  *
- *   adders    increment their own counter in the heap, atomically. At the end every increment must have been seen by
- *             the mover exactly once: a lost page or a lost write shows as a wrong sum.
- *   callers   pass heap memory to write(2) and read(2): EFAULT is a failure, and so is a short or wrong read
- *   mappers   map and unmap other memory all the time and look after what is in it: a move must not damage it
+ *   adders    increment their own counter in the heap, atomically. At the end every increment must
+ *             have been seen by the mover exactly once: a lost page or a lost write shows as a
+ *             wrong sum.
+ *   callers   pass heap memory to write(2) and read(2): EFAULT is a failure, and so is a short or
+ *             wrong read
+ *   mappers   map and unmap other memory all the time and look after what is in it: a move must not
+ *             damage it
  *   newborns  threads that are created, touch the heap, and exit; some give birth themselves first
  *   deaf      adders that block every signal that libc lets them block
- *   raw deaf  with --raw-deaf: adders that block every signal by the raw system call, as Go's runtime can
+ *   raw deaf  with --raw-deaf: adders that block every signal by the raw system call, as Go's
+ *             runtime can
  *   sleepers  wait, and are not to be disturbed (sleepers.c)
  *   alarmed   adders that a handler of ours interrupts at a high rate; the handler touches the heap
  *
- * Two more scenes with the same books: births, where most threads live for one increment; and safepoint, where the program
- * stops its threads itself, by a lock, as a collector does: that is what LIBREMAP_CONF=quiesce:caller asks for.
+ * Two more scenes with the same books: births, where most threads live for one increment; and
+ * safepoint, where the program stops its threads itself, by a lock, as a collector does: that is
+ * what LIBREMAP_CONF=quiesce:caller asks for.
  */
 #include "tests/stress/stress.h"
 
@@ -241,7 +246,7 @@ static bool move_heap(unsigned long nth)
 	const size_t len = opt.pages * PAGE;
 	unsigned char *new =
 		opt.fixed ? mremap(heap, len, len, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-				target)
+				    target)
 			  : mremap(heap, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 
 	(void)nth;
@@ -261,7 +266,6 @@ static bool move_heap(unsigned long nth)
 		munmap(new, len);
 	return new != MAP_FAILED;
 }
-
 
 static int make_heap(void)
 {

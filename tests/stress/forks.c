@@ -2,14 +2,17 @@
 /*
  * Children of every sort while the main thread moves a shuttle.
  *
- *   forkers   fork(2). The child must have inherited the range as it is between two moves: complete, on one side. Every
- *             second child then moves it itself, every fourth with a thread of its own running meanwhile, every eighth
- *             has a child that does.
- *   vforkers  vfork(2). The child looks at the range in its parent's memory: no page may be missing while it does.
- *   sleepers  wait: children die all the time, and SIGCHLD, which the program ignores by default, ends no wait
+ *   forkers   fork(2). The child must have inherited the range as it is between two moves:
+ *             complete, on one side. Every second child then moves it itself, every fourth with a
+ *             thread of its own running meanwhile, every eighth has a child that does.
+ *   vforkers  vfork(2). The child looks at the range in its parent's memory: no page may be missing
+ *             while it does.
+ *   sleepers  wait: children die all the time, and SIGCHLD, which the program ignores by default,
+ *             ends no wait
  *
- * In a scene of their own, because their callers block every signal by the raw call while the new program begins: then
- * SIGCHLD is not thrown away, and epoll_wait in some other thread says EINTR, natively as well.
+ * In a scene of their own, because their callers block every signal by the raw call while the new
+ * program begins: then SIGCHLD is not thrown away, and epoll_wait in some other thread says EINTR,
+ * natively as well.
  *
  *   spawners  posix_spawn(3)
  *

@@ -2,13 +2,14 @@
 /*
  * Signal handlers that call mremap, while the main thread moves another range.
  *
- * A handler comes upon its thread wherever that is: asleep, inside malloc, in the middle of an mremap of its own, on
- * its way out of one of our stops. It moves the thread's first shuttle, and must leave errno and the interrupted call
- * alone. Half of the handlers run on an alternate stack.
+ * A handler comes upon its thread wherever that is: asleep, inside malloc, in the middle of an
+ * mremap of its own, on its way out of one of our stops. It moves the thread's first shuttle, and
+ * must leave errno and the interrupted call alone. Half of the handlers run on an alternate stack.
  *
- * A scene of its own has signals for the process as a whole and threads that wait: one wait for each signal may end. Not
- * epoll_wait: it says EINTR if it was woken for a signal that another thread then took. That can happen natively, and
- * does so more often where threads leave stops (remap(7), LIMITS).
+ * A scene of its own has signals for the process as a whole and threads that wait: one wait for
+ * each signal may end. Not epoll_wait: it says EINTR if it was woken for a signal that another
+ * thread then took. That can happen natively, and does so more often where threads leave stops
+ * (remap(7), LIMITS).
  */
 #include "tests/stress/stress.h"
 
@@ -142,8 +143,8 @@ static unsigned long least(void)
 }
 
 /*
- * Signals for the process as a whole: the kernel gives each to one thread that does not block it, and the waits of the
- * others go on.
+ * Signals for the process as a whole: the kernel gives each to one thread that does not block it,
+ * and the waits of the others go on.
  */
 static atomic_ulong received;
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mirror-stress: private memory is converted for MREMAP_MIRROR, again and again, under the fire of threads that write it.
+ * mirror-stress: private memory is converted for MREMAP_MIRROR, again and again, under the fire of
+ * threads that write it.
  *
- * Each round: a fresh private mapping; every writer counts up words of its own in all of its pages, by read-modify-write, so
- * that a write that is lost stays lost; one calls read(2) into the range. Parts of the mapping and then the rest get mirrors,
- * onto a place or anywhere. In the end every word has to be what its writer has counted, through either view.
+ * Each round: a fresh private mapping; every writer counts up words of its own in all of its pages,
+ * by read-modify-write, so that a write that is lost stays lost; one calls read(2) into the range.
+ * Parts of the mapping and then the rest get mirrors, onto a place or anywhere. In the end every
+ * word has to be what its writer has counted, through either view.
  *
- * Mappings of more than 1 MiB have all their pages, numbered, when they are converted, and are read through the view while
- * they are filled and written.
+ * Mappings of more than 1 MiB have all their pages, numbered, when they are converted, and are read
+ * through the view while they are filled and written.
  *
  * Usage: mirror-stress [ROUNDS [WRITERS [KIB]]]. One line of result; 1 if anything was lost.
  */

@@ -3,13 +3,15 @@
  * Several threads that move at once.
  *
  *   carriers  each has a shuttle of its own: different ranges
- *   rivals    all move the same range at the same time, each to a place of its own. The moves come one after the other,
- *             whatever the order, so exactly one has the pages and the others have what was left behind: nothing.
- *             In every second round one rival makes a plain MREMAP_FIXED move of it: if that comes first the range is gone,
- *             and the others are told EFAULT.
- *   swappers  two move A to B and B to A at the same time: one of the two contents is in one place, the other one is lost,
- *             as it must be when a move lands on it
- *   mappers   map and unmap other memory, without an address: it must not come to lie in a range that moves
+ *   rivals    all move the same range at the same time, each to a place of its own. The moves come
+ *             one after the other, whatever the order, so exactly one has the pages and the others
+ *             have what was left behind: nothing. In every second round one rival makes a plain
+ *             MREMAP_FIXED move of it: if that comes first the range is gone, and the others are
+ *             told EFAULT.
+ *   swappers  two move A to B and B to A at the same time: one of the two contents is in one place,
+ *             the other one is lost, as it must be when a move lands on it
+ *   mappers   map and unmap other memory, without an address: it must not come to lie in a range
+ *             that moves
  *
  * The main thread is the first carrier. Shared memory: every view shows the pages.
  */
@@ -184,7 +186,10 @@ static void *run_first_swapper(void *arg)
 		pthread_barrier_wait(&swap.done);
 		a = value(swap.a);
 		b = value(swap.b);
-		/* a to b, then b to a: a has 'a' and b nothing; b to a, then a to b: b has 'b' and a nothing */
+		/*
+		 * a to b, then b to a: a has 'a' and b nothing; b to a, then a to b: b has 'b' and
+		 * a nothing
+		 */
 		if (opt.kind == KIND_SHARED ? a != b || (a != 'a' && a != 'b')
 					    : !(a == 'a' && b != 'a' && b != 'b' && b >= 0) &&
 						      !(b == 'b' && a != 'a' && a != 'b' && a >= 0))

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * io_uring with buffers in the range that moves, by raw system calls. Needs a kernel that lets us (5.6, no filter).
+ * io_uring with buffers in the range that moves, by raw system calls. Needs a kernel that lets us
+ * (5.6, no filter).
  *
- * In each round a reader has an empty pipe and asks for a read from it into its range, so that the read is in flight;
- * then moves the range by MREMAP_DONTUNMAP, then fills the pipe, and looks where the data has come to:
+ * In each round a reader has an empty pipe and asks for a read from it into its range, so that the
+ * read is in flight; then moves the range by MREMAP_DONTUNMAP, then fills the pipe, and looks where
+ * the data has come to:
  *
- *   registered buffers  the kernel has the pages themselves, and they have moved (semantics.md A20): at the destination
+ *   registered buffers  the kernel has the pages themselves, and they have moved (semantics.md
+ *                       A20): at the destination
  *   plain buffers       the kernel has the address: in the old range, which is mapped and was empty
  *
- * A grazer reads and writes at its leisure in the shuttle that the main thread moves, without any order between
- * the two: done by the submitting call itself, in flight until a child process fills the pipe, and by the kernel's own
- * workers (IOSQE_ASYNC). Natively none of these meets a hole. What workers do is not stopped by libremap, nor what the kernel
- * does for a stopped thread when data comes from outside: with --efault these two may say EFAULT, and it is counted, and so is
+ * A grazer reads and writes at its leisure in the shuttle that the main thread moves, without any
+ * order between the two: done by the submitting call itself, in flight until a child process fills
+ * the pipe, and by the kernel's own workers (IOSQE_ASYNC). Natively none of these meets a hole.
+ * What workers do is not stopped by libremap, nor what the kernel does for a stopped thread when
+ * data comes from outside: with --efault these two may say EFAULT, and it is counted, and so is
  * ECANCELED of older kernels.
  */
 #include "tests/stress/stress.h"
@@ -120,9 +124,12 @@ static bool all_are(const unsigned char *p, int byte)
 	return true;
 }
 
-/* One read in flight during a move. *where: 1 at the destination only, 0 in the old range only, 2 in both. */
-static bool read_round(
-	struct ring *ring, const int *fds, unsigned char *at, unsigned char *to, bool fixed, int *where)
+/*
+ * One read in flight during a move. *where: 1 at the destination only, 0 in the old range only, 2
+ * in both.
+ */
+static bool read_round(struct ring *ring, const int *fds, unsigned char *at, unsigned char *to,
+	bool fixed, int *where)
 {
 	unsigned char data[BYTES];
 	const size_t offset = PAGE + 1024;
@@ -183,7 +190,8 @@ static void *run_reader(void *arg)
 				   : "the data of a plain buffer is in the wrong place",
 				where);
 		if (fixed)
-			if (syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0))
+			if (syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS, NULL,
+				    0))
 				fail("IORING_UNREGISTER_BUFFERS", errno);
 		atomic_fetch_add(fixed ? &registered : &plain, 1);
 		fixed = !fixed;
@@ -200,16 +208,20 @@ static bool holds(int fd, int bytes)
 }
 
 /* One request of the grazer, which cares about its result only. */
-static void graze(struct ring *ring, int op, int fd, unsigned int flags, size_t page, bool may_fault)
+static void graze(
+	struct ring *ring, int op, int fd, unsigned int flags, size_t page, bool may_fault)
 {
-	unsigned char *p = shuttle.side[page / shuttle.pages % 2] +
-			   page % shuttle.pages * PAGE + 2048;
+	unsigned char *p = shuttle.side[page / shuttle.pages % 2] + page % shuttle.pages * PAGE +
+			   2048;
 	int r;
 
 	if (!submit(ring, op, fd, p, flags))
 		return;
 	r = reap(ring);
-	/* Before 6.12 or so a request that needs a worker is cancelled if a signal is pending: remap(7), LIMITS. */
+	/*
+	 * Before 6.12 or so a request that needs a worker is cancelled if a signal is pending:
+	 * remap(7), LIMITS.
+	 */
 	if (((r == -EFAULT && may_fault) || r == -ECANCELED) && opt.efault)
 		atomic_fetch_add(&faulted, 1);
 	else if (r != BYTES)
@@ -290,7 +302,8 @@ static bool move(unsigned long nth)
 static bool end(char *what, size_t size)
 {
 	snprintf(what, size,
-		"%lu registered and %lu plain buffers in flight, %lu others, EFAULT or ECANCELED for %lu of them",
+		"%lu registered and %lu plain buffers in flight, %lu others, EFAULT or ECANCELED "
+		"for %lu of them",
 		atomic_load(&registered), atomic_load(&plain), atomic_load(&grazed),
 		atomic_load(&faulted));
 	return true;
@@ -298,8 +311,8 @@ static bool end(char *what, size_t size)
 
 static unsigned long least(void)
 {
-	return smaller(atomic_load(&registered),
-		smaller(atomic_load(&plain), atomic_load(&grazed)));
+	return smaller(
+		atomic_load(&registered), smaller(atomic_load(&plain), atomic_load(&grazed)));
 }
 
 const struct scene ring_scene = {"ring", begin, move, least, end};

@@ -2,8 +2,9 @@
 /*
  * A tagged range that goes to and fro, for scenes that look at whole pages and not at counters.
  *
- * Everybody who comes upon a shuttle between two moves, a forked child above all, must find one side complete and the
- * other one empty: a move is one step, as the kernel's own is (it holds the mmap lock).
+ * Everybody who comes upon a shuttle between two moves, a forked child above all, must find one
+ * side complete and the other one empty: a move is one step, as the kernel's own is (it holds the
+ * mmap lock).
  */
 #include "tests/stress/stress.h"
 

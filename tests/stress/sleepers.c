@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that wait in the kernel, each in its own way. EINTR is a failure unless a signal handler of the program
- * has run in that very thread: it would be one of ours that has come to light.
+ * Threads that wait in the kernel, each in its own way. EINTR is a failure unless a signal handler
+ * of the program has run in that very thread: it would be one of ours that has come to light.
  */
 #include "tests/stress/stress.h"
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many moves by MREMAP_DONTUNMAP while other threads do everything that a program may do at the same time.
+ * Many moves by MREMAP_DONTUNMAP while other threads do everything that a program may do at the
+ * same time.
  *
- * An unmodified program: it calls mremap, and is run natively or under remap-run. What goes on is a scene, one file
- * each; scenes[] below is the list. The main thread makes the moves and measures them.
+ * An unmodified program: it calls mremap, and is run natively or under remap-run. What goes on is a
+ * scene, one file each; scenes[] below is the list. The main thread makes the moves and measures
+ * them.
  *
- * SIGSEGV or SIGBUS anywhere ends the run as a failure, and so does a run that takes longer than --seconds: a deadlock is
- * the likeliest thing to go wrong. Figures go to standard error as they come, TAP to standard output.
+ * SIGSEGV or SIGBUS anywhere ends the run as a failure, and so does a run that takes longer than
+ * --seconds: a deadlock is the likeliest thing to go wrong. Figures go to standard error as they
+ * come, TAP to standard output.
  */
 #include "tests/stress/stress.h"
 
@@ -24,7 +27,8 @@
 
 static const char *const kind_names[] = {"anon", "shared", "file"};
 static const struct scene *const scenes[] = {&crowd_scene, &births_scene, &safepoint_scene,
-	&forks_scene, &spawns_scene, &movers_scene, &handlers_scene, &signals_scene, &ring_scene, &aio_scene};
+	&forks_scene, &spawns_scene, &movers_scene, &handlers_scene, &signals_scene, &ring_scene,
+	&aio_scene};
 #define NSCENES (sizeof(scenes) / sizeof(scenes[0]))
 
 struct options opt = {KIND_ANON, 100000, 1, 64, true, false, false, false};
@@ -56,9 +60,8 @@ void fail(const char *what, long detail)
 
 pthread_t start_thread(void *(*run)(void *), uintptr_t arg)
 {
-	int r = nthreads < MAX_THREADS
-			? pthread_create(&threads[nthreads], NULL, run, (void *)arg)
-			: EAGAIN;
+	int r = nthreads < MAX_THREADS ? pthread_create(&threads[nthreads], NULL, run, (void *)arg)
+				       : EAGAIN;
 
 	if (r) {
 		fail("pthread_create", r);
@@ -100,8 +103,9 @@ static void print_stats(void)
 	struct remap_stats s = {.size = sizeof(s)};
 
 	if (remap_stats && !remap_stats(&s))
-		fprintf(stderr, "# stops %lu, guarded %lu, guard_waits %lu, guard_stops %lu\n", (unsigned long)s.stops,
-			(unsigned long)s.guarded, (unsigned long)s.guard_waits, (unsigned long)s.guard_stops);
+		fprintf(stderr, "# stops %lu, guarded %lu, guard_waits %lu, guard_stops %lu\n",
+			(unsigned long)s.stops, (unsigned long)s.guarded,
+			(unsigned long)s.guard_waits, (unsigned long)s.guard_stops);
 }
 
 static void usage(FILE *out)

@@ -2,8 +2,8 @@
 /*
  * What the files of the stress test share: the options, the threads, the scenes.
  *
- * A scene is one subject: who is on the stage, what the main thread moves, and what must be true at the end. Each is in
- * a file of its own; stress.c has the table.
+ * A scene is one subject: who is on the stage, what the main thread moves, and what must be true at
+ * the end. Each is in a file of its own; stress.c has the table.
  */
 #ifndef STRESS_H
 #define STRESS_H
@@ -39,7 +39,10 @@ extern atomic_bool stop_all; /* every thread leaves */
 extern int event_end;	     /* becomes readable then */
 extern atomic_ulong failures;
 
-/* Something that must not be: counted, the first few said. Async-signal-safe enough for a test: it uses stdio. */
+/*
+ * Something that must not be: counted, the first few said. Async-signal-safe enough for a test: it
+ * uses stdio.
+ */
 /* A failure of mremap: with errno, and with libremap's reason if it has one. */
 void fail_move(const char *what);
 void fail(const char *what, long detail);
@@ -54,27 +57,42 @@ static inline unsigned long smaller(unsigned long a, unsigned long b)
 
 struct scene {
 	const char *name;
-	int (*begin)(void);		 /* 0; 1, said by fail(); 77, it has said why it can not be */
+	/* 0; 1, said by fail(); 77, it has said why it can not be */
+	int (*begin)(void);
 	bool (*move)(unsigned long nth); /* by the main thread, again and again; false: it failed */
-	/* How often whoever was least busy has done what it does. Moves go on until that is enough; NULL: no matter. */
+	/*
+	 * How often whoever was least busy has done what it does. Moves go on until that is enough;
+	 * NULL: no matter.
+	 */
 	unsigned long (*least)(void);
-	/* After the last thread has ended: whether the books are right. what: the words behind "ok 3 - ". */
+	/*
+	 * After the last thread has ended: whether the books are right. what: the words behind "ok
+	 * 3 - ".
+	 */
 	bool (*end)(char *what, size_t size);
 };
 extern const struct scene crowd_scene, births_scene, safepoint_scene, forks_scene,
 	spawns_scene, movers_scene, handlers_scene, signals_scene, ring_scene, aio_scene;
 
-/* An object of the kind, mapped read-write; the bytes of a file are all byte. MAP_FAILED if that can not be. */
+/*
+ * An object of the kind, mapped read-write; the bytes of a file are all byte. MAP_FAILED if that
+ * can not be.
+ */
 void *map_object(enum kind kind, size_t len, int byte);
 
-/* Waits that only the end of the scene may end: a thread for each sort, 0 to SLEEPERS - 1 (sleepers.c). */
+/*
+ * Waits that only the end of the scene may end: a thread for each sort, 0 to SLEEPERS - 1
+ * (sleepers.c).
+ */
 enum { EPOLL_SLEEPER = 1, SLEEPERS = 8 };
-extern _Thread_local volatile sig_atomic_t handlers_run; /* handlers that may cut a wait short count here */
+/* handlers that may cut a wait short count here */
+extern _Thread_local volatile sig_atomic_t handlers_run;
 void *run_sleeper(void *arg);
 
 /*
- * A range that goes to and fro between two places, by MREMAP_DONTUNMAP onto the other one (shuttle.c). Every page has its
- * tag. One side is full at any time and the other one empty; of shared memory both are full.
+ * A range that goes to and fro between two places, by MREMAP_DONTUNMAP onto the other one
+ * (shuttle.c). Every page has its tag. One side is full at any time and the other one empty; of
+ * shared memory both are full.
  */
 struct shuttle {
 	unsigned char *side[2];

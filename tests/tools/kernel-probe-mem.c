@@ -2,8 +2,9 @@
 /*
  * kernel-probe-mem.c - kinds of memory, and what mremap does with them
  *
- * Every kind is a function that maps len bytes, writable, or says MAP_FAILED with errno. Questions about mremap use the
- * raw system call: what libc makes of a flag is not the question. Each runs in a child of its own, so nothing is undone.
+ * Every kind is a function that maps len bytes, writable, or says MAP_FAILED with errno. Questions
+ * about mremap use the raw system call: what libc makes of a flag is not the question. Each runs in
+ * a child of its own, so nothing is undone.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -270,7 +271,10 @@ void rm_ask_shrink_to_tail(const struct question *question, char *answer)
 			mincore(p + rm_page, rm_page, &there) < 0 ? "gone" : "stays");
 }
 
-/* Not in kernel-answers.md, but in semantics.md 1.1: a no-op on an unmapped address. a: pages to shrink by */
+/*
+ * Not in kernel-answers.md, but in semantics.md 1.1: a no-op on an unmapped address. a: pages to
+ * shrink by
+ */
 void rm_ask_noop_unmapped(const struct question *question, char *answer)
 {
 	char *p = map_private_anon(4 * rm_page);

@@ -2,8 +2,8 @@
 /*
  * kernel-probe-uffd.c - what userfaultfd can do here
  *
- * An unprivileged caller may get only a USER_MODE_ONLY userfaultfd, or none: then the answer begins with "no", which
- * says nothing about the kernel.
+ * An unprivileged caller may get only a USER_MODE_ONLY userfaultfd, or none: then the answer begins
+ * with "no", which says nothing about the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,10 @@ void rm_ask_uffd_api(const struct question *question, char *answer)
 		rm_say(answer, "%#llx", question->a ? api.ioctls : api.features);
 }
 
-/* a: a feature to ask for. Not in kernel-answers.md: known or EINVAL, and then a zeroed struct and a usable fd */
+/*
+ * a: a feature to ask for. Not in kernel-answers.md: known or EINVAL, and then a zeroed struct and
+ * a usable fd
+ */
 void rm_ask_uffd_feature(const struct question *question, char *answer)
 {
 	struct uffdio_api api = {.api = UFFD_API, .features = (uint64_t)question->a};

@@ -2,9 +2,9 @@
 /*
  * kernel-probe.h - what the parts of kernel-probe share
  *
- * kernel-probe.c has the table of questions, asks them, and knows the answers about files, advice, seccomp and system
- * calls; kernel-probe-mem.c makes the kinds of memory and asks about mremap; kernel-probe-uffd.c asks userfaultfd.
- * An answer is a line of at most 255 bytes.
+ * kernel-probe.c has the table of questions, asks them, and knows the answers about files, advice,
+ * seccomp and system calls; kernel-probe-mem.c makes the kinds of memory and asks about mremap;
+ * kernel-probe-uffd.c asks userfaultfd. An answer is a line of at most 255 bytes.
  */
 #ifndef REMAP_TESTS_KERNEL_PROBE_H
 #define REMAP_TESTS_KERNEL_PROBE_H
@@ -35,7 +35,10 @@ void rm_say(char *answer, const char *format, ...) __attribute__((format(printf,
 void rm_say_errno(char *answer);
 void rm_say_ok_or_errno(char *answer, long ret);
 
-/* A region of the question's kind, written with 'A'; NULL with the answer filled in when it cannot be had here. */
+/*
+ * A region of the question's kind, written with 'A'; NULL with the answer filled in when it cannot
+ * be had here.
+ */
 char *rm_region(const struct question *question, size_t *len, char *answer);
 int rm_new_memfd(unsigned flags, char first, size_t len);
 

@@ -2,9 +2,9 @@
 /*
  * pretend-rows.c - is every errno row of the table in force?
  *
- * Linked with the table itself. Run under remap-run --pretend KERNEL, makes for each row that the filter should answer
- * the very call that the row describes, all other arguments -1, in a child, and compares the errno. Says nothing about
- * whether the row is right: that is kernel-probe's part.
+ * Linked with the table itself. Run under remap-run --pretend KERNEL, makes for each row that the
+ * filter should answer the very call that the row describes, all other arguments -1, in a child,
+ * and compares the errno. Says nothing about whether the row is right: that is kernel-probe's part.
  *
  * Usage: remap-run --no-preload --pretend KERNEL -- pretend-rows KERNEL
  * One line for a row that is not in force; then the number of rows tried. Exit 0 or 1.

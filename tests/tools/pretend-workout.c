@@ -55,7 +55,10 @@ static char *map(int flags)
 	return p;
 }
 
-/* One of each: refused, refused as FIXED, and moved there and back. The old page must never be moved twice. */
+/*
+ * One of each: refused, refused as FIXED, and moved there and back. The old page must never be
+ * moved twice.
+ */
 static void one_round(char *shared, char *from, char *to, unsigned round)
 {
 	if (raw_mremap(shared, 2 * page, MREMAP_MAYMOVE | DONTUNMAP, NULL) != MAP_FAILED ||

@@ -2,8 +2,9 @@
 /*
  * stub-preload.c - a library that only says that it was loaded
  *
- * Stands in for libremap-preload.so in the tests of remap-run, which are about finding and passing a library and not
- * about what it does. With STUB_SAYS set in the environment, writes that and a newline to stderr when loaded.
+ * Stands in for libremap-preload.so in the tests of remap-run, which are about finding and passing
+ * a library and not about what it does. With STUB_SAYS set in the environment, writes that and a
+ * newline to stderr when loaded.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -21,7 +21,9 @@ static char *source, *target;
 static int attempts, fail_attempts;
 static bool was_hole;
 
-/* Fails what comes after the pages have left, and looks at the destination when an attempt begins. */
+/*
+ * Fails what comes after the pages have left, and looks at the destination when an attempt begins.
+ */
 static int hook(unsigned int step, const struct rm_step *what, bool undo)
 {
 	if (undo)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread that fills converted memory (emul/fill.c), held before its order so that it can be looked at: it has one
- * descriptor, is known as ours, is not stopped, goes when it is told to, and there are no more of them than slots.
+ * The thread that fills converted memory (emul/fill.c), held before its order so that it can be
+ * looked at: it has one descriptor, is known as ours, is not stopped, goes when it is told to, and
+ * there are no more of them than slots.
  *
  * Needs userfaultfd(2).
  */
@@ -69,7 +70,10 @@ static void one_descriptor(void **state)
 	(void)state;
 	assert_int_equal(pipe(end), 0);
 	before = count_descriptors(getpid());
-	/* what is seen is looked at when the world is free again: a check that fails would leave it held */
+	/*
+	 * what is seen is looked at when the world is free again: a check that fails would leave it
+	 * held
+	 */
 	assert_int_equal(rm_world_enter(&entry), 0);
 	fill = rm_fill_prepare((struct rm_range){(uintptr_t)p, LEN});
 	tid = fill ? other_thread() : 0;

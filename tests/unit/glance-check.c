@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A second look at a mapping's attributes (emul/glance.c): every change is seen, nothing that was looked at has changed by it,
- * and what is read for it does not grow with what else is mapped. Needs /proc.
+ * A second look at a mapping's attributes (emul/glance.c): every change is seen, nothing that was
+ * looked at has changed by it, and what is read for it does not grow with what else is mapped.
+ * Needs /proc.
  */
 #include "tests/unit/unit.h"
 
@@ -66,7 +67,10 @@ static unsigned long bytes_read(void)
 
 static unsigned long cost;
 
-/* What the glance says of the mapping at p after change(p, len) by somebody else, between the two looks. */
+/*
+ * What the glance says of the mapping at p after change(p, len) by somebody else, between the two
+ * looks.
+ */
 static void glance_after(char *p, size_t len, void (*change)(char *p, size_t len))
 {
 	struct rm_request request = {{(uintptr_t)p, len}, 0, RM_MAYMOVE | RM_DONTUNMAP, 0};
@@ -141,7 +145,8 @@ static void dontfork(char *p, size_t len)
 
 static void locked(char *p, size_t len)
 {
-	assert_int_equal(syscall(SYS_mlock, p, len), 0); /* the sanitizer makes nothing of mlock() */
+	/* the sanitizer makes nothing of mlock() */
+	assert_int_equal(syscall(SYS_mlock, p, len), 0);
 }
 
 static void in_part(char *p, size_t len)
@@ -160,7 +165,10 @@ static void replaced(char *p, size_t len)
 	memset(p, 7, len);
 }
 
-/* Each is seen, and is what it was made afterwards: no advice is taken back that somebody else has given. */
+/*
+ * Each is seen, and is what it was made afterwards: no advice is taken back that somebody else has
+ * given.
+ */
 static void changes(void **state)
 {
 	static void (*const all[])(char *p, size_t len) = {
@@ -197,7 +205,9 @@ static void dump_advice_taken_back(void **state)
 	unmap(p, LARGE);
 }
 
-/* What is mapped directly before it, as our own reservations are: no reason to read all of smaps. */
+/*
+ * What is mapped directly before it, as our own reservations are: no reason to read all of smaps.
+ */
 static void map_before(char *p, size_t len)
 {
 	(void)len;
@@ -269,7 +279,10 @@ static void others_come_and_go(void **state)
 	unmap(p, LARGE);
 }
 
-/* Beside it lies what it would merge with, were its end or beginning the piece that is advised for a moment. */
+/*
+ * Beside it lies what it would merge with, were its end or beginning the piece that is advised for
+ * a moment.
+ */
 static void neighbours(void **state)
 {
 	const size_t len = 3 * LARGE;
@@ -290,7 +303,10 @@ static void neighbours(void **state)
 	unmap(p, len);
 }
 
-/* Memory of a process and its child, which has written part of it: parts that differ in nothing but history. */
+/*
+ * Memory of a process and its child, which has written part of it: parts that differ in nothing but
+ * history.
+ */
 static void inherited(void **state)
 {
 	char *p = map(LARGE);
@@ -352,7 +368,10 @@ static void one_more_mapping(void **state)
 		unmap(p, LARGE);
 		skip(); /* more mappings are allowed than there is time for */
 	}
-	/* From the limit, or one below it, to one below it: the last page that is alone goes with its neighbour's. */
+	/*
+	 * From the limit, or one below it, to one below it: the last page that is alone goes with
+	 * its neighbour's.
+	 */
 	assert_int_equal(munmap(crowd, PAGE), 0);
 	while (!mprotect(crowd + i * PAGE, PAGE, PROT_READ))
 		i += 2;

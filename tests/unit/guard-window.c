@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What other threads meet while a window of mode "guard" is open (emul/guard.c, segv.c), each case in a process of its
- * own. The executor's test hook holds the mover between the step that makes the hole and the one that fills it, so
- * nothing here depends on who is faster. Needs /proc; no privilege.
+ * What other threads meet while a window of mode "guard" is open (emul/guard.c, segv.c), each case
+ * in a process of its own. The executor's test hook holds the mover between the step that makes the
+ * hole and the one that fills it, so nothing here depends on who is faster. Needs /proc; no
+ * privilege.
  *
- * The other thread ("guest") does one thing inside the window. Either it waits there (a fault: the counter of waits
- * tells when it does), or it comes to an end there (a system call), or it is about to do something that waits
- * (fork, for which a moment is given).
+ * The other thread ("guest") does one thing inside the window. Either it waits there (a fault: the
+ * counter of waits tells when it does), or it comes to an end there (a system call), or it is about
+ * to do something that waits (fork, for which a moment is given).
  */
 #include "tests/unit/unit.h"
 
@@ -301,7 +302,8 @@ static int who_has_the_hole_by_a_hint_is_waited_for(void *arg)
 	move_with_guest(map_the_hole, UNTIL_DONE);
 	/* What can not grow is undone, which waits, and then done again. */
 	expect(guarded() == 1 || (strange.tail && !strange.stays && guarded() == 2));
-	if (strange.stays) { /* nothing of his is overwritten; what can not be put right is counted */
+	/* nothing of his is overwritten; what can not be put right is counted */
+	if (strange.stays) {
 		expect(moved == MAP_FAILED && errno == EINVAL && *stranger == 's');
 		expect(rm_stat_get(RM_STAT_UNDO_FAILURES));
 	} else {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of ranges (emul/known.c), in a process where this test says what changes: facts are found again and hold; a
- * change that was told, one that is under way, and one of the bounds that nobody told make them untrue, a change elsewhere
- * does not; what changes while facts are read is not kept; descriptors that are closed; the list of ranges that may be
- * armed, also when it is full; and that a child knows nothing. Needs /proc.
+ * What is known of ranges (emul/known.c), in a process where this test says what changes: facts are
+ * found again and hold; a change that was told, one that is under way, and one of the bounds that
+ * nobody told make them untrue, a change elsewhere does not; what changes while facts are read is
+ * not kept; descriptors that are closed; the list of ranges that may be armed, also when it is
+ * full; and that a child knows nothing. Needs /proc.
  */
 #include "tests/unit/unit.h"
 
@@ -206,7 +207,10 @@ static void what_does_not_last(void **state)
 	assert_true(facts.known);
 }
 
-/* More mappings than there are entries: the oldest is given up, and its place does not speak for it. */
+/*
+ * More mappings than there are entries: the oldest is given up, and its place does not speak for
+ * it.
+ */
 static void more_than_fit(void **state)
 {
 	struct rm_facts facts[RM_KNOWN_RANGES + 1];

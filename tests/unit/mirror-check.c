@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The argument rules of MREMAP_MIRROR (emul/mirror.c): every rule broken once, and what is made of the good ones.
+ * The argument rules of MREMAP_MIRROR (emul/mirror.c): every rule broken once, and what is made of
+ * the good ones.
  *
  * Needs nothing.
  */

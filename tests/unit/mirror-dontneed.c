@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MADV_DONTNEED beside the first conversion of a process (emul/dontneed.c): a thread that has found no converted memory and is
- * about to make the system call when the range is converted finds zeros afterwards all the same.
+ * MADV_DONTNEED beside the first conversion of a process (emul/dontneed.c): a thread that has found
+ * no converted memory and is about to make the system call when the range is converted finds zeros
+ * afterwards all the same.
  *
- * A seccomp filter with a listener holds the thread there (5.0), and lets its calls go on afterwards (5.5); needs /proc.
+ * A seccomp filter with a listener holds the thread there (5.0), and lets its calls go on
+ * afterwards (5.5); needs /proc.
  */
 #include "tests/unit/unit.h"
 

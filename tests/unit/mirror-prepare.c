@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remap_prepare(REMAP_PREPARE_MIRROR) (emul/mirror.c) and the list of converted objects (emul/converted.c).
+ * remap_prepare(REMAP_PREPARE_MIRROR) (emul/mirror.c) and the list of converted objects
+ * (emul/converted.c).
  *
  * Needs /proc.
  */
@@ -103,7 +104,10 @@ static void the_list_is_swept(void **state)
 	assert_false(rm_converted_at((uintptr_t)kept));
 }
 
-/* The page that is converted next lies before all others: /proc lists them in this order, and is read up to where it is. */
+/*
+ * The page that is converted next lies before all others: /proc lists them in this order, and is
+ * read up to where it is.
+ */
 static int fill_the_list(void *arg)
 {
 	const int pages = RM_CONVERTED_MAX + 1;
@@ -129,7 +133,10 @@ static void a_full_list_is_enomem(void **state)
 
 #define DONTUNMAP (REMAP_MREMAP_MAYMOVE | REMAP_MREMAP_DONTUNMAP)
 
-/* What was learned of the range when it moved as private memory does not hold any more: it keeps its content from now on. */
+/*
+ * What was learned of the range when it moved as private memory does not hold any more: it keeps
+ * its content from now on.
+ */
 static int move_before_and_after(void *arg)
 {
 	struct rm_change change;
@@ -150,7 +157,8 @@ static int move_before_and_after(void *arg)
 	second = remap_mremap(p, LEN, LEN, DONTUNMAP, NULL);
 	if (second == MAP_FAILED || second[LEN - 1] != 8 || p[LEN - 1] != 8)
 		return 3;
-	return remap_prepare(p, LEN, REMAP_PREPARE_MIRROR) || !rm_converted_at((uintptr_t)p) ? 4 : 0;
+	return remap_prepare(p, LEN, REMAP_PREPARE_MIRROR) || !rm_converted_at((uintptr_t)p) ? 4
+											     : 0;
 }
 
 static void what_was_known_of_it_is_forgotten(void **state)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a move goes when the address is ours to choose (emul/went.c): at the source's offset in 2 MiB, or in 1 GiB if it
- * is as large, so that the kernel can move whole page tables; nothing of the detour is left mapped; and where the address space
- * has no room for the detour, anywhere. A range that went to the same place twice goes there again if it is free. Needs /proc.
+ * Where a move goes when the address is ours to choose (emul/went.c): at the source's offset in 2
+ * MiB, or in 1 GiB if it is as large, so that the kernel can move whole page tables; nothing of the
+ * detour is left mapped; and where the address space has no room for the detour, anywhere. A range
+ * that went to the same place twice goes there again if it is free. Needs /proc.
  */
 #include "tests/unit/unit.h"
 
@@ -31,8 +32,8 @@ static char *reserve(size_t len)
 }
 
 /*
- * In a child. Moves len bytes out of a mapping, first of them at page first, to where the kernel puts the next mapping, whatever
- * its length: the gaps that lie higher are filled before.
+ * In a child. Moves len bytes out of a mapping, first of them at page first, to where the kernel
+ * puts the next mapping, whatever its length: the gaps that lie higher are filled before.
  */
 static int move_into_next_gap(size_t first, size_t len)
 {
@@ -70,7 +71,10 @@ static int part_of_a_mapping(void *unused)
 	return move_into_next_gap(1, MIB);
 }
 
-/* What the library maps for itself does not come to lie in a destination that is a hole, at the first call nor later. */
+/*
+ * What the library maps for itself does not come to lie in a destination that is a hole, at the
+ * first call nor later.
+ */
 static void destination_in_the_next_gap(void **state)
 {
 	(void)state;

@@ -5,9 +5,9 @@
  * reason; and the text of every step.
  *
  * Steps are written in short: "map:T=none" for RM_OP_MAP of the twin, S source, D destination, T
- * twin, P scratch page, A place aside, "move:S>D". After the table, all combinations of attributes are planned and
- * held against the rules that every plan obeys: it fits, the window holds nothing that may fail for
- * want of memory (variant twin first), what was disarmed is armed. Needs nothing.
+ * twin, P scratch page, A place aside, "move:S>D". After the table, all combinations of attributes
+ * are planned and held against the rules that every plan obeys: it fits, the window holds nothing
+ * that may fail for want of memory (variant twin first), what was disarmed is armed. Needs nothing.
  */
 #include "tests/unit/unit.h"
 

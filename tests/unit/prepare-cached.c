@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remap_prepare(REMAP_PREPARE_CACHED) and remap_changed() (emul/known.c, emul/api.c), in a program that nobody watches: moves of
- * a prepared range, the first one and back again too, open nothing; others have to; what was changed and told is found out
- * again; what was unmapped and not told is nevertheless treated as what it is; neighbours that came untold do not matter;
- * mlockall(MCL_FUTURE) is seen; a seventeenth range is refused; a child has promised nothing. Needs /proc.
+ * remap_prepare(REMAP_PREPARE_CACHED) and remap_changed() (emul/known.c, emul/api.c), in a program
+ * that nobody watches: moves of a prepared range, the first one and back again too, open nothing;
+ * others have to; what was changed and told is found out again; what was unmapped and not told is
+ * nevertheless treated as what it is; neighbours that came untold do not matter;
+ * mlockall(MCL_FUTURE) is seen; a heap that is prepared for mirrors at the same time; a seventeenth
+ * range is refused; a child has promised nothing. Needs /proc.
  */
 #include "tests/unit/unit.h"
 
@@ -25,7 +27,10 @@ static void map_at(char *at, int flags)
 	assert_true(mmap(at, LEN, RW, MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0) == at);
 }
 
-/* In place of emul/apart.c: here who has no descriptor has none, so that a look into /proc is found out. */
+/*
+ * In place of emul/apart.c: here who has no descriptor has none, so that a look into /proc is found
+ * out.
+ */
 long rm_apart(struct rm_world *world, long (*function)(void *), void *argument)
 {
 	(void)world;
@@ -56,7 +61,9 @@ static int end(void **state)
 	return 0;
 }
 
-/* Whether the range can be moved when no file can be opened. Content and emptiness are looked at. */
+/*
+ * Whether the range can be moved when no file can be opened. Content and emptiness are looked at.
+ */
 static bool move_blindly(char *from, char *to)
 {
 	struct rlimit old, none;

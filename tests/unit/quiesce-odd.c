@@ -4,9 +4,10 @@
  *
  * a main thread that has called pthread_exit and stays as a zombie, moves by another thread
  * included; a thread that runs on the range that is to move, on its stack or its alternate stack;
- * threads born all the time; a list of threads that is not whole; a signal 33 that is not ours, before and after ours was installed; and
- * filters that forbid what stopping needs, where "refused" is right and "nobody was stopped, but go
- * on" is lost data. Needs /proc and seccomp filters; the list needs root and mounts.
+ * threads born all the time; a list of threads that is not whole; a signal 33 that is not ours,
+ * before and after ours was installed; and filters that forbid what stopping needs, where "refused"
+ * is right and "nobody was stopped, but go on" is lost data. Needs /proc and seccomp filters; the
+ * list needs root and mounts.
  */
 #include "tests/unit/unit.h"
 
@@ -403,7 +404,10 @@ static const struct filter {
 } filters[] = {
 	{"rt_tgsigqueueinfo, EPERM", SYS_rt_tgsigqueueinfo, EPERM},
 	{"rt_tgsigqueueinfo, ENOSYS", SYS_rt_tgsigqueueinfo, ENOSYS},
-	/* a thread that is said to be gone and is still there, as if its id had come back: 10 s of patience */
+	/*
+	 * a thread that is said to be gone and is still there, as if its id had come back: 10 s of
+	 * patience
+	 */
 	{"rt_tgsigqueueinfo, ESRCH", SYS_rt_tgsigqueueinfo, ESRCH},
 	{"rt_sigaction, EPERM", SYS_rt_sigaction, EPERM},
 	{"getdents64, EPERM", SYS_getdents64, EPERM},
@@ -462,8 +466,8 @@ static void *say_and_spin(void *arg)
 }
 
 /*
- * One thread that runs, and a list of ours, with the main thread in it. Threads are counted by the links that folders make:
- * these are two. 0; 9: that can not be done here.
+ * One thread that runs, and a list of ours, with the main thread in it. Threads are counted by the
+ * links that folders make: these are two. 0; 9: that can not be done here.
  */
 static int list_threads(void)
 {
@@ -473,8 +477,8 @@ static int list_threads(void)
 	if (pthread_create(&thread, NULL, say_and_spin, NULL) || !runs())
 		return 10;
 	strcpy(fake, "/tmp/quiesce-odd.XXXXXX");
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || !mkdtemp(fake) ||
-		mount("tasks", fake, "tmpfs", 0, NULL))
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		!mkdtemp(fake) || mount("tasks", fake, "tmpfs", 0, NULL))
 		return 9;
 	snprintf(real, sizeof(real), "%s/real", fake);
 	snprintf(path, sizeof(path), "%s/second-link", fake);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that get their turn on a processor once in a second, one after the other, as on a machine with too much to do: they
- * are waited for, longer than for one that is stuck. By a CPU control group with next to no quota: needs root and a CPU
- * controller, of version 1 or 2, below /sys/fs/cgroup.
+ * Threads that get their turn on a processor once in a second, one after the other, as on a machine
+ * with too much to do: they are waited for, longer than for one that is stuck. By a CPU control
+ * group with next to no quota: needs root and a CPU controller, of version 1 or 2, below
+ * /sys/fs/cgroup.
  */
 #include "tests/unit/unit.h"
 

@@ -4,8 +4,8 @@
  *
  * Checked: how many threads there are; that none of many advances while stopped and all do
  * afterwards; nesting; threads that block every signal, by libc and by a raw system call; a signal
- * queue that is nearly full; threads that come and go between stops; mode "caller", which stops nobody. Needs /proc/self/task; the raw-deaf
- * case needs ptrace of the own process.
+ * queue that is nearly full; threads that come and go between stops; mode "caller", which stops
+ * nobody. Needs /proc/self/task; the raw-deaf case needs ptrace of the own process.
  */
 #include "tests/unit/unit.h"
 
@@ -220,8 +220,9 @@ static void *stop_once(void *arg)
 }
 
 /*
- * Between two stops one thread ends, one begins, or both, or none; by turns another thread is the stopper, and was not known to the
- * last stop. Who stood still then is not who has to stand still now.
+ * Between two stops one thread ends, one begins, or both, or none; by turns another thread is the
+ * stopper, and was not known to the last stop. Who stood still then is not who has to stand still
+ * now.
  */
 static int come_and_go(void *arg)
 {

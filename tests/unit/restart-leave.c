@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rm_restart_leave (emul/restart.c, emul/stub.S) with real sleeps: signals that come while it
- * leaves, at every instruction (by ptrace), and five hundred of them one after the other, which must
- * not pile up on the stack. The sleep lasts as long as was asked for and says no EINTR. Which waits
- * go on at all is restart-wait.c. x86-64 only. Needs nothing else.
+ * leaves, at every instruction (by ptrace), and five hundred of them one after the other, which
+ * must not pile up on the stack. The sleep lasts as long as was asked for and says no EINTR. Which
+ * waits go on at all is restart-wait.c. x86-64 only. Needs nothing else.
  */
 #include "tests/unit/unit.h"
 
@@ -37,7 +37,10 @@ __attribute__((no_sanitize("address"))) static void leaving_handler(
 	lowest = (uintptr_t)&here < lowest ? (uintptr_t)&here : lowest;
 	highest = (uintptr_t)&here > highest ? (uintptr_t)&here : highest;
 	if (more) {
-		/* Blocked now, so it comes as soon as leaving opens the mask. The wait would go without it, too. */
+		/*
+		 * Blocked now, so it comes as soon as leaving opens the mask. The wait would go
+		 * without it, too.
+		 */
 		more--;
 		syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
 		rm_restart_leave(context);
@@ -133,8 +136,8 @@ static bool is_leaving(pid_t child)
 }
 
 /*
- * A child that sleeps and is sent the signal, and again after step instructions of leaving. Its exit status; -1: the
- * leaving has fewer instructions; -2: something is wrong with the test.
+ * A child that sleeps and is sent the signal, and again after step instructions of leaving. Its
+ * exit status; -1: the leaving has fewer instructions; -2: something is wrong with the test.
  */
 static pid_t stepped;
 
@@ -167,7 +170,9 @@ static int signal_at(int step)
 		return -1;
 	}
 	kill(child, SIGUSR1);
-	/* stepping over popf leaves the trap flag on, for the kernel takes it for the program's own */
+	/*
+	 * stepping over popf leaves the trap flag on, for the kernel takes it for the program's own
+	 */
 	if (ptrace(PTRACE_GETREGS, child, 0, &regs))
 		return -2;
 	regs.eflags &= ~0x100ULL;

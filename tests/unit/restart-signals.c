@@ -77,8 +77,9 @@ static void what_is_ignored_ends_no_wait(void **state)
 }
 
 /*
- * After a signal without a handler the kernel sets a sleep back onto its instruction, to execute restart_syscall; ours
- * may come before that. Then it is left for anew, as it is: the return from a handler would make the kernel forget.
+ * After a signal without a handler the kernel sets a sleep back onto its instruction, to execute
+ * restart_syscall; ours may come before that. Then it is left for anew, as it is: the return from a
+ * handler would make the kernel forget.
  */
 static void a_wait_that_is_about_to_go_on(void **state)
 {
@@ -105,7 +106,10 @@ static void a_wait_that_is_about_to_go_on(void **state)
 	assert_false(rm_restart_wait(&uc));
 }
 
-/* read(2), which the kernel has turned back because our handler has SA_RESTART. What of it is to be ended? */
+/*
+ * read(2), which the kernel has turned back because our handler has SA_RESTART. What of it is to be
+ * ended?
+ */
 static bool is_ended(greg_t nr, greg_t second, greg_t behind, int sig, int flags)
 {
 	const greg_t call = (greg_t)(code + 21);

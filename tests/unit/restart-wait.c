@@ -196,7 +196,10 @@ static void every_wait_and_timeout(void **state)
 	}
 }
 
-/* Of waits that somebody has noted the end of, the rest: less each time, and nothing when it is over. */
+/*
+ * Of waits that somebody has noted the end of, the rest: less each time, and nothing when it is
+ * over.
+ */
 static void noted_waits(void **state)
 {
 	static const struct timespec length = {5, 0};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small shared memory moves while other threads run (plan.c, "running"). One of them takes the source away before each of
- * the steps in turn; the executor's test hook does it. Both calls are legal at any time, so the move comes first and has succeeded,
- * or second and is told EFAULT: nothing else. Needs /proc.
+ * Small shared memory moves while other threads run (plan.c, "running"). One of them takes the
+ * source away before each of the steps in turn; the executor's test hook does it. Both calls are
+ * legal at any time, so the move comes first and has succeeded, or second and is told EFAULT:
+ * nothing else. Needs /proc.
  */
 #include "tests/unit/unit.h"
 

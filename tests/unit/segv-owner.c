@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owning SIGSEGV without a preload (emul/segv.c): a program that knows nothing of it sets and asks by libc's own
- * sigaction, before, inside and after windows. Each case is a process of its own. And what else mode "guard" does where
- * it can not be had: limits, a raw fork inside a window, a stack in the range. Needs /proc; no privilege.
+ * Owning SIGSEGV without a preload (emul/segv.c): a program that knows nothing of it sets and asks
+ * by libc's own sigaction, before, inside and after windows. Each case is a process of its own. And
+ * what else mode "guard" does where it can not be had: limits, a raw fork inside a window, a stack
+ * in the range. Needs /proc; no privilege.
  */
 #include "tests/unit/unit.h"
 
@@ -167,7 +168,10 @@ static int too_many_actions(void *arg)
 	return 0;
 }
 
-/* fork by a raw call inside a window, which nothing can hold off: the child must not wait for its end. */
+/*
+ * fork by a raw call inside a window, which nothing can hold off: the child must not wait for its
+ * end.
+ */
 static int a_raw_fork_inside_a_window(void *arg)
 {
 	int status = -1;

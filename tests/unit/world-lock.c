@@ -7,7 +7,8 @@
  * a second thread waits and gets in; many threads never overlap; a child made by fork or a raw
  * clone finds a free lock although a thread of its parent holds it, and no stop under way; vfork
  * and CLONE_VM children are refused, the first caller or not, and harm nobody; which ranges are the
- * engine's own; that a handler is noticed which an ignored signal was given meanwhile. Needs nothing.
+ * engine's own; that a handler is noticed which an ignored signal was given meanwhile. Needs
+ * nothing.
  */
 #include "tests/unit/unit.h"
 
@@ -49,7 +50,8 @@ static void *idle(void *end)
 static void mask_and_errno(bool alone)
 {
 	static const uint64_t masks[] = {0, 1ULL << (SIGUSR1 - 1), 1ULL << 32, 1ULL << 31,
-		1ULL << (SIGCHLD - 1) | 1ULL << (SIGWINCH - 1), ~0ULL & ~(1ULL << (SIGKILL - 1)) & ~(1ULL << (SIGSTOP - 1))};
+		1ULL << (SIGCHLD - 1) | 1ULL << (SIGWINCH - 1),
+		~0ULL & ~(1ULL << (SIGKILL - 1)) & ~(1ULL << (SIGSTOP - 1))};
 	const uint64_t unblockable = 1ULL << (SIGKILL - 1) | 1ULL << (SIGSTOP - 1);
 	uint64_t old = kernel_mask(), inside, after, open;
 	struct rm_entry entry;
@@ -74,10 +76,11 @@ static void mask_and_errno(bool alone)
 		assert_int_equal(errno, 12345);
 		/* all but what is ignored, by default or not, and not blocked by the program */
 		open = ~(inside | unblockable);
-		assert_true(open == (alone ? 0
-					   : (1ULL << (SIGCHLD - 1) | 1ULL << (SIGCONT - 1) |
-						     1ULL << (SIGWINCH - 1) | 1ULL << (SIGHUP - 1)) &
-						     ~masks[i]));
+		assert_true(
+			open == (alone ? 0
+				       : (1ULL << (SIGCHLD - 1) | 1ULL << (SIGCONT - 1) |
+						 1ULL << (SIGWINCH - 1) | 1ULL << (SIGHUP - 1)) &
+							~masks[i]));
 		assert_true(after == masks[i]);
 	}
 	signal(SIGURG, SIG_DFL);
@@ -379,7 +382,9 @@ static void ranges_of_its_own(void **state)
 	assert_true(rm_world_is_own((struct rm_range){world - page, 2 * page}));
 	assert_false(rm_world_is_own((struct rm_range){world - page, page}));
 	assert_false(rm_world_is_own((struct rm_range){world + size, page}));
-	/* its own frame is at most a page below ours, whichever side of a page's bound they lie on */
+	/*
+	 * its own frame is at most a page below ours, whichever side of a page's bound they lie on
+	 */
 	assert_true(rm_world_is_own(
 		(struct rm_range){((uintptr_t)&on_stack & ~(page - 1)) - page, 2 * page}));
 	assert_true(rm_world_is_own(
