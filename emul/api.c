@@ -344,6 +344,8 @@ int remap_prepare(void *addr, size_t len, unsigned int flags)
 		return r;
 	if (rm_quiesce_count_threads() < 0)
 		return -ENOSYS;
+	if (addr)
+		rm_fill_wait(); /* as before a move: our own userfaultfd would be taken for another's */
 	r = rm_world_enter(&entry);
 	if (r)
 		return r;

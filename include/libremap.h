@@ -141,9 +141,10 @@ REMAP_API int remap_probe(const char *name, unsigned int index, struct remap_fea
  * the machinery. flags: 0, or
  *   REMAP_PREPARE_MIRROR  make private anonymous memory at once what it would become with its first
  *                         mirror, so that later mirrors of it take microseconds at any size; best
- *                         on a fresh heap. A later MREMAP_DONTUNMAP is one of shared memory: never
- *                         a hole, but page tables of what is there are moved or dropped. Its
- *                         content is kept. Shared memory is left as it is.
+ *                         on a fresh heap. A later MREMAP_DONTUNMAP is one of shared memory: page
+ *                         tables of what is there are moved or dropped; with REMAP_PREPARE_CACHED
+ *                         beside it nothing is read from /proc for that (1 GiB: 0.3 ms instead of
+ *                         10, Linux 6.18). Its content is kept. Shared memory is left as it is.
  *
  *   REMAP_PREPARE_CACHED  what is found out about the range now is kept, so that its moves, the
  *                         first one too, read nothing from /proc. The preload library sees what a

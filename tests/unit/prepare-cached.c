@@ -124,6 +124,37 @@ static void shared_memory(void **state)
 	assert_int_equal(range[0], 'x');
 }
 
+/*
+ * A large heap that is to be mirrored, too: its content is still being copied when the promise is
+ * taken, by a userfaultfd of the library's, which is none that watches it for somebody else.
+ */
+static void a_heap_to_be_mirrored(void **state)
+{
+	const size_t len = (size_t)48 << 20;
+	char *room = mmap(NULL, 2 * len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		0);
+	char *heap = mmap(room, len, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	struct rlimit old, none;
+	char *moved;
+
+	(void)state;
+	assert_true(heap == room && room != MAP_FAILED);
+	memset(heap, 'h', len);
+	assert_int_equal(
+		remap_prepare(heap, len, REMAP_PREPARE_MIRROR | REMAP_PREPARE_CACHED), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	moved = remap_mremap(heap, len, len, FLAGS, heap + len);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_true(moved == heap + len);
+	assert_true(moved[0] == 'h' && moved[len - 1] == 'h' && heap[len / 2] == 'h');
+	moved[len / 2] = 'i';
+	assert_int_equal(heap[len / 2], 'i'); /* it was converted: two views of one memory */
+	munmap(room, 2 * len);
+}
+
 /* What smaps says of the flags of the mapping at addr. */
 static void flags_of(const char *addr, char *flags, size_t size)
 {
@@ -283,6 +314,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(moves_open_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(to_and_fro, begin, end),
 		cmocka_unit_test_setup_teardown(shared_memory, begin, end),
+		cmocka_unit_test_setup_teardown(a_heap_to_be_mirrored, begin, end),
 		cmocka_unit_test_setup_teardown(changes_that_are_told, begin, end),
 		cmocka_unit_test_setup_teardown(a_broken_promise, begin, end),
 		cmocka_unit_test_setup_teardown(neighbours, begin, end),
