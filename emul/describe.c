@@ -64,8 +64,8 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 		return rm_format(buf, size,
 			step->arg ? "write a word to the %s if it has merged, so that it does again"
 			: step->place == RM_TARGET
-				? "write a word to the %s, so that it shares what neighbours merge "
-				  "by"
+				? "write a word to the %s, so that it shares what neighbours "
+				  "merge by"
 				: "write a word to the %s, so that it stays charged when it is "
 				  "read-only",
 			place);
@@ -102,8 +102,7 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_REJOIN:
 		return rm_format(buf, size,
 			"merge: give the %s the page offset of what goes on behind it, by way of "
-			"where "
-			"it was first touched",
+			"where it was first touched",
 			place);
 	case RM_OP_MOVE_TOLD:
 		return rm_format(buf, size,

@@ -44,8 +44,7 @@ static const char *not_eligible(const struct rm_facts *facts)
 		return "only private anonymous memory can be relocated";
 	if (flags & (RM_VF_UFFD | RM_VF_DROPPABLE | RM_VF_SHADOWSTACK | RM_VF_MTE))
 		return "memory that a userfaultfd watches, droppable memory, shadow stacks and "
-		       "memory "
-		       "tags can not be relocated";
+		       "memory tags can not be relocated";
 	if (flags & (RM_VF_GROWSDOWN | RM_VF_MIXEDMAP | RM_VF_IO))
 		return "a stack that grows and memory of devices can not be relocated";
 	if (facts->target_armed)

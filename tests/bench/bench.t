@@ -75,7 +75,7 @@ else
 fi
 
 out=$("$(tap_program tests/bench/mirror-bench)" 8 1)
-tap_is "$? $(echo "$out" | grep -c -E '^ +[18] MiB (empty|sparse|full) +([0-9.]+ *){6}$')" "0 6" "mirrors: a row for each size and memory"
+tap_is "$? $(echo "$out" | grep -c -E '^ +[18] MiB (empty|sparse|full) +([0-9.]+ *){7}$')" "0 6" "mirrors: a row for each size and memory"
 
 refuse() { # option value
 	"$bench" "$@" >"$dir/stdout" 2>"$dir/stderr"

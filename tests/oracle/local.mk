@@ -28,6 +28,10 @@ tests_oracle_remap_oracle_SOURCES = \
 tests_oracle_remap_oracle_CFLAGS = $(AM_CFLAGS) -pthread
 tests_oracle_remap_oracle_LDFLAGS = $(AM_LDFLAGS) -pthread -Wl,-z,now
 
+# Whether a recording of everything is a standard for this kernel.
+check_PROGRAMS += tests/oracle/zero-page
+tests_oracle_zero_page_SOURCES = tests/oracle/zero-page.c
+
 # What the tester must find wrong. Shared in spite of noinst (-rpath), and without sanitizers.
 noinst_LTLIBRARIES += tests/oracle/naive-shim.la
 tests_oracle_naive_shim_la_SOURCES = tests/oracle/naive-shim.c

@@ -65,7 +65,15 @@ case " ${RM_CONFIGS:-native} " in
 	fi
 	case $(uname -r) in
 	6.18.*)
+		zero=$("$(tap_program tests/oracle/zero-page)")
 		for recording in "$data"/recordings/*.txt; do
+			case $recording:$zero in
+			*/full-*:"a page of its own")
+				tap_skip "this kernel has no zero page, the recorded one had" \
+					"as recorded: ${recording##*/}"
+				continue
+				;;
+			esac
 			oracle 0 "as recorded: ${recording##*/}" "$oracle" --excused "$data/excused" \
 				--against "$recording"
 		done
