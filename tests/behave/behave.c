@@ -148,7 +148,12 @@ void arena_end(struct arena *arena)
 
 char *moved(void *old, size_t len, int flags, void *target)
 {
-	char *new = watched(old, len, len, flags, target);
+	return remapped(old, len, len, flags, target);
+}
+
+char *remapped(void *old, size_t old_len, size_t new_len, int flags, void *target)
+{
+	char *new = watched(old, old_len, new_len, flags, target);
 
 	if (new == MAP_FAILED)
 		printf("# mremap: %s\n", strerror(errno));

@@ -110,6 +110,8 @@ void *watched(void *old, size_t old_len, size_t new_len, int flags, void *target
 
 /* watched() that must succeed, or fail with that errno. */
 char *moved(void *old, size_t len, int flags, void *target);
+/* The same where the lengths may differ. */
+char *remapped(void *old, size_t old_len, size_t new_len, int flags, void *target);
 void refused(void *old, size_t old_len, size_t new_len, int flags, void *target, int error);
 
 /*

@@ -79,13 +79,13 @@ static void no_effect(void **state)
 		for (int i = 0; i < 3; i++) {
 			make(RW, kinds[kind]);
 			fill(a.source, a.len, 3);
-			check(relocated(a.source, a.len, a.len, either[i], NULL) == a.source);
+			check(remapped(a.source, a.len, a.len, either[i], NULL) == a.source);
 			check(filled(a.source, a.len, 3));
-			check(relocated(a.source, a.len, 6 * PAGE, either[i], NULL) == a.source);
+			check(remapped(a.source, a.len, 6 * PAGE, either[i], NULL) == a.source);
 			check(filled(a.source, 6 * PAGE, 3));
 			check_is(vma_count(a.source + 6 * PAGE, 2 * PAGE), 0);
 			/* there is room behind it again */
-			check(relocated(a.source, 6 * PAGE, 7 * PAGE, either[i], NULL) == a.source);
+			check(remapped(a.source, 6 * PAGE, 7 * PAGE, either[i], NULL) == a.source);
 			check(filled(a.source, 6 * PAGE, 3));
 			check_is(vma_count(a.source, 7 * PAGE), 1);
 			arena_end(&a);
@@ -99,9 +99,9 @@ static void fifth_argument(void **state)
 
 	(void)state;
 	make(RW, ANON);
-	new = relocated(a.source, a.len, a.len, RELOCATE, (void *)0x123);
+	new = remapped(a.source, a.len, a.len, RELOCATE, (void *)0x123);
 	check(new == a.source);
-	new = relocated(a.source, a.len, a.len + PAGE, RELOCATE, (void *)(uintptr_t)-3);
+	new = remapped(a.source, a.len, a.len + PAGE, RELOCATE, (void *)(uintptr_t)-3);
 	check(new != a.source);
 	check(!munmap(new, a.len + PAGE));
 	arena_end(&a);
@@ -125,7 +125,7 @@ static void not_eligible(char *source, unsigned int seed)
 		check(filled(a.target, a.len, 7));
 		check(filled(source, a.len, seed));
 	}
-	new = relocated(source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target);
+	new = remapped(source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target);
 	check(filled(new, a.len, seed));
 	check_is(vma_count(source, a.len), 0);
 	check(mremap(new, a.len, a.len, RELOCATE | MREMAP_FIXED, source) == source);
@@ -140,12 +140,12 @@ static void shared(void **state)
 	make(RW, MAP_SHARED | MAP_ANONYMOUS);
 	fill(a.source, a.len, 4);
 	not_eligible(a.source, 4);
-	new = relocated(a.source, a.len, a.len, RELOCATE | MREMAP_DONTUNMAP, NULL);
+	new = remapped(a.source, a.len, a.len, RELOCATE | MREMAP_DONTUNMAP, NULL);
 	check(filled(new, a.len, 4) && filled(a.source, a.len, 4));
 	check(!munmap(new, a.len));
 	/* a second view is made, or none */
 	refused(a.source, 0, a.len, MUST, NULL, EFAULT);
-	new = relocated(a.source, 0, a.len, RELOCATE, NULL);
+	new = remapped(a.source, 0, a.len, RELOCATE, NULL);
 	check(filled(new, a.len, 4) && filled(a.source, a.len, 4));
 	check(!munmap(new, a.len));
 	arena_end(&a);
@@ -222,7 +222,7 @@ static void several(void **state)
 	refused(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target, EFAULT);
 	refused(a.source, a.len, a.len + PAGE, MUST | MREMAP_FIXED, a.target, EFAULT);
 	check(filled(a.target, a.len, 7) && filled(a.source, a.len, 9));
-	check(relocated(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
+	check(remapped(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
 	check(filled(a.target, a.len, 9));
 	check_is(vma_count(a.target, a.len), 3);
 	arena_end(&a);
@@ -253,7 +253,7 @@ static void armed(void **state)
 	check(!ioctl(fd, UFFDIO_REGISTER, &reg));
 	refused(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target, EFAULT);
 	check(vma_at(a.target, &vma) && vma_has(&vma, "um") && filled(a.target, a.len, 7));
-	check(relocated(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
+	check(remapped(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
 	check(filled(a.target, a.len, 10));
 	close(fd);
 	arena_end(&a);
@@ -272,7 +272,7 @@ static void mirror_view(void **state)
 	check(!memcmp(a.source, view, a.len));
 	not_eligible(view, 11);
 	not_eligible(a.source, 11);
-	view = relocated(view, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target);
+	view = remapped(view, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target);
 	fill(view, a.len, 12);
 	check(filled(a.source, a.len, 12));
 	fill(a.source, a.len, 13);
@@ -348,7 +348,7 @@ static void counted(void **state)
 	check_is(after.relocated, before.relocated);
 	check_is(after.not_relocated, before.not_relocated);
 	check_is(after.refused, before.refused + 1);
-	check(relocated(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
+	check(remapped(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
 	check(!*remap_strerror_last());
 	check(!remap_stats(&after));
 	check_is(after.not_relocated, before.not_relocated + 1);

@@ -49,7 +49,7 @@ static void can_not(unsigned int seed)
 	refused(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target, EFAULT);
 	refused(a.source, a.len, a.len, MUST | MREMAP_FIXED | MREMAP_DONTUNMAP, a.target, EFAULT);
 	check(filled(a.target, a.len, 99) && filled(a.source, a.len, seed));
-	check(relocated(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
+	check(remapped(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
 	check(filled(a.target, a.len, seed));
 	check(mremap(a.target, a.len, a.len, RELOCATE | MREMAP_FIXED, a.source) == a.source);
 	check(filled(a.source, a.len, seed));
@@ -88,7 +88,7 @@ static void relatives(void **state)
 	/* written again, they are nobody else's */
 	fill(a.source, a.len, 2);
 	if (can_relocate())
-		check(relocated(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) == a.target);
+		check(remapped(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) == a.target);
 	else
 		can_not(2);
 	check(filled(can_relocate() ? a.target : a.source, a.len, 2));
@@ -274,7 +274,7 @@ static void pages_of_zeros(void **state)
 	fill(a.source, PAGE, 9);
 	check(zeroed(a.source + PAGE, 7 * PAGE)); /* reading makes them */
 	if (can_relocate()) {
-		check(relocated(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) == a.target);
+		check(remapped(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target) == a.target);
 		check(filled(a.target, PAGE, 9) && zeroed(a.target + PAGE, 7 * PAGE));
 	} else {
 		refused(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target, EFAULT);
@@ -314,7 +314,7 @@ static void guards(void **state)
 		behave_skip("no guard regions (6.13)");
 	refused(a.source, a.len, a.len, MUST | MREMAP_FIXED, a.target, EFAULT);
 	check(filled(a.source, 6 * PAGE, 11));
-	check(relocated(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
+	check(remapped(a.source, a.len, a.len, RELOCATE | MREMAP_FIXED, a.target) == a.target);
 	check(filled(a.target, 6 * PAGE, 11));
 	check_is(syscall(SYS_rt_sigpending, a.target + 6 * PAGE, 8L), -1);
 	end();

@@ -52,7 +52,7 @@ static void check_content(const char *at, size_t pages, unsigned int seed)
 static bool must(unsigned int seed)
 {
 	if (!seed || can_relocate()) {
-		check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+		check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
 			      middle) == middle);
 		check_is(vma_count(a.source, PAGES * PAGE), 0);
 		check_content(middle, PAGES, seed);
@@ -180,7 +180,7 @@ static void protections(void **state)
 		lay(a.source, PAGES, table[i].moved, 1);
 		lay(left, PAGES, table[i].left, 2);
 		if (can_relocate()) {
-			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+			check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
 				      middle) == middle);
 			check_is(vma_count(left, 2 * PAGES * PAGE), 2);
 			check(vma_at(middle, &vma));
@@ -223,7 +223,7 @@ static void part(void **state)
 
 			check(PAGES * PAGE <= sizeof(copy));
 			memcpy(copy, a.source, PAGES * PAGE);
-			check(relocated(from, pages * PAGE, pages * PAGE, MUST | MREMAP_FIXED,
+			check(remapped(from, pages * PAGE, pages * PAGE, MUST | MREMAP_FIXED,
 				      middle) == middle);
 			check(!memcmp(middle, from - a.source + copy, pages * PAGE));
 			check_is(vma_count(from, pages * PAGE), 0);
@@ -252,7 +252,7 @@ static void partly_touched(void **state)
 	fill(a.source + 2 * PAGE, PAGE, 5);
 	fill(a.source + 6 * PAGE, PAGE, 6);
 	if (can_relocate()) {
-		check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+		check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
 			      middle) == middle);
 		check(vma_at(middle, &vma));
 		check_is(vma.rss, 2 * PAGE / 1024);
@@ -290,7 +290,7 @@ static void relocate_always_moves(void **state)
 	check(!munmap(left, 3 * PAGES * PAGE));
 	lay(a.source, PAGES, RW, 1);
 	lay(left, PAGES, RW, 2);
-	check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED, middle) ==
+	check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_FIXED, middle) ==
 		middle);
 	check_is(vma_count(a.source, PAGES * PAGE), 0);
 	check_content(middle, PAGES, 1);
@@ -308,7 +308,7 @@ static void anywhere(void **state)
 	lay(a.source, PAGES, RW, 1);
 	/* something behind it, so that it has to move to grow */
 	lay(a.source + PAGES * PAGE, 1, PROT_READ, 0);
-	new = relocated(a.source, PAGES * PAGE, (PAGES + 2) * PAGE, RELOCATE, NULL);
+	new = remapped(a.source, PAGES * PAGE, (PAGES + 2) * PAGE, RELOCATE, NULL);
 	check(new != a.source &&filled(new, PAGES * PAGE, 1) &&
 		zeroed(new + PAGES *PAGE, 2 * PAGE));
 	check_is(vma_count(a.source, PAGES * PAGE), 0);
@@ -316,7 +316,7 @@ static void anywhere(void **state)
 	check(!munmap(new, (PAGES + 2) * PAGE));
 	lay(a.source, PAGES, RW, 1);
 	check(!munmap(middle, PAGES * PAGE));
-	new = relocated(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_DONTUNMAP, middle);
+	new = remapped(a.source, PAGES * PAGE, PAGES * PAGE, RELOCATE | MREMAP_DONTUNMAP, middle);
 	check(new == middle &&filled(new, PAGES * PAGE, 1) && zeroed(a.source, PAGES * PAGE));
 	end();
 }
@@ -333,7 +333,7 @@ static void dontunmap(void **state)
 		lay(left, PAGES, prot ? PROT_READ : RW, 2);
 		check(vma_at(a.source, &before));
 		if (can_relocate()) {
-			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE,
+			check(remapped(a.source, PAGES * PAGE, PAGES * PAGE,
 				      MUST | MREMAP_FIXED | MREMAP_DONTUNMAP, middle) == middle);
 			check_content(middle, PAGES, 1);
 			check(zeroed(a.source, PAGES * PAGE));
@@ -367,7 +367,7 @@ static void grows_and_shrinks(void **state)
 		lay(left, PAGES, RW, 2);
 		lay(middle, PAGES + 3, PROT_READ, 3);
 		if (can_relocate()) {
-			check(relocated(a.source, PAGES * PAGE, len, MUST | MREMAP_FIXED, middle) ==
+			check(remapped(a.source, PAGES * PAGE, len, MUST | MREMAP_FIXED, middle) ==
 				middle);
 			check(filled(middle, kept, 1) && zeroed(middle + kept, len - kept));
 			check_is(vma_count(a.source, PAGES * PAGE), 0);
@@ -408,7 +408,7 @@ static void attributes(void **state)
 			}
 			syscall(SYS_mbind, a.source, PAGES * PAGE, MPOL_BIND, &node, 64UL, 0UL);
 			check(vma_at(a.source, &before));
-			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE,
+			check(remapped(a.source, PAGES * PAGE, PAGES * PAGE,
 				      RELOCATE | MREMAP_FIXED, middle) == middle);
 			check(vma_at(middle, &after));
 			check_content(middle, PAGES, 1);
@@ -440,7 +440,7 @@ static void locked(void **state)
 		vmlck = process_status("VmLck:");
 		lay(left, PAGES, RW, 2);
 		if (can_relocate()) {
-			check(relocated(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
+			check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
 				      middle) == middle);
 			check(vma_at(middle, &after));
 			check(!strcmp(after.flags, before.flags));

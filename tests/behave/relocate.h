@@ -33,22 +33,6 @@ static inline bool can_relocate(void)
 	return can;
 }
 
-/*
- * A call between two looks at the whole process, which must succeed, and must go there if it is
- * FIXED.
- */
-static inline char *relocated(void *old, size_t old_len, size_t new_len, int flags, void *target)
-{
-	char *new = watched(old, old_len, new_len, flags, target);
-
-	if (new == MAP_FAILED)
-		printf("# mremap: %s\n", strerror(errno));
-	check(new != MAP_FAILED);
-	if (flags & MREMAP_FIXED)
-		check(new == target);
-	return new;
-}
-
 /* Memory at that address and nowhere else, which is filled if seed is not 0. */
 static inline char *lay(void *at, size_t pages, int prot, unsigned int seed)
 {
