@@ -69,16 +69,26 @@ static void left(uintptr_t old, size_t old_len, uintptr_t now, size_t len)
 	rm_origins_moved(old, now, old_len, len);
 }
 
+/* What is being filled is watched by a userfaultfd, and so does not move with other mappings. */
+static long kernels_own(
+	uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
+{
+	if (atomic_load(&rm_fills_active) && (flags & RM_FIXED) &&
+		!rm_sys_in_one_mapping(old, old_len, rm_features()->task_size))
+		rm_fill_wait();
+	return rm_sys_mremap(old, old_len, len, flags, new);
+}
+
 /* The kernel's own. A userfaultfd with EVENT_REMAP goes with what it watches. */
 static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
 {
-	const struct rm_range from = {old, old_len > len ? old_len : len};
+	const struct rm_range from = {old, old_len > len ? old_len : len}, none = {0, 0};
 	struct rm_change change;
 	long r;
 
 	rm_stat_add(RM_STAT_NATIVE, 1);
 	rm_known_begin(&change);
-	r = rm_sys_mremap(old, old_len, len, flags, new);
+	r = kernels_own(old, old_len, len, flags, new);
 	if (!rm_is_err(r)) {
 		const struct rm_range to = {(uintptr_t)r, len};
 
@@ -87,7 +97,10 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 			rm_known_armed(to);
 		rm_known_also(&change, to);
 	}
-	rm_known_end(&change, from);
+	/* one that fails has changed nothing, unless it has taken a destination away before */
+	if (rm_is_err(r) && (flags & RM_FIXED))
+		rm_known_also(&change, (struct rm_range){new, len});
+	rm_known_end(&change, rm_is_err(r) && !(flags & RM_FIXED) ? none : from);
 	return r;
 }
 
@@ -239,7 +252,7 @@ long rm_mremap(uintptr_t old, size_t old_len, size_t new_len, unsigned long flag
 		return -ENOMEM;
 	if (rm_features_all_native(features)) {
 		rm_stat_add(RM_STAT_NATIVE, 1);
-		return rm_sys_mremap(old, old_len, new_len, flags, new);
+		return kernels_own(old, old_len, new_len, flags, new);
 	}
 	old_len = rm_page_round(old_len);
 	request.source.start = old;

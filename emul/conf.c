@@ -10,11 +10,11 @@
 #include "emul/conf.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "emul/log.h"
+#include "emul/once.h"
 #include "libremap.h"
 
 const struct rm_conf rm_conf_default = {
@@ -149,16 +149,16 @@ static void read_environment(void)
 	process_disabled = disable && *disable && strcmp(disable, "0");
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic uint32_t once;
 
 const struct rm_conf *rm_conf(void)
 {
-	pthread_once(&once, read_environment);
+	rm_once(&once, read_environment);
 	return &process_conf;
 }
 
 bool rm_conf_disabled(void)
 {
-	pthread_once(&once, read_environment);
+	rm_once(&once, read_environment);
 	return process_disabled;
 }

@@ -42,7 +42,9 @@
 
 #include <errno.h>
 
+#include "emul/again.h"
 #include "emul/attributes.h"
+#include "emul/cgroup.h"
 #include "emul/conf.h"
 #include "emul/converted.h"
 #include "emul/copy.h"
@@ -67,6 +69,8 @@
 #define LAZY_FROM ((size_t)4 << 20) /* bytes of content */
 /* bytes of source: to look for its content takes as long as to copy little */
 #define LARGE_FROM ((size_t)32 << 20)
+/* bytes that are there twice while content follows: one piece of fill.c, and what is touched */
+#define FILL_ROOM ((size_t)4 << 20)
 
 struct conversion {
 	struct rm_world *world;
@@ -130,11 +134,11 @@ static int look(struct conversion *c, const struct rm_request *request)
  */
 static long reserve(const struct conversion *c)
 {
-	const size_t len = c->source.len, align = len >= PUD_SIZE ? PUD_SIZE : PMD_SIZE;
-	long at = len >= PMD_SIZE ? rm_map_congruent(len, c->source.start, align, c->avoid)
-				  : -ENOMEM;
+	const size_t len = c->source.len, align = len >= PUD_SIZE   ? PUD_SIZE
+						  : len >= PMD_SIZE ? PMD_SIZE
+								    : rm_page_size();
 
-	return rm_is_err(at) ? rm_map_away(len, PROT_NONE, c->avoid) : at;
+	return rm_map_remote(len, PROT_NONE, c->source.start, align, c->avoid);
 }
 
 static void drop(struct conversion *c)
@@ -265,19 +269,20 @@ static bool prepare_fill(struct conversion *c)
 	long back;
 
 	c->content = 0;
-	/* a child would have nothing of what is still to come */
-	if (c->facts.vma.vmflags & RM_VF_LOCKED || rm_forked_under_way())
-		return false;
 	rm_pagemap_begin(&c->pagemap, c->source);
 	while (rm_pagemap_next(&c->pagemap, &run))
 		c->content += run.len;
+	/* a child would have nothing of what is still to come */
+	if (c->facts.vma.vmflags & RM_VF_LOCKED || rm_forked_under_way())
+		return false;
 	if ((c->content < LAZY_FROM && len < LARGE_FROM) || c->pagemap.fd < 0 || !is_readable(c))
 		return false;
-	back = rm_sys_mremap(c->object, 0, len, RM_MAYMOVE, 0);
+	back = reserve(c);
 	if (rm_is_err(back))
 		return false;
 	c->back = (uintptr_t)back;
-	if (rm_sys_mprotect(c->back, len, PROT_READ | PROT_WRITE))
+	if (rm_is_err(rm_sys_mremap(c->object, 0, len, RM_MAYMOVE | RM_FIXED, c->back)) ||
+		rm_sys_mprotect(c->back, len, PROT_READ | PROT_WRITE))
 		return false;
 	(void)rm_sys_madvise(c->back, len, MADV_DONTDUMP);
 	(void)rm_sys_madvise(c->back, len, MADV_DONTFORK);
@@ -314,6 +319,21 @@ static int provide_pages(struct conversion *c)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+/*
+ * Whether the process's memory cgroup has room for what is there twice for a while, and for its
+ * page tables: asked before, as the kernel kills for want of it. 0 or -ENOMEM.
+ */
+static int find_room(const struct conversion *c)
+{
+	_Static_assert(sizeof(struct rm_cgroup_scratch) <= sizeof(c->world->maps.buf), "scratch");
+	const size_t need = (c->fill ? FILL_ROOM : c->content) + c->content / 512;
+
+	if (rm_cgroup_may_hold((void *)c->world->maps.buf, need))
+		return 0;
+	rm_log(RM_LOG_INFO, "the memory cgroup has no room for %lu bytes more", need);
+	return -ENOMEM;
 }
 
 /* The mapping is still what was looked at, with its advice, its lock and who watches it. */
@@ -393,8 +413,13 @@ static int try_convert(struct conversion *c, const struct rm_request *request)
 
 	if (!r)
 		r = build(c);
-	if (!r && !prepare_fill(c))
-		r = provide_pages(c);
+	if (!r) {
+		bool later = prepare_fill(c);
+
+		r = find_room(c);
+		if (!r && !later)
+			r = provide_pages(c);
+	}
 	if (!r)
 		r = rm_quiesce_stop(c->world, c->source);
 	if (r)
@@ -441,6 +466,7 @@ long rm_convert(const struct rm_request *request)
 {
 	const struct rm_range target = {request->target, request->source.len};
 	struct conversion c = {.source = request->source};
+	struct rm_again again = {0};
 	struct rm_entry entry;
 	long view = 0;
 	int r = rm_forked_prepare();
@@ -453,12 +479,11 @@ long rm_convert(const struct rm_request *request)
 	if (request->flags & RM_FIXED)
 		c.avoid = target;
 	rm_pagemap_open(&c.pagemap, c.world->dirents, sizeof(c.world->dirents));
-	for (int tries = 0; tries < MAX_TRIES; tries++) {
-		r = try_convert(&c, request);
-		if (r != -ESTALE || c.facts.kind == RM_KIND_SHARED)
-			break;
+	again.world = c.world;
+	/* while they are stopped no thread can be started that fills */
+	while ((r = try_convert(&c, request)) == -ESTALE && c.facts.kind != RM_KIND_SHARED &&
+		!rm_again(&again, c.source, false))
 		drop(&c);
-	}
 	rm_pagemap_close(&c.pagemap);
 	if (!r) {
 		view = (long)c.view;
@@ -469,7 +494,7 @@ long rm_convert(const struct rm_request *request)
 	if (!r)
 		lock_again(&c);
 	if (r == -ESTALE && c.facts.kind != RM_KIND_SHARED)
-		r = rm_refuse("another thread keeps changing the range");
+		r = -EINVAL; /* rm_again() has said why */
 	rm_world_leave(&entry);
 	return r ? r : view;
 }

@@ -45,3 +45,11 @@ int rm_copy(uintptr_t to, uintptr_t from, size_t len)
 	}
 	return 0;
 }
+
+bool rm_read_own(uintptr_t from, void *to, size_t len)
+{
+	struct iovec local = {to, len}, remote = {(void *)from, len};
+
+	return rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&local, 1, (long)&remote, 1,
+		       0) == (long)len;
+}

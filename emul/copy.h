@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copying memory inside the window.
+ * Copying memory inside the window, and what may not be there.
  */
 #ifndef RM_COPY_H
 #define RM_COPY_H
@@ -13,5 +13,11 @@
  * the window.
  */
 int __must_check rm_copy(uintptr_t to, uintptr_t from, size_t len);
+
+/*
+ * len bytes of this process that may not be there, as a system call would find them: false if they
+ * are not all, or where the kernel does not allow such reading. Async-signal-safe.
+ */
+bool __must_check rm_read_own(uintptr_t from, void *to, size_t len);
 
 #endif

@@ -97,6 +97,11 @@ static uint64_t rest_ns(const struct slot *slot)
 	return ends > now ? ends - now : 0;
 }
 
+uint64_t rm_deadline_rest_ns(int tid)
+{
+	return rest_ns(slot_of(tid));
+}
+
 uint64_t rm_deadline_rest_ms(int tid)
 {
 	struct slot *slot = slot_of(tid);

@@ -34,6 +34,8 @@ void rm_deadline_end(const struct rm_deadline *outer);
 
 /* Whether it is known when the wait of that thread ends that has this argument. */
 bool rm_deadline_is_known(int tid, uint64_t argument);
+/* What remains of it. */
+uint64_t rm_deadline_rest_ns(int tid);
 /*
  * The same wait with what remains of it: a number of milliseconds, rounded up, or a pointer to a
  * struct timespec.

@@ -11,6 +11,7 @@
 #include "emul/ignored.h"
 #include "emul/quiesce.h"
 #include "emul/sys.h"
+#include "emul/task.h"
 
 uint64_t rm_due_signals(const ucontext_t *uc)
 {
@@ -28,8 +29,8 @@ uint64_t rm_due_signals(const ucontext_t *uc)
 /* What is pending for this thread alone; -1, everything, if that can not be read. */
 static uint64_t pending_here(void)
 {
-	char status[2048], *line;
-	uint64_t mask = 0;
+	char status[2048];
+	uint64_t mask;
 	long fd = rm_sys_open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC, 0), got;
 
 	if (fd < 0)
@@ -37,12 +38,7 @@ static uint64_t pending_here(void)
 	got = rm_sys_read((int)fd, status, sizeof(status) - 1);
 	rm_sys_close((int)fd);
 	status[got > 0 ? got : 0] = '\0';
-	line = strstr(status, "\nSigPnd:\t");
-	if (!line)
-		return ~0ULL;
-	for (line += strlen("\nSigPnd:\t"); *line && *line != '\n'; line++)
-		mask = mask << 4 | (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
-	return mask;
+	return rm_task_signals(status, "SigPnd", &mask) ? mask : ~0ULL;
 }
 
 bool rm_due_here(uint64_t due)

@@ -71,6 +71,25 @@ int __must_check rm_facts_read(
 /* Pure: whether both were read from smaps and say the same. */
 bool rm_facts_same_mapping(const struct rm_vma *a, const struct rm_vma *b);
 
+/*
+ * Pure: the mapping that the source of the piece will be in once a FIXED destination has replaced
+ * what lies there, which may be another part of the same mapping, right beside the source.
+ */
+static inline struct rm_range rm_facts_rest(
+	const struct rm_facts *facts, const struct rm_request *piece)
+{
+	const uintptr_t target_end = piece->target + piece->source.len + piece->grown;
+	uintptr_t start = facts->vma.start, end = facts->vma.end;
+
+	if (piece->flags & RM_FIXED) {
+		if (piece->target < piece->source.start && target_end > start)
+			start = target_end;
+		else if (piece->target > piece->source.start && piece->target < end)
+			end = piece->target;
+	}
+	return (struct rm_range){start, end - start};
+}
+
 /* Pure: what kind of mapping that is. */
 enum rm_kind rm_facts_kind(const struct rm_vma *vma);
 

@@ -39,6 +39,7 @@
 #include "emul/copy.h"
 #include "emul/fill.h"
 #include "emul/log.h"
+#include "emul/once.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
@@ -339,8 +340,8 @@ static void register_handlers(void)
 
 int rm_forked_prepare(void)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static _Atomic uint32_t once;
 
-	pthread_once(&once, register_handlers);
+	rm_once(&once, register_handlers);
 	return registered;
 }

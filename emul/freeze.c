@@ -40,10 +40,21 @@ static long sys_ptrace(long request, int tid, long addr, long data)
 	return rm_syscall(SYS_ptrace, request, tid, addr, data, 0, 0);
 }
 
-bool rm_freeze_needed(int tid)
+static bool has_stop(const char *status, const char *line)
 {
-	char path[64], status[2048], *line;
-	uint64_t mask = 0;
+	uint64_t signals;
+
+	return rm_task_signals(status, line, &signals) && (signals & 1ULL << (RM_STOP_SIGNAL - 1));
+}
+
+/*
+ * What is blocked and is not pending any more has come through: the kernel has begun our handler,
+ * which blocks it too, and has not let it run yet. From 6.18 on that is where a thread stands whose
+ * CPU group has used up its quota.
+ */
+bool rm_freeze_needed(int tid, bool sent)
+{
+	char path[64], status[2048];
 	long fd, got;
 
 	rm_format(path, sizeof(path), "/proc/self/task/%d/status", tid);
@@ -55,12 +66,7 @@ bool rm_freeze_needed(int tid)
 	if (got <= 0)
 		return false;
 	status[got] = '\0';
-	line = strstr(status, "\nSigBlk:\t");
-	if (!line)
-		return false;
-	for (line += strlen("\nSigBlk:\t"); *line && *line != '\n'; line++)
-		mask = mask << 4 | (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
-	return mask & (1ULL << (RM_STOP_SIGNAL - 1));
+	return has_stop(status, "SigBlk") && (!sent || has_stop(status, "SigPnd"));
 }
 
 /* A wait that the stop has cut short begins anew when the thread is let go. */

@@ -9,8 +9,11 @@
 #include "emul/types.h"
 #include "emul/world.h"
 
-/* Whether the thread blocks RM_STOP_SIGNAL now, by /proc/self/task/TID/status. */
-bool rm_freeze_needed(int tid);
+/*
+ * Whether the thread blocks RM_STOP_SIGNAL now, by /proc/self/task/TID/status; if one was sent to it
+ * already, whether that has not come through.
+ */
+bool rm_freeze_needed(int tid, bool sent);
 
 /*
  * Lets the helper stop every slot in state RM_SLOT_DEAF; each is marked as having obeyed when it

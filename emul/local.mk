@@ -1,9 +1,12 @@
 # The engine: libremap.so and a PIC libremap.a. Only libc.
 noinst_LTLIBRARIES += libemul.la
 libemul_la_SOURCES = \
+	emul/again.c emul/again.h \
 	emul/api.c emul/api.h \
 	emul/attributes.c emul/attributes.h \
 	emul/born.c emul/born.h \
+	emul/call-number.c emul/call-number.h \
+	emul/cgroup.c emul/cgroup.h \
 	emul/clone.h \
 	emul/conf.c emul/conf.h \
 	emul/convert.c emul/convert.h \
@@ -17,26 +20,29 @@ libemul_la_SOURCES = \
 	emul/due.c emul/due.h \
 	emul/features.c emul/features.h \
 	emul/file.c emul/file.h \
-	emul/fill.c emul/fill.h \
+	emul/fill.c emul/fill.h emul/fill-content.c emul/fill-own.h \
 	emul/forked.c emul/forked.h \
 	emul/freeze.c emul/freeze.h \
 	emul/glance.c emul/glance.h \
 	emul/grow.c emul/grow.h \
 	emul/guard.c emul/guard.h \
+	emul/handler-wait.c emul/handler-wait.h \
 	emul/hugetlb.c emul/hugetlb.h \
 	emul/ignored.c emul/ignored.h \
 	emul/known.c emul/known.h \
 	emul/log.c emul/log.h \
 	emul/mirror.c emul/mirror.h \
 	emul/relocate.c emul/relocate.h \
+	emul/timed.c emul/timed.h \
 	emul/transfer.c emul/transfer.h emul/undo.c \
 	emul/move.c emul/move.h \
 	emul/mover.c emul/mover.h emul/apart.c emul/apart.h \
 	emul/scars.c emul/scars.h \
-	emul/numbers.c emul/numbers.h \
+	emul/numbers.c emul/numbers.h emul/once.h \
 	emul/obey.c emul/obey.h \
 	emul/origins.c emul/origins.h \
 	emul/pagemap.c emul/pagemap.h \
+	emul/partial.c emul/partial.h \
 	emul/plan.c emul/plan.h emul/plan-parts.h emul/plan-relocate.c \
 	emul/populate.c emul/populate.h \
 	emul/present.c emul/present.h \
@@ -45,7 +51,9 @@ libemul_la_SOURCES = \
 	emul/rejoin.c emul/rejoin.h \
 	emul/restart.c emul/restart.h \
 	emul/segv.c emul/segv.h \
+	emul/sockopt.c emul/sockopt.h \
 	emul/stats.c emul/stats.h \
+	emul/straight.c emul/straight.h \
 	emul/steps.c emul/steps.h \
 	emul/strays.c emul/strays.h \
 	emul/stub.S emul/sys.h emul/types.h \

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "emul/again.h"
 #include "emul/apart.h"
 #include "emul/exec.h"
 #include "emul/facts.h"
@@ -27,8 +28,6 @@
 #include "emul/went.h"
 #include "emul/world.h"
 #include "libremap.h"
-
-#define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
 
 /* A guarded window holds nothing but moves. */
 static enum rm_variant stopping_variant(const struct rm_facts *facts)
@@ -138,7 +137,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		if (!piece->target)
 			rm_went_to(world, piece->source, (uintptr_t)r);
 		if ((loose && (uintptr_t)r == target) ||
-			rm_scars_look(world, facts, piece->source, mark))
+			rm_scars_look(world, facts, piece->source, (uintptr_t)r, mark))
 			rm_known_is_loose(world, facts, mark, (uintptr_t)r);
 		/*
 		 * What has come to lie beside the source, perhaps in the same mapping before, is
@@ -152,10 +151,11 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 }
 
 /* After -ESTALE: whether to look again, 0 or -EINVAL. */
-static int look_again(struct rm_world *world, const struct rm_facts *facts, int *tries)
+static int look_again(struct rm_again *again, struct rm_range source, const struct rm_facts *facts)
 {
-	rm_known_drop(world, facts);
-	return ++*tries < MAX_TRIES ? 0 : rm_refuse("another thread keeps changing the range");
+	rm_known_drop(again->world, facts);
+	/* a file of FUSE can not be opened while threads are stopped (try_otherwise()) */
+	return rm_again(again, source, facts->kind != RM_KIND_FILE);
 }
 
 struct reading {
@@ -186,12 +186,40 @@ static int collect(
 	return r;
 }
 
+/*
+ * Whether a userfaultfd of the program's is told when what lies in the range is unmapped, and holds
+ * us until it has been read; true if that can not be found out.
+ */
+static bool is_told_of_unmapping(struct rm_world *world, struct rm_range range)
+{
+	struct rm_uffd uffd;
+	struct rm_vma vma;
+	bool told = false;
+	int r;
+
+	if (rm_maps_open(&world->maps, true, range.start))
+		return true;
+	while (!told && (r = rm_maps_next(&world->maps, &vma)) > 0 &&
+		vma.start < rm_range_end(range)) {
+		const uintptr_t start = vma.start > range.start ? vma.start : range.start,
+				end = vma.end < rm_range_end(range) ? vma.end : rm_range_end(range);
+
+		if (!(vma.vmflags & RM_VF_UFFD) || vma.end <= range.start)
+			continue;
+		told = rm_uffd_find(&vma, (struct rm_range){start, end - start}, world->dirents,
+			       sizeof(world->dirents), &uffd) ||
+		       rm_uffd_wants_unmap_event(&uffd);
+	}
+	rm_maps_close(&world->maps);
+	return told || r < 0;
+}
+
 long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 {
 	const uintptr_t end = rm_range_end(request->source);
 	uintptr_t at = request->source.start;
-	bool first = true, stopped = false;
-	int tries = 0;
+	struct rm_again again = {.world = world};
+	bool first = true;
 	struct rm_facts facts;
 	long result = -EFAULT, r;
 
@@ -202,7 +230,7 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 		piece.source.start = at;
 		piece.source.len = end - at;
 		piece.target = request->target + (at - request->source.start);
-		r = collect(world, &piece, tries, &facts);
+		r = collect(world, &piece, again.tries, &facts);
 		if (r == -EFAULT && !first) /* a gap at the end */
 			break;
 		if (r || (first && facts.vma.start > at)) {
@@ -221,26 +249,26 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 			result = -EFAULT;
 			break;
 		}
-		/*
-		 * Unmapping it would hold us until a monitor that stands still has read the event.
-		 */
-		if (piece_end < end && facts.target_armed) {
+		/* A monitor that stands still reads no event. */
+		if (piece_end < end && facts.target_armed &&
+			is_told_of_unmapping(world,
+				(struct rm_range){piece.target,
+					request->target + request->source.len - piece.target})) {
 			result = rm_refuse(
-				"several mappings move onto a range that a userfaultfd watches");
+				"several mappings move onto a range that a userfaultfd is told of");
 			break;
 		}
-		if (piece_end < end && !stopped) {
-			r = rm_quiesce_stop(world, request->source);
+		if (piece_end < end && !again.stopped) {
+			r = rm_again_stop(&again, request->source);
 			if (r) {
 				result = r;
 				break;
 			}
-			stopped = true;
 			continue; /* what was read before the stop may be out of date */
 		}
 		r = rm_move_piece(world, &piece, &facts, first && piece_end == end);
 		if (r == -ESTALE) {
-			r = look_again(world, &facts, &tries);
+			r = look_again(&again, request->source, &facts);
 			if (!r)
 				continue;
 		}
@@ -253,24 +281,24 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 		first = false;
 		at = piece_end;
 	}
-	if (stopped)
-		rm_quiesce_resume(world);
+	rm_again_end(&again);
 	rm_move_give_back(world);
 	return result == -ETIME ? -EINVAL : result;
 }
 
 long rm_move_anywhere(struct rm_world *world, const struct rm_request *request)
 {
-	int tries = 0;
+	struct rm_again again = {.world = world};
 	struct rm_facts facts;
 	long r;
 
 	do {
-		r = collect(world, request, tries, &facts);
+		r = collect(world, request, again.tries, &facts);
 		if (r)
-			return r;
+			break;
 		r = rm_move_piece(world, request, &facts, true);
-	} while (r == -ESTALE && !(r = look_again(world, &facts, &tries)));
+	} while (r == -ESTALE && !(r = look_again(&again, request->source, &facts)));
+	rm_again_end(&again);
 	rm_move_give_back(world);
 	return r;
 }

@@ -17,6 +17,9 @@
  * first pthread_create, the first pthread_cancel), every stop looks first whether ours is still
  * there. libc's handlers ignore what has not their si_code.
  *
+ * Last, what the stop has interrupted is put right: waits that would end with EINTR (restart.c,
+ * timed.c) and transfers that would end with a part (partial.c).
+ *
  * Inside the handler: raw system calls only, no lock, no allocation, no libc.
  */
 #include "emul/obey.h"
@@ -26,9 +29,11 @@
 #include <ucontext.h>
 
 #include "emul/ignored.h"
+#include "emul/partial.h"
 #include "emul/quiesce.h"
 #include "emul/restart.h"
 #include "emul/sys.h"
+#include "emul/timed.h"
 
 #define OUR_MARK 0x72656d61u /* si_uid of our signals: no user has this id and SI_QUEUE */
 
@@ -123,6 +128,8 @@ RM_LEFT_EARLY static void on_stop(int sig, siginfo_t *info, void *context)
 	atomic_store(inside, 0);
 	if (leave)
 		rm_restart_leave(context);
+	rm_timed_go_on(context);
+	rm_partial_go_on(context);
 }
 
 int rm_obey_prepare(uint64_t mask)

@@ -84,9 +84,18 @@ void rm_origins_forget(struct rm_range range)
 	const size_t n = entries();
 	unsigned int last = (unsigned int)n;
 
-	for (size_t i = 0; i < n; i++)
-		if (get(&list[i].start) >= range.start && get(&list[i].end) <= rm_range_end(range))
-			set(&list[i].end, 0);
+	for (size_t i = 0; i < n; i++) {
+		const uintptr_t start = get(&list[i].start), end = get(&list[i].end);
+		const struct rm_range behind = {rm_range_end(range), end - rm_range_end(range)};
+
+		const uintptr_t origin = get(&list[i].origin);
+
+		if (end <= range.start || start >= rm_range_end(range))
+			continue;
+		set(&list[i].end, start < range.start ? range.start : 0);
+		if (end > rm_range_end(range)) /* perhaps in this very place */
+			add(behind, origin + (behind.start - start));
+	}
 	while (last && !get(&list[last - 1].end) &&
 		atomic_compare_exchange_strong(&used, &last, last - 1))
 		last--;

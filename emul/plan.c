@@ -68,10 +68,6 @@
 #include "emul/log.h"
 #include "emul/sys.h"
 
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18
-#endif
-
 /* Flags of the source that madvise gives to the twin. */
 static const struct {
 	uint32_t vmflag;
@@ -174,6 +170,17 @@ void rm_plan_private_twin(
 		rm_plan_add(plan, RM_OP_NAME, place, RM_NOWHERE, 0);
 }
 
+/* Whether there is more of the mapping in front of the piece, and stays there. */
+static bool goes_on_in_front(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return rm_facts_rest(facts, piece).start < piece->source.start;
+}
+
+static bool goes_on_behind(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return rm_range_end(piece->source) < rm_range_end(rm_facts_rest(facts, piece));
+}
+
 /*
  * A locked mapping that is moved as a whole loses its lock, and may then be like what lies beside
  * it; 6.18 does not merge them, now or when it is moved again, until something is done to either.
@@ -182,8 +189,7 @@ static bool stays_apart(const struct rm_request *piece, const struct rm_facts *f
 {
 	return ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before ||
 		       facts->apart_behind) &&
-	       facts->uffd.fd < 0 && piece->source.start == facts->vma.start &&
-	       rm_range_end(piece->source) == facts->vma.end;
+	       facts->uffd.fd < 0 && rm_range_is(piece->source, rm_facts_rest(facts, piece));
 }
 
 /*
@@ -194,7 +200,7 @@ static bool joins_rest(const struct rm_request *piece, const struct rm_facts *fa
 {
 	return facts->apart_before && !facts->apart_behind && facts->uffd.fd < 0 &&
 	       !(facts->vma.vmflags & RM_VF_LOCKED) && piece->source.start == facts->vma.start &&
-	       rm_range_end(piece->source) < facts->vma.end;
+	       goes_on_behind(piece, facts);
 }
 
 static void add_twin(struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place)
@@ -220,9 +226,9 @@ static bool has_rest(const struct rm_request *piece, const struct rm_facts *fact
 {
 	if (!facts->moved || facts->touched || facts->kind != RM_KIND_ANON || facts->uffd.fd >= 0 ||
 		(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) ||
-		piece->source.start != facts->vma.start)
+		goes_on_in_front(piece, facts))
 		return false;
-	return rm_range_end(piece->source) < facts->vma.end ||
+	return goes_on_behind(piece, facts) ||
 	       (facts->moved_along && !facts->apart_before && !facts->apart_behind);
 }
 
@@ -236,7 +242,7 @@ static bool has_locked_front(const struct rm_request *piece, const struct rm_fac
 {
 	return facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
 	       (facts->vma.vmflags & RM_VF_LOCKED) && !(facts->vma.vmflags & RM_VF_DROPPABLE) &&
-	       piece->source.start > facts->vma.start;
+	       goes_on_in_front(piece, facts);
 }
 
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
@@ -319,7 +325,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 static void plan_grow(
 	struct rm_plan *plan, const struct rm_request *piece, const struct rm_facts *facts)
 {
-	const bool more_behind = rm_range_end(piece->source) < facts->vma.end;
+	const bool more_behind = goes_on_behind(piece, facts);
 
 	plan->strategy = "grow";
 	if (!(piece->flags & RM_FIXED) || facts->target_armed)
@@ -343,10 +349,10 @@ static void plan_grow(
 	rm_plan_add(plan, RM_OP_RESUME, RM_NOWHERE, RM_NOWHERE, 0);
 }
 
-/* Whether the mapping goes on in front of the piece and may grow over it. */
+/* Whether what lies in front of the piece may grow over it. */
 static bool can_grow(const struct rm_request *piece, const struct rm_facts *facts)
 {
-	return facts->kind != RM_KIND_SHARED && facts->vma.start < piece->source.start &&
+	return facts->kind != RM_KIND_SHARED && goes_on_in_front(piece, facts) &&
 	       /*
 	        * healing moves an armed page: its event would hold us, and who is to read it may
 	        * stand still

@@ -46,8 +46,8 @@
 #define LAST_PAUSE     50000000ULL
 #define GIVE_UP	       10000000000ULL
 #define GIVE_UP_TURN   180000000000ULL /* if it only needs a processor */
-#define DEAF_LOOKS     5       /* looks, POLL_NS apart */
-#define POLL_NS	       1000000 /* how often unresponsive threads are looked at */
+#define DEAF_LOOKS     5	       /* looks, POLL_NS apart */
+#define POLL_NS	       1000000	       /* how often unresponsive threads are looked at */
 
 static _Atomic int chosen_mode; /* 1 more than enum remap_quiesce; 0: not chosen yet */
 
@@ -99,10 +99,10 @@ static struct rm_slot *find_slot(struct rm_world *world, unsigned int *hint, int
 }
 
 /* A thread blocks the signal now, and not because it is in our handler. */
-static bool is_deaf(struct rm_world *world, int tid)
+static bool is_deaf(struct rm_world *world, int tid, bool sent)
 {
 	return atomic_load(&world->inside[(unsigned int)tid % RM_INSIDE]) != tid &&
-	       rm_freeze_needed(tid);
+	       rm_freeze_needed(tid, sent);
 }
 
 /*
@@ -116,7 +116,7 @@ static bool known_deaf(struct rm_world *world, int tid)
 	for (unsigned int i = 0; i < freezer->ndeaf; i++) {
 		if (freezer->deaf[i] != tid)
 			continue;
-		if (is_deaf(world, tid))
+		if (is_deaf(world, tid, false))
 			return true;
 		freezer->deaf[i] = freezer->deaf[--freezer->ndeaf];
 		return false;
@@ -133,7 +133,7 @@ static void judge_deaf(struct rm_world *world, struct rm_slot *slot)
 {
 	struct rm_freezer *freezer = &world->freezer;
 
-	slot->deaf_looks = is_deaf(world, slot->tid) ? slot->deaf_looks + 1 : 0;
+	slot->deaf_looks = is_deaf(world, slot->tid, true) ? slot->deaf_looks + 1 : 0;
 	if (slot->deaf_looks < DEAF_LOOKS || freezer->ndeaf == RM_DEAF)
 		return;
 	freezer->deaf[freezer->ndeaf++] = slot->tid;

@@ -34,6 +34,10 @@
  *   anything else                             has another one; what has grown from it does not
  *                                             merge, and the twin is made again
  *
+ * Pages that are lent come back as they went only if they have an anon_vma where that is assumed,
+ * and none where it is not: so what was moved is looked at first, and the twin if it has merged
+ * with what lies in front of it (counts()). Otherwise nothing is tried.
+ *
  * Not for what a forked child has inherited: the kernel merges nothing new with that
  * (is_mergeable_anon_vma()).
  */
@@ -207,7 +211,8 @@ static bool find_way(uintptr_t h, const struct head *head, struct way *way)
 	if (!reserve(way->place))
 		return false;
 	end = find_end(h, h + (head->end - head->range.start));
-	if (!head->huge)
+	/* where the twin begins is a hole for a moment only, and not one to be filled */
+	if (!head->huge && end != head->range.start)
 		way->behind = end;
 	return true;
 }
@@ -325,6 +330,11 @@ static int by_neighbour(const struct way *way, uintptr_t h, const struct head *h
 	const struct rm_range range = head->range;
 	const uintptr_t lent = room + way->skip + range.len, kept = lent + way->unit,
 			empty = kept + way->unit;
+	/*
+	 * The very page, as long as nothing has become of it: where the twin has merged with what
+	 * lies in front of it, and has that one's anon_vma, another one counts on from it.
+	 */
+	uintptr_t back = lent;
 	int tail, r = 0;
 
 	if (rm_is_err(rm_sys_mremap(
@@ -333,12 +343,16 @@ static int by_neighbour(const struct way *way, uintptr_t h, const struct head *h
 	tail = put_tail(way, h, head, empty + way->unit, ballast);
 	if (tail < 0)
 		return -ENOMEM;
-	if (!rm_is_err(move(lent, way->unit, way->at)) && has_merged(way)) {
-		if (tail && !rm_is_joined(way->behind))
-			touch(way, empty, ballast);
-		r = take(way, range, room, ballast);
+	if (!rm_is_err(move(lent, way->unit, way->at))) {
+		back = way->at;
+		if (has_merged(way)) {
+			back = kept;
+			if (tail && !rm_is_joined(way->behind))
+				touch(way, empty, ballast);
+			r = take(way, range, room, ballast);
+		}
 	}
-	if (!r && !put(kept, way->unit, range.start, ballast))
+	if (!r && !put(back, way->unit, range.start, ballast))
 		r = -ENOMEM;
 	/* another anon_vma */
 	if (r > 0 && !rm_is_joined(rm_range_end(range)) &&
@@ -388,6 +402,33 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *balla
 	return r;
 }
 
+/*
+ * Whether what lies at at has an anon_vma, and counts from elsewhere: what has none counts anew
+ * wherever it is moved, also a page of it that is put in front of the one that it was behind. -1 if
+ * there is no room to find out; -ENOMEM: a way back has failed.
+ */
+static int counts(uintptr_t at, size_t unit, struct ballast *ballast)
+{
+	const struct rm_range nowhere = {0, 0};
+	const size_t len = 3 * unit;
+	/* at the same offset, so that no huge page is split */
+	const long room = unit == rm_page_size() ? rm_map_away(len, PROT_NONE, nowhere)
+						 : rm_map_congruent(len, at, unit, nowhere);
+	const uintptr_t page = (uintptr_t)room + unit;
+	int r = -1;
+
+	if (rm_is_err(room))
+		return -1;
+	if (!rm_is_err(rm_sys_mremap(at, unit, 2 * unit, RM_MAYMOVE | RM_FIXED, page))) {
+		if (!rm_is_err(move(page + unit, unit, (uintptr_t)room)))
+			r = !rm_is_joined(page);
+		if (!put(page, unit, at, ballast))
+			return -ENOMEM;
+	}
+	let_go((uintptr_t)room, len, ballast);
+	return r;
+}
+
 /* And has merged with none of them. */
 static bool is_beside_others(struct rm_range range)
 {
@@ -399,15 +440,22 @@ int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target)
 {
 	const struct head head = {range, end, target,
 		range.len >= PMD_SIZE && !(target & (PMD_SIZE - 1)), end > rm_range_end(range)};
+	const size_t unit = head.huge ? PMD_SIZE : rm_page_size();
 	uintptr_t origins[RM_ORIGINS_TRIED];
 	const size_t n = rm_origins_of(range.start, origins);
 	struct ballast ballast = {0};
-	int r = 0;
+	int moved, twin = 0, r = 0;
 
 	if (!n || rm_is_joined(rm_range_end(range)) ||
 		(!head.goes_on && !is_beside_others(range)) || !get_ballast(&ballast.parts[0]))
 		return 0;
-	for (size_t i = 0; i < n && !r; i++)
+	moved = counts(target, unit, &ballast);
+	/* else it has merged with what lies in front, which may have an anon_vma, and it has that */
+	if (moved > 0 && rm_is_joined(range.start))
+		twin = counts(range.start, unit, &ballast);
+	if (moved == -ENOMEM || twin == -ENOMEM)
+		return -ENOMEM; /* what is there is not to be unmapped */
+	for (size_t i = 0; i < n && !r && moved > 0 && !twin; i++)
 		r = rejoin_at(origins[i], &head, &ballast);
 	drop(&ballast);
 	if (r > 0 && !head.goes_on)

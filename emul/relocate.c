@@ -33,6 +33,7 @@
 
 #include <errno.h>
 
+#include "emul/again.h"
 #include "emul/api.h"
 #include "emul/exec.h"
 #include "emul/facts.h"
@@ -51,8 +52,6 @@
 /* No addresses and no errno: it can not be relocated, or need not be. */
 #define ORDINARY      1
 #define MERGES_ANYWAY 2
-
-#define MAX_TRIES 100 /* starting over because another thread changed the mapping meanwhile */
 
 /*
  * What 6.18 refuses beside what the plan knows: huge pages that are not aligned or grow, old_size 0
@@ -82,7 +81,6 @@ static const char *reason_for(long error, const struct rm_features *features)
 			 "guarded"},
 		{-ENOSYS, "userfaultfd is refused here"},
 		{-ENOMEM, "there is no room for a second mapping beside the source"},
-		{-ESTALE, "another thread keeps changing the range"},
 	};
 
 	if (*rm_refuse_reason()) /* the threads could not be stopped */
@@ -164,8 +162,8 @@ static long relocate(
 	const struct rm_range target = {request->target, request->source.len + request->grown};
 	struct rm_features features = *rm_features();
 	struct rm_change change;
+	struct rm_again again = {0};
 	struct rm_entry entry;
-	int tries = 0;
 	long r;
 
 	/*
@@ -188,11 +186,13 @@ static long relocate(
 		return ORDINARY;
 	}
 	rm_known_begin(&change);
+	again.world = entry.world;
 	do {
 		r = attempt(entry.world, request, old_len, &features, why);
-	} while (r == -ESTALE && ++tries < MAX_TRIES);
+	} while (r == -ESTALE && !rm_again(&again, request->source, true));
+	rm_again_end(&again);
 	if (r == -ESTALE) {
-		*why = reason_for(r, &features);
+		*why = rm_refuse_reason();
 		r = ORDINARY;
 	}
 	if (r != ORDINARY && r != MERGES_ANYWAY && !rm_is_err(r)) {

@@ -29,9 +29,8 @@
  * turns EINTR back into what the kernel says to itself of waits that go on when no handler runs,
  * ERESTARTNOHAND. It knows the number.
  *
- * x86-64: the number is known if the instruction before the system call loads it (mov $nr, %eax),
- * as in every wait of glibc and musl, or saves it (syscall(2) of the preload, shim/syscall.S).
- * arm64 has overwritten the first argument by then: nothing is restarted there.
+ * x86-64: the number is known from the code before the system call (call-number.c), in every wait
+ * of glibc and musl. arm64 has overwritten the first argument by then: nothing is restarted there.
  *
  * Runs in the stop handler: async-signal-safe, raw system calls only.
  */
@@ -40,9 +39,10 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <ucontext.h>
 
+#include "emul/call-number.h"
+#include "emul/copy.h"
 #include "emul/deadline.h"
 #include "emul/due.h"
 #include "emul/quiesce.h"
@@ -51,6 +51,9 @@
 
 #if defined(__x86_64__)
 
+#ifndef SYS_io_pgetevents
+#define SYS_io_pgetevents 333
+#endif
 #ifndef SYS_io_uring_enter
 #define SYS_io_uring_enter    426
 #define SYS_io_uring_register 427
@@ -61,9 +64,9 @@
 
 /* The timeout is in argument arg (0: there is none) and is of the kind: */
 enum timeout_kind {
-	TIMEOUT_NONE,	 /* waits until something happens */
-	TIMEOUT_MS,	 /* milliseconds in a register: "forever" goes on, and what is noted */
-	TIMEOUT_BLOCK,	 /* kept in the restart block */
+	TIMEOUT_NONE,  /* waits until something happens */
+	TIMEOUT_MS,    /* milliseconds in a register: "forever" goes on, and what is noted */
+	TIMEOUT_BLOCK, /* kept in the restart block */
 	/* pointer to a relative time that is not updated: NULL goes on, and what is noted */
 	TIMEOUT_POINTER,
 	TIMEOUT_UPDATED, /* the kernel leaves the remaining time there */
@@ -77,26 +80,16 @@ static const struct wait {
 	enum timeout_kind kind;
 	int arg;
 } waits[] = {
-	{SYS_poll, TIMEOUT_BLOCK, 0},
-	{SYS_epoll_wait, TIMEOUT_MS, 4},
-	{SYS_epoll_pwait, TIMEOUT_MS, 4},
-	{SYS_select, TIMEOUT_UPDATED, 5},
-	{SYS_pselect6, TIMEOUT_UPDATED, 5},
-	{SYS_ppoll, TIMEOUT_UPDATED, 3},
-	{SYS_nanosleep, TIMEOUT_BLOCK, 0},
-	{SYS_clock_nanosleep, TIMEOUT_CLOCK, 0},
-	{SYS_futex, TIMEOUT_FUTEX, 0},
-	{SYS_rt_sigtimedwait, TIMEOUT_POINTER, 3},
-	{SYS_rt_sigsuspend, TIMEOUT_NONE, 0},
-	{SYS_pause, TIMEOUT_NONE, 0},
-	{SYS_semop, TIMEOUT_NONE, 0},
-	{SYS_semtimedop, TIMEOUT_POINTER, 4},
-	{SYS_msgrcv, TIMEOUT_NONE, 0},
-	{SYS_msgsnd, TIMEOUT_NONE, 0},
-	{SYS_io_getevents, TIMEOUT_POINTER, 5},
-	{SYS_io_pgetevents, TIMEOUT_POINTER, 5},
-	{SYS_epoll_pwait2, TIMEOUT_POINTER, 4},
-	{SYS_io_uring_enter, TIMEOUT_RING, 0},
+	{SYS_poll, TIMEOUT_BLOCK, 0}, {SYS_epoll_wait, TIMEOUT_MS, 4},
+	{SYS_epoll_pwait, TIMEOUT_MS, 4}, {SYS_select, TIMEOUT_UPDATED, 5},
+	{SYS_pselect6, TIMEOUT_UPDATED, 5}, {SYS_ppoll, TIMEOUT_UPDATED, 3},
+	{SYS_nanosleep, TIMEOUT_BLOCK, 0}, {SYS_clock_nanosleep, TIMEOUT_CLOCK, 0},
+	{SYS_futex, TIMEOUT_FUTEX, 0}, {SYS_rt_sigtimedwait, TIMEOUT_POINTER, 3},
+	{SYS_rt_sigsuspend, TIMEOUT_NONE, 0}, {SYS_pause, TIMEOUT_NONE, 0},
+	{SYS_semop, TIMEOUT_NONE, 0}, {SYS_semtimedop, TIMEOUT_POINTER, 4},
+	{SYS_msgrcv, TIMEOUT_NONE, 0}, {SYS_msgsnd, TIMEOUT_NONE, 0},
+	{SYS_io_getevents, TIMEOUT_POINTER, 5}, {SYS_io_pgetevents, TIMEOUT_POINTER, 5},
+	{SYS_epoll_pwait2, TIMEOUT_POINTER, 4}, {SYS_io_uring_enter, TIMEOUT_RING, 0},
 	{SYS_io_uring_register, TIMEOUT_NONE, 0}, /* waits before it changes anything */
 };
 
@@ -105,14 +98,6 @@ static const int argument_register[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_
 static uint64_t argument(const greg_t *regs, int arg)
 {
 	return (uint64_t)regs[argument_register[arg - 1]];
-}
-
-static bool read_memory(uintptr_t from, void *to, size_t len)
-{
-	struct iovec local = {to, len}, remote = {(void *)from, len};
-
-	return rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&local, 1, (long)&remote, 1,
-		       0) == (long)len;
 }
 
 enum way { WAY_NONE, WAY_AGAIN, WAY_BLOCK };
@@ -134,7 +119,7 @@ static enum way way_on_ring(const greg_t *regs)
 
 	if (!(flags & EXT_ARG))
 		return WAY_AGAIN;
-	if ((flags & EXT_ARG_REG) || !read_memory(argument(regs, 5), &more, sizeof(more)) ||
+	if ((flags & EXT_ARG_REG) || !rm_read_own(argument(regs, 5), &more, sizeof(more)) ||
 		more.min_wait_us)
 		return WAY_NONE;
 	return !more.timeout || (flags & ABS_TIMER) ? WAY_AGAIN : WAY_NONE;
@@ -192,52 +177,7 @@ static void put_rest(greg_t *regs, const struct wait *wait, int tid)
 		*timeout = (greg_t)rm_deadline_rest_pointer(tid);
 }
 
-/* The longest code that number_before() looks at: 41, b8 imm32, 8b 7c 24 imm8, 0f 05. */
-#define CODE_LEN    12
 #define SYSCALL_LEN 2
-
-/*
- * The bytes before the return address. Where they begin on a page of their own, that page may not
- * be readable.
- */
-static bool read_code(uintptr_t after, uint8_t code[CODE_LEN])
-{
-	if (after % 4096 >= CODE_LEN) {
-		memcpy(code, (const void *)(after - CODE_LEN), CODE_LEN);
-		return true;
-	}
-	return read_memory(after - CODE_LEN, code, CODE_LEN);
-}
-
-/*
- * The number of the system call that the context has returned from, as the code before it tells; or
- * -1.
- */
-static int number_before(const greg_t *regs)
-{
-	static const uint8_t save_number[] = {
-		0x48, 0x89, 0x44, 0x24, 0xf8}; /* mov %rax, -8(%rsp) */
-	uint8_t code[CODE_LEN];
-	const uint8_t *after = code + CODE_LEN, *mov = after - 7;
-	int64_t saved;
-	int32_t nr;
-
-	if (!read_code((uintptr_t)regs[REG_RIP], code) || after[-2] != 0x0f || after[-1] != 0x05)
-		return -1;
-	/* The preload's syscall(2): the number comes in a register and is left in the red zone. */
-	if (!memcmp(mov, save_number, sizeof(save_number))) {
-		memcpy(&saved, (const char *)regs[REG_RSP] - 8, sizeof(saved));
-		return saved >= 0 && saved <= INT32_MAX ? (int)saved : -1;
-	}
-	/* glibc's epoll_pwait and pselect put mov disp8(%rsp), %edi in between: 8b 7c 24 imm8 */
-	if (after[-6] == 0x8b && after[-5] == 0x7c && after[-4] == 0x24)
-		mov -= 4;
-	/* b8 imm32; with 41 in front it would be %r8d */
-	if (mov[0] != 0xb8 || mov[-1] == 0x41)
-		return -1;
-	memcpy(&nr, mov + 1, sizeof(nr));
-	return nr;
-}
 
 void rm_leave_handler(const ucontext_t *context, const void *fpstate, uint64_t xfeatures,
 	uintptr_t pc, long nr) __attribute__((noreturn));
@@ -371,10 +311,9 @@ bool rm_restart_wait(void *context)
 		return can_leave(uc);
 	if (end_instead(uc))
 		return false;
-	/* SYSCALL leaves the return address in %rcx: this context stopped on its way out of one. */
-	if (regs[REG_RAX] != -EINTR || regs[REG_RCX] != regs[REG_RIP])
+	if (regs[REG_RAX] != -EINTR)
 		return false;
-	nr = number_before(regs);
+	nr = rm_call_number(regs);
 	wait = find_wait(nr);
 	way = wait ? way_on(regs, wait, tid) : WAY_NONE;
 	if (way == WAY_NONE || is_due(uc))

@@ -144,19 +144,39 @@ static void look(uintptr_t at)
 }
 
 /*
+ * Whether a mapping that was moved as a whole, to right beside where it was, is one with what it
+ * has left. To 6.18 it is, if it had not been touched: then it counts anew. Had it been, ours would
+ * be one only if it had come home to where it counts from, and that is a seam.
+ */
+static bool has_met_itself(uintptr_t at, struct rm_range piece, uintptr_t target)
+{
+	uintptr_t origins[RM_ORIGINS_TRIED];
+	size_t n;
+
+	if ((at != piece.start || target + piece.len != at) &&
+		(at != rm_range_end(piece) || target != at))
+		return false;
+	n = rm_origins_of(piece.start, origins);
+	while (n && origins[n - 1] != target)
+		n--;
+	return !n;
+}
+
+/*
  * Whether there is a seam where a mapping that was moved as a whole begins or ends: what lies on
  * the other side has merged with its twin, or is there, and the twin of a locked mapping has been
  * kept from merging.
  */
-static bool is_seam(uintptr_t at, uintptr_t beyond, const struct rm_facts *facts)
+static bool is_seam(uintptr_t at, uintptr_t beyond, const struct rm_facts *facts,
+	struct rm_range piece, uintptr_t target)
 {
 	if ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before || facts->apart_behind)
 		return rm_sys_is_mapped(beyond);
-	return facts->known && rm_is_joined(at);
+	return facts->known && rm_is_joined(at) && !has_met_itself(at, piece, target);
 }
 
-bool rm_scars_look(
-	struct rm_world *world, const struct rm_facts *facts, struct rm_range piece, uint32_t mark)
+bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct rm_range piece,
+	uintptr_t target, uint32_t mark)
 {
 	const struct rm_vma *vma = &facts->vma;
 	const bool locked = vma->vmflags & RM_VF_LOCKED;
@@ -174,14 +194,14 @@ bool rm_scars_look(
 		if (!locked)
 			look(piece.start);
 	} else {
-		start = is_seam(vma->start, vma->start - rm_page_size(), facts);
+		start = is_seam(vma->start, vma->start - rm_page_size(), facts, piece, target);
 	}
 	if (vma->end != rm_range_end(piece) || is_in(&scars, vma->end)) {
 		whole = false;
 		if (!locked)
 			look(rm_range_end(piece));
 	} else {
-		end = is_seam(vma->end, vma->end, facts);
+		end = is_seam(vma->end, vma->end, facts, piece, target);
 	}
 	/*
 	 * If somebody has mapped something meanwhile, it is that which has merged, as everywhere.
@@ -209,8 +229,12 @@ static bool are_alike(const struct rm_vma *a, const struct rm_vma *b)
 	       !strcmp(a->name, b->name);
 }
 
-/* The source's pieces, how many; -EFAULT if it is not one mapping but for scars. */
-static int find_pieces(struct rm_world *world, struct rm_range source, struct rm_range *pieces)
+/*
+ * The source's pieces, how many; -EFAULT if it is not one mapping but for scars, or has one of the
+ * flags unfit.
+ */
+static int find_pieces(
+	struct rm_world *world, struct rm_range source, uint32_t unfit, struct rm_range *pieces)
 {
 	struct rm_vma vma, last;
 	int n = 0, r;
@@ -224,7 +248,7 @@ static int find_pieces(struct rm_world *world, struct rm_range source, struct rm
 		if (n ? !are_alike(&last, &vma) || !is_in(&scars, vma.start)
 		      : vma.start > source.start)
 			break;
-		if (n == MAX_PIECES || (vma.vmflags & (RM_VF_UFFD | RM_VF_LOCKED | RM_VF_SEALED)))
+		if (n == MAX_PIECES || (vma.vmflags & unfit))
 			break;
 		pieces[n].start = n ? vma.start : source.start;
 		last = vma;
@@ -299,7 +323,10 @@ static long in_pieces(struct rm_world *world, const struct rm_request *request, 
 	const uintptr_t start = request->source.start;
 	const bool fixed = request->flags & RM_FIXED;
 	struct rm_range pieces[MAX_PIECES];
-	int n = find_pieces(world, (struct rm_range){start, kept}, pieces);
+	/* DONTUNMAP takes the lock off all of a mapping, which is not imitated (A11). */
+	const uint32_t unfit = RM_VF_UFFD | RM_VF_SEALED |
+			       (request->flags & RM_DONTUNMAP ? RM_VF_LOCKED : 0);
+	int n = find_pieces(world, (struct rm_range){start, kept}, unfit, pieces);
 	long r, target = (long)request->target;
 
 	if (n < 0)

@@ -12,12 +12,13 @@
 struct rm_world;
 
 /*
- * After a move of piece, all or a part of the mapping that the facts are of: notes whether at both
- * ends of it there is one mapping or two. mark is rm_known_mark() from before the move. Whether
- * piece is all of it and has merged with nothing at either end, as far as somebody watches.
+ * After a move of piece, all or a part of the mapping that the facts are of, to target: notes
+ * whether at both ends of it there is one mapping or two. mark is rm_known_mark() from before the
+ * move. Whether piece is all of it and has merged with nothing at either end, as far as somebody
+ * watches.
  */
-bool rm_scars_look(
-	struct rm_world *world, const struct rm_facts *facts, struct rm_range piece, uint32_t mark);
+bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct rm_range piece,
+	uintptr_t target, uint32_t mark);
 
 /*
  * Something has been unmapped, mapped anew or moved away there. Async-signal-safe, takes no lock.

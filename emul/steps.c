@@ -333,6 +333,11 @@ void rm_steps_close_window(struct rm_steps *x)
 	x->guarded = x->stopped = false;
 }
 
+static uintptr_t rest_end(const struct rm_steps *x)
+{
+	return rm_range_end(rm_facts_rest(x->facts, x->piece));
+}
+
 int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 {
 	const struct rm_range r = rm_steps_range(x, step->place);
@@ -407,12 +412,11 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 		return do_heal(x, step);
 	case RM_OP_JOIN:
 		/* all of it, as less would split huge pages */
-		rm_advise_again(
-			(struct rm_range){rm_range_end(r), x->facts->vma.end - rm_range_end(r)},
+		rm_advise_again((struct rm_range){rm_range_end(r), rest_end(x) - rm_range_end(r)},
 			&x->facts->vma);
 		return 0;
 	case RM_OP_REJOIN:
-		return x->guarded ? 0 : rm_rejoin(r, x->facts->vma.end, x->at[step->other]);
+		return x->guarded ? 0 : rm_rejoin(r, rest_end(x), x->at[step->other]);
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:

@@ -4,7 +4,8 @@
  *
  * Reasons: a seccomp filter can exempt our own calls by instruction pointer (semantics.md 8, rule 9; E4), nothing
  * of libc is entered (no errno, no cancellation, no interposed name), and the return value is the kernel's.
- * rm_sigreturn is the restorer of our signal handler. Neither touches memory but the stack's seventh argument.
+ * rm_sigreturn is the restorer of our signal handler. Neither touches memory but the stack's seventh argument
+ * and the red zone.
  */
 	.section .text.rm_stub, "ax", %progbits
 	.p2align 12
@@ -22,6 +23,7 @@ rm_syscall:
 	movq	%r8, %r10
 	movq	%r9, %r8
 	movq	8(%rsp), %r9
+	movq	%rax, -8(%rsp)		/* call-number.c */
 	syscall
 	ret
 	.cfi_endproc

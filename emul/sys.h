@@ -23,8 +23,16 @@
 
 #include "emul/types.h"
 
+/* what headers of 4.14 and of libcs from then have not */
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#define MADV_KEEPONFORK 19
+#endif
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1U
 #endif
 
 long rm_syscall(long nr, long a, long b, long c, long d, long e, long f);

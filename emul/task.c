@@ -75,6 +75,22 @@ int rm_task_read(int tid, struct rm_task *task)
 	return rm_task_read_of(0, tid, task);
 }
 
+bool rm_task_signals(const char *status, const char *line, uint64_t *signals)
+{
+	const size_t len = strlen(line);
+
+	for (status = strchr(status, '\n'); status; status = strchr(status + 1, '\n'))
+		if (!strncmp(status + 1, line, len) && !strncmp(status + 1 + len, ":\t", 2))
+			break;
+	if (!status)
+		return false;
+	*signals = 0;
+	for (status += 1 + len + 2; *status && *status != '\n'; status++)
+		*signals = *signals << 4 |
+			   (uint64_t)(*status <= '9' ? *status - '0' : *status - 'a' + 10);
+	return true;
+}
+
 /*
  * The kernel walks its list from thread to thread without holding it (proc_task_readdir(),
  * next_tid()). A thread that exits while it is being listed loses its number, and kernels before

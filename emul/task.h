@@ -11,7 +11,7 @@
 struct rm_world;
 
 struct rm_task {
-	char state;	    /* R, S, D, Z, X, T, t, ... */
+	char state; /* R, S, D, Z, X, T, t, ... */
 	/* io_uring's or vhost's, which the kernel has put into our thread group */
 	bool kernel_worker;
 	uint32_t blocked; /* signals 1 to 31, signal n at bit n - 1 */
@@ -27,6 +27,12 @@ int __must_check rm_task_read(int tid, struct rm_task *task);
  * if /proc is not of our namespace.
  */
 int __must_check rm_task_read_of(int pid, int tid, struct rm_task *task);
+
+/*
+ * A set of signals in the text of /proc/PID/status, of that line: "SigPnd" and the like. False if
+ * there is no such line. Async-signal-safe.
+ */
+bool __must_check rm_task_signals(const char *status, const char *line, uint64_t *signals);
 
 static inline bool rm_task_is_dead(const struct rm_task *task)
 {

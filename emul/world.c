@@ -25,6 +25,13 @@
  */
 extern char __libc_single_threaded __attribute__((weak));
 
+/*
+ * Between executables and heaps below and libraries and stacks above, and in nobody's shadow memory
+ * (sanitizers); where addresses are shorter the kernel takes no notice of it.
+ */
+#define REMOTE	    0x680000000000UL
+#define REMOTE_MASK 0x07ffffffffffUL
+
 static _Atomic(struct rm_world *) the_world;
 
 size_t rm_page_size(void)
@@ -90,6 +97,39 @@ long rm_map_away(size_t len, int prot, struct rm_range avoid)
 	return addr;
 }
 
+long rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid)
+{
+	long room = rm_map_away(len + align, PROT_NONE, avoid);
+	size_t before;
+
+	if (rm_is_err(room))
+		return room;
+	before = (like - (uintptr_t)room) & (align - 1);
+	if (before)
+		rm_sys_munmap((uintptr_t)room, before);
+	rm_sys_munmap((uintptr_t)room + before + len, align - before);
+	return room + (long)before;
+}
+
+long rm_map_remote(size_t len, int prot, uintptr_t like, size_t align, struct rm_range avoid)
+{
+	/* the clock, spread by the golden ratio: the next one is far from this one */
+	const uintptr_t mask = align - 1,
+			drawn = (uintptr_t)(rm_sys_now_ns() * 0x9e3779b97f4a7c15u >> 16),
+			hint = REMOTE + (drawn & REMOTE_MASK & ~mask) + (like & mask);
+	long addr = rm_sys_mmap(
+		hint, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (rm_is_err(addr) || ((uintptr_t)addr == hint &&
+				       !rm_range_overlaps((struct rm_range){hint, len}, avoid)))
+		return addr;
+	rm_sys_munmap((uintptr_t)addr, len);
+	addr = prot == PROT_NONE && align > rm_page_size()
+		       ? rm_map_congruent(len, like, align, avoid)
+		       : -ENOMEM;
+	return rm_is_err(addr) ? rm_map_away(len, prot, avoid) : addr;
+}
+
 /* Made by whoever comes first; a loser of the race gives its own back. Never unmapped again. */
 static struct rm_world *world_get(struct rm_range avoid)
 {
@@ -100,7 +140,7 @@ static struct rm_world *world_get(struct rm_range avoid)
 
 	if (world)
 		return world;
-	addr = rm_map_away(len, PROT_READ | PROT_WRITE, avoid);
+	addr = rm_map_remote(len, PROT_READ | PROT_WRITE, 0, rm_page_size(), avoid);
 	if (rm_is_err(addr))
 		return NULL;
 	world = (struct rm_world *)addr;
@@ -119,20 +159,6 @@ static struct rm_world *world_get(struct rm_range avoid)
 		world = none;
 	}
 	return world;
-}
-
-long rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid)
-{
-	long room = rm_map_away(len + align, PROT_NONE, avoid);
-	size_t before;
-
-	if (rm_is_err(room))
-		return room;
-	before = (like - (uintptr_t)room) & (align - 1);
-	if (before)
-		rm_sys_munmap((uintptr_t)room, before);
-	rm_sys_munmap((uintptr_t)room + before + len, align - before);
-	return room + (long)before;
 }
 
 bool rm_is_joined(uintptr_t at)

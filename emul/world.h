@@ -134,6 +134,14 @@ long __must_check rm_map_away(size_t len, int prot, struct rm_range avoid);
 long __must_check rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid);
 
 /*
+ * Likewise for what outlives the call, PROT_NONE or not: far from where the kernel itself puts
+ * things. It takes the first hole from above, which may be one that the program has made by munmap
+ * and is about to fill by MAP_FIXED, as it can where nobody else maps anything.
+ */
+long __must_check rm_map_remote(
+	size_t len, int prot, uintptr_t like, size_t align, struct rm_range avoid);
+
+/*
  * Whether the pages before and behind at are of one mapping, and whether range is one mapping, no
  * more and no less. Asked of the kernel.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What watch.c and waits.c take over goes on to the next definition in the search order: libc's, or
- * that of another library that has the name as well (UCX, allocators, profilers): it must go on
- * seeing the calls. Found by dlsym in the constructor, the only use of dlsym; a call that comes
- * earlier, or a name that this libc has not, is the bare system call.
+ * What watch.c, waits.c and sockets.c take over goes on to the next definition in the search
+ * order: libc's, or that of another library that has the name as well (UCX, allocators,
+ * profilers): it must go on seeing the calls. Found by dlsym in the constructor, the only use of
+ * dlsym; a call that comes earlier, or a name that this libc has not, is the bare system call.
  */
 #include "shim/next.h"
 
@@ -85,6 +85,26 @@ void rm_next_find(void)
 	rm_syscall(SYS_semtimedop, a, (long)(b), (long)(c), (long)(d), 0, 0)
 #define raw_sigtimedwait(a, b, c)                                                                  \
 	rm_syscall(SYS_rt_sigtimedwait, (long)(a), (long)(b), (long)(c), SIGSET_SIZE, 0, 0)
+
+#define raw_setsockopt(a, b, c, d, e) rm_syscall(SYS_setsockopt, a, b, c, (long)(d), e, 0)
+#define raw_recvfrom(a, b, c, d, e, f)                                                             \
+	rm_syscall(SYS_recvfrom, a, (long)(b), (long)(c), d, (long)(e), (long)(f))
+#define raw_recv(a, b, c, d)	raw_recvfrom(a, b, c, d, NULL, NULL)
+#define raw_recvmsg(a, b, c)	rm_syscall(SYS_recvmsg, a, (long)(b), c, 0, 0, 0)
+#define raw_accept4(a, b, c, d) rm_syscall(SYS_accept4, a, (long)(b), (long)(c), d, 0, 0)
+#define raw_accept(a, b, c)	raw_accept4(a, b, c, 0)
+#define raw_connect(a, b, c)	rm_syscall(SYS_connect, a, (long)(b), c, 0, 0, 0)
+#define raw_sendto(a, b, c, d, e, f)                                                               \
+	rm_syscall(SYS_sendto, a, (long)(b), (long)(c), d, (long)(e), f)
+#define raw_send(a, b, c, d)			raw_sendto(a, b, c, d, NULL, 0)
+#define raw_sendmsg(a, b, c)			rm_syscall(SYS_sendmsg, a, (long)(b), c, 0, 0, 0)
+#define raw_read(a, b, c)			rm_sys_read(a, b, c)
+#define raw_readv(a, b, c)			rm_syscall(SYS_readv, a, (long)(b), c, 0, 0, 0)
+#define raw_write(a, b, c)			rm_sys_write(a, b, c)
+#define raw_writev(a, b, c)			rm_syscall(SYS_writev, a, (long)(b), c, 0, 0, 0)
+#define raw___read_chk(a, b, c, d)		rm_sys_read(a, b, (c) < (d) ? (c) : (d))
+#define raw___recv_chk(a, b, c, d, e)		raw_recv(a, b, (c) < (d) ? (c) : (d), e)
+#define raw___recvfrom_chk(a, b, c, d, e, f, g) raw_recvfrom(a, b, (c) < (d) ? (c) : (d), e, f, g)
 
 RM_NEXT_LIST(RAW)
 

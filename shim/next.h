@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The next definition of each name that watch.c, exec.c and waits.c take over. next.c finds them.
+ * The next definition of each name that watch.c, exec.c, waits.c and sockets.c take over. next.c
+ * finds them.
  */
 #ifndef RM_NEXT_H
 #define RM_NEXT_H
@@ -10,7 +11,10 @@
 #include <sys/types.h>
 
 struct epoll_event;
+struct iovec;
+struct msghdr;
 struct sembuf;
+struct sockaddr;
 
 /* return type, name, parameters, arguments; next.c has the bare system call of each */
 #define RM_NEXT_LIST(X)                                                                            \
@@ -47,11 +51,42 @@ struct sembuf;
 		(a, b, c, d, e))                                                                   \
 	X(int, semtimedop, (int a, struct sembuf *b, size_t c, const struct timespec *d),          \
 		(a, b, c, d))                                                                      \
-	X(int, sigtimedwait, (const sigset_t *a, siginfo_t *b, const struct timespec *c), (a, b, c))
+	X(int, sigtimedwait, (const sigset_t *a, siginfo_t *b, const struct timespec *c),          \
+		(a, b, c))                                                                         \
+	X(int, setsockopt, (int a, int b, int c, const void *d, unsigned int e), (a, b, c, d, e))  \
+	X(ssize_t, recv, (int a, void *b, size_t c, int d), (a, b, c, d))                          \
+	X(ssize_t, recvfrom,                                                                       \
+		(int a, void *b, size_t c, int d, struct sockaddr *e, unsigned int *f),            \
+		(a, b, c, d, e, f))                                                                \
+	X(ssize_t, recvmsg, (int a, struct msghdr *b, int c), (a, b, c))                           \
+	X(int, accept, (int a, struct sockaddr *b, unsigned int *c), (a, b, c))                    \
+	X(int, accept4, (int a, struct sockaddr *b, unsigned int *c, int d), (a, b, c, d))         \
+	X(int, connect, (int a, const struct sockaddr *b, unsigned int c), (a, b, c))              \
+	X(ssize_t, send, (int a, const void *b, size_t c, int d), (a, b, c, d))                    \
+	X(ssize_t, sendto,                                                                         \
+		(int a, const void *b, size_t c, int d, const struct sockaddr *e, unsigned int f), \
+		(a, b, c, d, e, f))                                                                \
+	X(ssize_t, sendmsg, (int a, const struct msghdr *b, int c), (a, b, c))                     \
+	X(ssize_t, read, (int a, void *b, size_t c), (a, b, c))                                    \
+	X(ssize_t, readv, (int a, const struct iovec *b, int c), (a, b, c))                        \
+	X(ssize_t, write, (int a, const void *b, size_t c), (a, b, c))                             \
+	X(ssize_t, writev, (int a, const struct iovec *b, int c), (a, b, c))                       \
+	X(ssize_t, __read_chk, (int a, void *b, size_t c, size_t d), (a, b, c, d))                 \
+	X(ssize_t, __recv_chk, (int a, void *b, size_t c, size_t d, int e), (a, b, c, d, e))       \
+	X(ssize_t, __recvfrom_chk,                                                                 \
+		(int a, void *b, size_t c, size_t d, int e, struct sockaddr *f, unsigned int *g),  \
+		(a, b, c, d, e, f, g))
 
 #define RM_NEXT_DECLARE(type, name, parameters, arguments) type rm_next_##name parameters;
 RM_NEXT_LIST(RM_NEXT_DECLARE)
 #undef RM_NEXT_DECLARE
+
+/* Younger than the libcs that we are built with, 2.34 and 2.35: their headers may not have them. */
+int close_range(unsigned int first, unsigned int last, int flags);
+void closefrom(int first);
+int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);
+int epoll_pwait2(int epoll, struct epoll_event *events, int max, const struct timespec *timeout,
+	const sigset_t *mask);
 
 int rm_next_posix_madvise(void *addr, size_t len, int advice);
 void rm_next_closefrom(int first);

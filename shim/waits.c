@@ -12,10 +12,9 @@
 #include <sys/epoll.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
+#include "emul/copy.h"
 #include "emul/deadline.h"
-#include "emul/sys.h"
 #include "shim/next.h"
 #include "shim/shim.h"
 #include "shim/poison.h"
@@ -32,13 +31,10 @@
 static bool read_timeout(const struct timespec *timeout, uint64_t *ns)
 {
 	struct timespec copy;
-	struct iovec to = {&copy, sizeof(copy)}, from = {(void *)(uintptr_t)timeout, sizeof(copy)};
 
 	if (!timeout || rm_shim_state == RM_SHIM_PASS ||
-		rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&to, 1, (long)&from, 1,
-			0) != (long)sizeof(copy) ||
-		copy.tv_sec < 0 || copy.tv_sec > INT32_MAX || copy.tv_nsec < 0 ||
-		copy.tv_nsec >= (long)NS_PER_S)
+		!rm_read_own((uintptr_t)timeout, &copy, sizeof(copy)) || copy.tv_sec < 0 ||
+		copy.tv_sec > INT32_MAX || copy.tv_nsec < 0 || copy.tv_nsec >= (long)NS_PER_S)
 		return false;
 	*ns = (uint64_t)copy.tv_sec * NS_PER_S + (uint64_t)copy.tv_nsec;
 	return true;

@@ -21,9 +21,10 @@
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
+#include <unistd.h>
 
 #include "emul/converted.h"
+#include "emul/copy.h"
 #include "emul/dontneed.h"
 #include "emul/known.h"
 #include "emul/strays.h"
@@ -91,10 +92,8 @@ static void see_mlockall(int flags)
 static struct rm_range read_range(const void *arg)
 {
 	struct uffdio_range copy;
-	struct iovec to = {&copy, sizeof(copy)}, from = {(void *)(uintptr_t)arg, sizeof(copy)};
 
-	if (rm_syscall(SYS_process_vm_readv, rm_sys_getpid(), (long)&to, 1, (long)&from, 1, 0) !=
-		(long)sizeof(copy))
+	if (!rm_read_own((uintptr_t)arg, &copy, sizeof(copy)))
 		return (struct rm_range){0, SIZE_MAX / 2}; /* anything, for all that is known */
 	return (struct rm_range){(uintptr_t)copy.start, (size_t)copy.len};
 }

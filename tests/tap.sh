@@ -61,6 +61,41 @@ tap_skip_all() {
 	exit 77
 }
 
+# The command that runs a program in a configuration, in words: "native" is nothing, "real" the preload on this kernel as it is.
+# RM_LOADER: words that go in front of every program (a C library's own loader).
+tap_config() { # CONFIG
+	case $1 in
+	native) echo "${RM_LOADER:-}" ;;
+	real) echo "$(tap_program remap-run) -- ${RM_LOADER:-}" ;;
+	emulate) echo "$(tap_program remap-run) --emulate -- ${RM_LOADER:-}" ;;
+	pretend-*) echo "$(tap_program remap-run) --pretend ${1#pretend-} -- ${RM_LOADER:-}" ;;
+	esac
+}
+
+# FUNCTION CONFIG COMMAND... for each configuration of RM_CONFIGS, or of those given.
+tap_in_configs() { # FUNCTION CONFIG...
+	tap_function=$1
+	shift
+	for tap_one in ${RM_CONFIGS:-"$@"}; do
+		# shellcheck disable=SC2046 # words
+		"$tap_function" "$tap_one" $(tap_config "$tap_one")
+	done
+}
+
+# A program that speaks TAP itself is one case here: it ends well, after so many that are ok, and none that is not. What it
+# complains of becomes comments.
+tap_passes() { # CASES DESCRIPTION COMMAND...
+	tap_cases=$1
+	tap_what=$2
+	shift 2
+	tap_out=$("$@" 2>&1)
+	tap_status=$?
+	echo "$tap_out" | sed -n 's/^#/# /p; s/^not ok/# not ok/p; s/^Bail out!/# Bail out/p'
+	[ "$tap_status" -eq 0 ] && [ "$(echo "$tap_out" | grep -c '^ok ')" -eq "$tap_cases" ] &&
+		! echo "$tap_out" | grep -q '^not ok'
+	tap_ok $? "$tap_what"
+}
+
 tap_done() {
 	echo "1..$TAP_COUNT"
 	[ "$TAP_FAILED" -eq 0 ]

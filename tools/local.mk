@@ -6,7 +6,7 @@ remap_probe_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 remap_probe_LDADD = libemul.la $(JANSSON_LIBS)
 
 remap_run_SOURCES = \
-	tools/remap-run.c tools/run.h tools/run-conf.c tools/run-preload.c \
+	tools/errname.c tools/errname.h tools/remap-run.c tools/run.h tools/run-conf.c tools/run-preload.c \
 	tools/pretend.c tools/pretend.h tools/pretend-table.c \
 	tools/pretend-notify.c tools/pretend-mremap.c tools/pretend-uffd.c
 remap_run_CPPFLAGS = $(AM_CPPFLAGS) -DPRELOADDIR='"$(preloaddir)"'

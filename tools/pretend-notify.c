@@ -33,6 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tools/errname.h"
 #include "tools/pretend.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -129,7 +130,7 @@ static void log_answer(
 	if (answer->go_on)
 		fputs("goes on\n", stderr);
 	else if (answer->err)
-		fprintf(stderr, "%s\n", strerrorname_np(answer->err));
+		fprintf(stderr, "%s\n", rm_errname(answer->err));
 	else
 		fprintf(stderr, "= %#llx\n", (unsigned long long)answer->val);
 }

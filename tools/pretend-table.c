@@ -26,7 +26,19 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "tools/errname.h"
 #include "tools/pretend.h"
+
+/* 4.18 */
+#ifndef SYS_rseq
+#ifdef __x86_64__
+#define SYS_io_pgetevents 333
+#define SYS_rseq	  334
+#else
+#define SYS_io_pgetevents 292
+#define SYS_rseq	  293
+#endif
+#endif
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -399,7 +411,7 @@ void rm_pretend_list(FILE *out, unsigned kernel)
 		if (row->how == RM_HOW_BLIND)
 			fputs(by[row->how], out);
 		else if (row->err)
-			fprintf(out, "%s (%s)", strerrorname_np(row->err), by[row->how]);
+			fprintf(out, "%s (%s)", rm_errname(row->err), by[row->how]);
 		else
 			fprintf(out, "%s (%s)", row->how == RM_HOW_BIT ? "bit clear" : "success",
 				by[row->how]);

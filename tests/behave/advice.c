@@ -201,9 +201,7 @@ static void threads_policy_child(void *arg)
 	int got = -1;
 
 	(void)arg;
-	arena_make(&a, 8);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, ANON);
 	if (syscall(SYS_set_mempolicy, (long)MPOL_BIND, nodes, 1025L))
 		behave_skip("no NUMA policies");
 	moved(a.source, a.len, ONTO, a.target);
@@ -271,9 +269,7 @@ static void protection_key(void **state)
 	(void)state;
 	if (key < 0)
 		behave_skip("no protection keys");
-	arena_make(&a, 8);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, ANON);
 	check(!syscall(SYS_pkey_mprotect, a.source, a.len, (long)RW, (long)key));
 	check(vma_at(a.source, &before));
 	check_is(before.key, key);
@@ -308,9 +304,7 @@ static void meanwhile(void **state)
 		struct vma vma;
 		void *good;
 
-		arena_make(&a, 2048);
-		arena_map(&a, RW, ANON, -1);
-		fill(a.source, a.len, 1);
+		arena_make_filled(&a, 2048, RW, ANON);
 		delay = (useconds_t)round * 100;
 		check(!pthread_create(&thread, NULL, advise_later, NULL));
 		check(mremap(a.source, a.len, a.len, ONTO, a.target) == a.target);

@@ -138,6 +138,23 @@ char *arena_map(struct arena *arena, int prot, int flags, int fd)
 	return arena->source;
 }
 
+void arena_make_filled(struct arena *arena, size_t pages, int prot, int flags)
+{
+	arena_make(arena, pages);
+	arena_map(arena, RW, flags, -1);
+	fill(arena->source, arena->len, 1);
+	if (prot != RW)
+		check(!mprotect(arena->source, arena->len, prot));
+}
+
+bool arena_moves(const struct arena *arena)
+{
+	const size_t len = arena->len;
+
+	return mremap(arena->source, len, len, ONTO, arena->target) == arena->target &&
+	       filled(arena->target, len, 1) && zeroed(arena->source, len);
+}
+
 void arena_end(struct arena *arena)
 {
 	for (int i = 0; i < 4; i++)

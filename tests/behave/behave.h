@@ -73,6 +73,7 @@ struct vma {
 	unsigned long offset, inode;
 	char name[128];
 	unsigned long rss, anonymous, locked, anon_huge; /* KiB */
+	unsigned long shared_hugetlb, private_hugetlb;	 /* KiB */
 	unsigned long key;
 	char flags[160]; /* VmFlags, a space after each, without "sd" */
 };
@@ -97,6 +98,10 @@ struct arena {
 void arena_make(struct arena *arena, size_t pages);
 /* mmap with MAP_FIXED at the source. */
 char *arena_map(struct arena *arena, int prot, int flags, int fd);
+/* An arena with a mapping of its own at the source, filled with 1, then of that protection. */
+void arena_make_filled(struct arena *arena, size_t pages, int prot, int flags);
+/* Moves that by DONTUNMAP to the target: whether all is as it must be. In signal handlers too. */
+bool arena_moves(const struct arena *arena);
 /* The neighbours are as they were; and away with it all. */
 void arena_end(struct arena *arena);
 

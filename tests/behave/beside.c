@@ -15,22 +15,9 @@
 
 static struct arena a;
 
-static void make(void)
-{
-	arena_make(&a, 8);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
-}
-
-static bool move_is_right(void)
-{
-	return mremap(a.source, a.len, a.len, ONTO, a.target) == a.target &&
-	       filled(a.target, a.len, 1) && zeroed(a.source, a.len);
-}
-
 static void *thread_moves(void *arg)
 {
-	*(bool *)arg = move_is_right();
+	*(bool *)arg = arena_moves(&a);
 	return NULL;
 }
 
@@ -40,7 +27,7 @@ static void other_thread(void **state)
 	pthread_t thread;
 
 	(void)state;
-	make();
+	arena_make_filled(&a, 8, RW, ANON);
 	check(!pthread_create(&thread, NULL, thread_moves, &ok));
 	check(!pthread_join(thread, NULL));
 	check(ok);
@@ -267,7 +254,7 @@ static void signals_beside(void **state)
 	bool ok = true;
 
 	(void)state;
-	make();
+	arena_make_filled(&a, 8, RW, ANON);
 	atomic_store(&stop, false);
 	signals_seen = 0;
 	check(!sigaction(SIGRTMIN + 3, &action, &old));

@@ -14,9 +14,7 @@ static struct arena a;
 
 static void make(void)
 {
-	arena_make(&a, 8);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, ANON);
 }
 
 #ifdef BEHAVE_LINKED
@@ -171,9 +169,7 @@ static void second_view(void **state)
 	char *new;
 
 	(void)state;
-	arena_make(&a, 8);
-	arena_map(&a, RW, MAP_SHARED | MAP_ANONYMOUS, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, MAP_SHARED | MAP_ANONYMOUS);
 	new = mremap(a.source, 0, a.len, MREMAP_MAYMOVE);
 	check(new != MAP_FAILED &&filled(new, a.len, 1));
 	check(mremap(a.source, 0, a.len, MREMAP_MAYMOVE | MREMAP_FIXED, a.target) == a.target);

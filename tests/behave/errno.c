@@ -15,9 +15,7 @@ static struct arena a;
 
 static void make(void)
 {
-	arena_make(&a, 8);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, ANON);
 	/* a destination with something to lose */
 	check(mmap(a.target, a.len, RW, ANON | MAP_FIXED, -1, 0) == a.target);
 	fill(a.target, a.len, 2);

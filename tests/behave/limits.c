@@ -56,9 +56,7 @@ static void limited_child(void *arg)
 	struct vma before, after;
 	char *new;
 
-	arena_make(&a, 8);
-	arena_map(&a, RW, l->flags, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, l->flags);
 	if (l->prot != RW)
 		check(!mprotect(a.source, a.len, l->prot));
 	if (l->onto_mapping)
@@ -137,9 +135,7 @@ static void no_fds_child(void *arg)
 	char *new;
 	int fd;
 
-	arena_make(&a, 8);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, ANON);
 	check(!getrlimit(RLIMIT_NOFILE, &limit));
 	fd = dup(0);
 	check(fd >= 0);

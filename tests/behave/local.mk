@@ -9,6 +9,7 @@ uffd_files = tests/behave/uffd.c tests/behave/uffd.h
 uffd_common = $(behave_common) $(uffd_files)
 relocate_common = $(behave_common) tests/behave/relocate.h
 mirror_common = $(behave_common) tests/behave/mirror.h
+swap_common = $(mirror_common) tests/behave/swap.c tests/behave/swap.h
 behave_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -pthread
 behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
 
@@ -30,6 +31,7 @@ behave_programs = \
 	tests/behave/mirror-lazy.behave \
 	tests/behave/mirror-meanwhile.behave \
 	tests/behave/mirror-memory.behave \
+	tests/behave/mirror-swap.behave \
 	tests/behave/mirror-seen.behave \
 	tests/behave/mirror-watched.behave \
 	tests/behave/placement.behave \
@@ -40,6 +42,7 @@ behave_programs = \
 	tests/behave/private-file.behave \
 	tests/behave/process.behave \
 	tests/behave/shared.behave \
+	tests/behave/tiles.behave \
 	tests/behave/userfaultfd.behave \
 	tests/behave/userfaultfd-events.behave
 behave_linked = \
@@ -60,6 +63,7 @@ behave_linked = \
 	tests/behave/mirror-lazy-linked \
 	tests/behave/mirror-meanwhile-linked \
 	tests/behave/mirror-memory-linked \
+	tests/behave/mirror-swap-linked \
 	tests/behave/mirror-seen-linked \
 	tests/behave/mirror-watched-linked \
 	tests/behave/placement-linked \
@@ -70,6 +74,7 @@ behave_linked = \
 	tests/behave/private-file-linked \
 	tests/behave/process-linked \
 	tests/behave/shared-linked \
+	tests/behave/tiles-linked \
 	tests/behave/userfaultfd-linked \
 	tests/behave/userfaultfd-events-linked
 check_PROGRAMS += $(behave_programs) $(behave_linked)
@@ -203,13 +208,20 @@ tests_behave_mirror_meanwhile_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_meanwhile_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_meanwhile_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
-tests_behave_mirror_memory_behave_SOURCES = tests/behave/mirror-memory.c $(mirror_common)
+tests_behave_mirror_memory_behave_SOURCES = tests/behave/mirror-memory.c $(swap_common)
 tests_behave_mirror_memory_behave_CFLAGS = $(behave_cflags)
 tests_behave_mirror_memory_behave_LDADD = $(CMOCKA_LIBS)
-tests_behave_mirror_memory_linked_SOURCES = tests/behave/mirror-memory.c $(mirror_common)
+tests_behave_mirror_memory_linked_SOURCES = tests/behave/mirror-memory.c $(swap_common)
 tests_behave_mirror_memory_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_mirror_memory_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_mirror_memory_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+tests_behave_mirror_swap_behave_SOURCES = tests/behave/mirror-swap.c $(swap_common)
+tests_behave_mirror_swap_behave_CFLAGS = $(behave_cflags)
+tests_behave_mirror_swap_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_mirror_swap_linked_SOURCES = tests/behave/mirror-swap.c $(swap_common)
+tests_behave_mirror_swap_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_mirror_swap_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_mirror_swap_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_mirror_seen_behave_SOURCES = tests/behave/mirror-seen.c $(mirror_common)
 tests_behave_mirror_seen_behave_CFLAGS = $(behave_cflags)
@@ -226,6 +238,13 @@ tests_behave_parts_linked_SOURCES = tests/behave/parts.c $(behave_common)
 tests_behave_parts_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_parts_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_parts_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+tests_behave_tiles_behave_SOURCES = tests/behave/tiles.c $(behave_common)
+tests_behave_tiles_behave_CFLAGS = $(behave_cflags)
+tests_behave_tiles_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_tiles_linked_SOURCES = tests/behave/tiles.c $(behave_common)
+tests_behave_tiles_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_tiles_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_tiles_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_placement_behave_SOURCES = tests/behave/placement.c $(behave_common)
 tests_behave_placement_behave_CFLAGS = $(behave_cflags)
@@ -253,11 +272,11 @@ tests_behave_private_file_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_process_behave_SOURCES = tests/behave/process.c $(behave_common)
 tests_behave_process_behave_CFLAGS = $(behave_cflags)
-tests_behave_process_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_process_behave_LDADD = $(CMOCKA_LIBS) -lrt
 tests_behave_process_linked_SOURCES = tests/behave/process.c $(behave_common)
 tests_behave_process_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_process_linked_LDFLAGS = $(AM_LDFLAGS) -static
-tests_behave_process_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+tests_behave_process_linked_LDADD = libremap.la $(CMOCKA_LIBS) -lrt
 
 tests_behave_shared_behave_SOURCES = tests/behave/shared.c $(behave_common)
 tests_behave_shared_behave_CFLAGS = $(behave_cflags)

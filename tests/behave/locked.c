@@ -156,9 +156,7 @@ static void read_only(void **state)
 	struct vma before;
 
 	(void)state;
-	arena_make(&a, 4);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 4, RW, ANON);
 	check(!mprotect(a.source, a.len, PROT_READ));
 	check(!mlock(a.source, a.len));
 	check(vma_at(a.source, &before));

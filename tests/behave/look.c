@@ -106,6 +106,8 @@ bool vma_at(const void *at, struct vma *vma)
 		take(p, "Anonymous:", &vma->anonymous);
 		take(p, "Locked:", &vma->locked);
 		take(p, "AnonHugePages:", &vma->anon_huge);
+		take(p, "Shared_Hugetlb:", &vma->shared_hugetlb);
+		take(p, "Private_Hugetlb:", &vma->private_hugetlb);
 		take(p, "ProtectionKey:", &vma->key);
 		if (!strncmp(p, "VmFlags: ", 9)) {
 			for (const char *f = p + 9; *f > ' '; f += 3)

@@ -99,6 +99,32 @@ static void pipes(void **state)
 	check(!munmap(source, much) && !munmap(view, much));
 }
 
+/*
+ * The program has unmapped what the kernel would use first, and maps something there again: it may,
+ * as long as it maps nothing else. What the mirror needs meanwhile lies elsewhere.
+ */
+static void gap_filled(void **state)
+{
+	const size_t len = 4 * much;
+	char *gap, *view;
+
+	(void)state;
+	make();
+	view = mmap(NULL, much, PROT_NONE, ANON, -1, 0);
+	gap = mmap(NULL, len, PROT_NONE, ANON, -1, 0);
+	check(view != MAP_FAILED && gap != MAP_FAILED && !munmap(gap, len));
+	check(mremap(source, much, much, MIRROR_ONTO, view) == view);
+	check(mmap(gap, len, RW, ANON | MAP_FIXED, -1, 0) == gap);
+	for (size_t i = 0; i < len; i += PAGE)
+		gap[i] = 'g';
+	check(numbered(view, much) && numbered(source, much));
+	settle(view);
+	check(numbered(view, much));
+	for (size_t i = 0; i < len; i += PAGE)
+		check(gap[i] == 'g');
+	check(!munmap(source, much) && !munmap(view, much) && !munmap(gap, len));
+}
+
 static void holes(void **state)
 {
 	struct vma vma;
@@ -155,6 +181,28 @@ static void moves(void **state)
 	for (size_t i = 0; i < much / 2; i += PAGE)
 		check_is(*(size_t *)(view + i + 8), much / 2 + i + 1);
 	check(!munmap(other, much) && !munmap(view, much / 2));
+}
+
+/* A part of it moves together with what lies behind it. */
+static void moves_along(void **state)
+{
+	const int flags[] = {ONTO, MREMAP_MAYMOVE | MREMAP_FIXED};
+	char *view, *place;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		source = mmap(NULL, much + PAGE, RW, ANON, -1, 0);
+		place = mmap(NULL, 2 * PAGE, PROT_NONE, ANON, -1, 0);
+		check(source != MAP_FAILED && place != MAP_FAILED);
+		number(source, much + PAGE);
+		view = mirror(source, much);
+		check(mremap(source + much - PAGE, 2 * PAGE, 2 * PAGE, flags[i], place) == place);
+		check(!memcmp(place, view + much - PAGE, PAGE));
+		check_is(*(size_t *)(place + PAGE + 8), much + 1);
+		check(numbered(view, much) && numbered(source, much - PAGE));
+		check(!munmap(source, much + PAGE) && !munmap(view, much));
+		check(!munmap(place, 2 * PAGE));
+	}
 }
 
 static void dontunmap(void **state)
@@ -403,9 +451,11 @@ int main(void)
 		CASE(content, "mirror-of-much-memory"),
 		CASE(descriptors, "mirror-of-much-memory-when-all-descriptors-are-closed"),
 		CASE(pipes, "mirror-of-much-memory-keeps-no-pipe-open"),
+		CASE(gap_filled, "mirror-of-much-memory-and-a-hole-is-filled-at-once"),
 		CASE(holes, "mirror-of-much-sparse-memory"),
 		CASE(no_access, "mirror-of-much-memory-prot-none"),
 		CASE(moves, "mirror-of-much-memory-that-moves-at-once"),
+		CASE(moves_along, "mirror-of-much-memory-a-part-of-which-moves-with-its-neighbour"),
 		CASE(dontunmap, "mirror-of-much-memory-and-dontunmap-at-once"),
 		CASE(forked, "mirror-of-much-memory-and-fork-at-once"),
 		CASE(dontneed, "mirror-of-much-memory-and-dontneed-at-once"),

@@ -25,9 +25,7 @@ static struct arena a;
 
 static void make(size_t pages, int prot)
 {
-	arena_make(&a, pages);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, pages, RW, ANON);
 	if (prot != RW)
 		check(!mprotect(a.source, a.len, prot));
 	check(!mprotect(a.target, a.len, RW));
@@ -203,9 +201,7 @@ static void noreserve(void **state)
 	char *view;
 
 	(void)state;
-	arena_make(&a, PAGES);
-	arena_map(&a, RW, ANON | MAP_NORESERVE, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, PAGES, RW, ANON | MAP_NORESERVE);
 	view = mirrored(a.source, a.len, MIRROR, NULL);
 	check(vma_at(a.source, &s) && vma_has(&s, "nr"));
 	check(filled(view, a.len, 1));
@@ -383,7 +379,7 @@ static void file_size_child(void *arg)
 	make(PAGES, RW);
 	check(!setrlimit(RLIMIT_FSIZE, &limit));
 	view = mremap(a.source, a.len, a.len, MIRROR, NULL);
-	check(view != MAP_FAILED &&filled(view, a.len, 1));
+	check(view != MAP_FAILED && filled(view, a.len, 1));
 }
 
 static void file_size(void **state)

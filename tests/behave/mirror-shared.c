@@ -301,7 +301,7 @@ static void wish(void **state)
 	view = mirrored(a.source, a.len, MIRROR, a.source + PAGE);
 	check(filled(view, a.len, 1) && !munmap(view, a.len));
 	view = mremap(a.source, a.len, a.len, MIRROR);
-	check(view != MAP_FAILED &&filled(view, a.len, 1) && !munmap(view, a.len));
+	check(view != MAP_FAILED && filled(view, a.len, 1) && !munmap(view, a.len));
 	check(mmap(a.target, a.len, RW, ANON | MAP_FIXED, -1, 0) == a.target);
 	end_arena();
 }

@@ -34,8 +34,7 @@ static inline char *mirrored(void *old, size_t len, int flags, void *target)
  * The view has the bounds of the range, and protection, object and place in it of the source;
  * VmFlags but "without".
  */
-static inline void check_view(
-	const void *source, const void *view, size_t len, const char *without)
+static inline void check_view(const void *source, const void *view, size_t len, const char *without)
 {
 	struct vma s, v;
 
@@ -68,9 +67,7 @@ static inline void check_one_memory(char *a, char *b, size_t len)
 /* Private memory filled with 1, and with a mirror at the arena's target. */
 static inline char *make_converted(struct arena *a, size_t pages)
 {
-	arena_make(a, pages);
-	arena_map(a, RW, ANON, -1);
-	fill(a->source, a->len, 1);
+	arena_make_filled(a, pages, RW, ANON);
 	return mirrored(a->source, a->len, MIRROR_ONTO, a->target);
 }
 
@@ -87,6 +84,15 @@ static inline void number(char *at, size_t len)
 {
 	for (size_t i = 0; i < len; i += PAGE)
 		*(size_t *)(at + i + 8) = i + 1;
+}
+
+static inline char *make_numbered(size_t len)
+{
+	char *p = mmap(NULL, len, RW, ANON, -1, 0);
+
+	check(p != MAP_FAILED);
+	number(p, len);
+	return p;
 }
 
 static inline bool numbered(const char *at, size_t len)

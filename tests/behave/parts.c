@@ -8,17 +8,6 @@
 
 static struct arena a;
 
-/* A mapping of that protection, filled, and what smaps says of it. */
-static void make(size_t pages, int prot, int flags, struct vma *before)
-{
-	arena_make(&a, pages);
-	arena_map(&a, RW, flags, -1);
-	fill(a.source, a.len, 1);
-	if (prot != RW)
-		check(!mprotect(a.source, a.len, prot));
-	check(vma_at(a.source, before));
-}
-
 /*
  * Memory in use beside whatever the kernel next gives room for len bytes: what is mapped there for
  * a while may merge with it, and must not be different for that.
@@ -48,7 +37,8 @@ static void part(size_t from, size_t pages)
 	struct vma before, now;
 	char *new;
 
-	make(8, RW, ANON, &before);
+	arena_make_filled(&a, 8, RW, ANON);
+	check(vma_at(a.source, &before));
 	crowd_make(len);
 	new = moved(a.source + at, len, ONTO, a.target);
 	check_is(vma_count(a.source, a.len), 1);
@@ -245,7 +235,8 @@ static void home_again(void **state)
 	char *at;
 
 	(void)state;
-	make(8, RW, ANON, &before);
+	arena_make_filled(&a, 8, RW, ANON);
+	check(vma_at(a.source, &before));
 	crowd_make(len);
 	at = a.source + 3 * PAGE;
 	for (unsigned int i = 0; i < 100; i++) {
@@ -263,6 +254,30 @@ static void home_again(void **state)
 	arena_end(&a);
 }
 
+/*
+ * A part of it lies behind what it was cut from: its twin merges with that, and the head that moves
+ * is one mapping still (rejoin.c tries to make it one with the rest of the part, and can not).
+ */
+static void head_behind_its_origin(void **state)
+{
+	const size_t len = 9 * PAGE;
+	char *const cut = far + len, *const away = far + 4 * len;
+	char *first, *second;
+
+	(void)state;
+	check(mmap(far, len, RW, ANON | MAP_FIXED, -1, 0) == far);
+	fill(far, len, 1);
+	check(mremap(far + PAGE, 3 * PAGE, 3 * PAGE, ONTO, away) == away);
+	check(mremap(away, 3 * PAGE, 3 * PAGE, ONTO, cut) == cut);
+	first = mremap(cut, 2 * PAGE, 2 * PAGE, ANYWHERE, NULL);
+	/* of several mappings it would be EFAULT */
+	second = mremap(cut, 2 * PAGE, 2 * PAGE, ANYWHERE, NULL);
+	check(first != MAP_FAILED && second != MAP_FAILED);
+	check(zeroed(cut, 2 * PAGE) && !zeroed(cut + 2 * PAGE, PAGE));
+	check(!zeroed(first, 2 * PAGE) && zeroed(second, 2 * PAGE));
+	check(!munmap(far, 8 * len) && !munmap(first, 2 * PAGE) && !munmap(second, 2 * PAGE));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
@@ -271,6 +286,8 @@ int main(void)
 		CASE(head_at_the_end, "dontunmap-of-the-head-of-moved-memory-at-the-lower-end"),
 		CASE(head_of_moved_from, "dontunmap-of-the-head-of-memory-moved-from-what-is-still-"
 					 "there-does-not-split"),
+		CASE(head_behind_its_origin,
+			"dontunmap-of-a-head-that-lies-behind-what-it-was-cut-from"),
 		CASE(head_of_huge, "dontunmap-of-the-head-of-moved-huge-pages-splits-none"),
 		CASE(middle, "dontunmap-of-the-middle-does-not-split"),
 		CASE(tail, "dontunmap-of-the-tail-does-not-split"),

@@ -9,9 +9,7 @@ static struct arena a;
 
 static void make(size_t pages)
 {
-	arena_make(&a, pages);
-	arena_map(&a, RW, ANON, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, pages, RW, ANON);
 }
 
 static void check_moved(const char *new)
@@ -67,9 +65,7 @@ static void hint_shared(void **state)
 	char *new;
 
 	(void)state;
-	arena_make(&a, 8);
-	arena_map(&a, RW, MAP_SHARED | MAP_ANONYMOUS, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, MAP_SHARED | MAP_ANONYMOUS);
 	new = moved(a.source, a.len, ANYWHERE, a.target);
 	check(new + a.len <= a.target || new >= a.target + a.len);
 	check(filled(new, a.len, 1));
@@ -117,9 +113,7 @@ static void next_hole(int flags, size_t wider)
 	char *begin, *end, *p = NULL;
 	int n = 0;
 
-	arena_make(&a, 8);
-	arena_map(&a, RW, flags, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, flags);
 	/* its neighbours are not looked at here: with a wider hole they are not there */
 	begin = a.target - wider * PAGE;
 	end = a.target + a.len + wider * PAGE;

@@ -13,17 +13,6 @@
 
 static struct arena a;
 
-/* A mapping of that protection, filled, and what smaps says of it. */
-static void make(size_t pages, int prot, int flags, struct vma *before)
-{
-	arena_make(&a, pages);
-	arena_map(&a, RW, flags, -1);
-	fill(a.source, a.len, 1);
-	if (prot != RW)
-		check(!mprotect(a.source, a.len, prot));
-	check(vma_at(a.source, before));
-}
-
 /* After a move of all of a.source to new. */
 static void check_whole(const struct vma *before, char *new, int prot)
 {
@@ -51,7 +40,8 @@ static void whole_with(size_t pages, int prot, int flags)
 {
 	struct vma before;
 
-	make(pages, prot, flags, &before);
+	arena_make_filled(&a, pages, prot, flags);
+	check(vma_at(a.source, &before));
 	check_whole(&before, moved(a.source, a.len, ONTO, a.target), prot);
 	arena_end(&a);
 }
@@ -92,7 +82,8 @@ static void noreserve(void **state)
 	struct vma before;
 
 	(void)state;
-	make(8, RW, ANON | MAP_NORESERVE, &before);
+	arena_make_filled(&a, 8, RW, ANON | MAP_NORESERVE);
+	check(vma_at(a.source, &before));
 	check(vma_has(&before, "nr"));
 	check_whole(&before, moved(a.source, a.len, ONTO, a.target), RW);
 	arena_end(&a);
@@ -103,9 +94,7 @@ static void growsdown(void **state)
 	struct vma before;
 
 	(void)state;
-	arena_make(&a, 8);
-	arena_map(&a, RW, ANON | MAP_GROWSDOWN, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, 8, RW, ANON | MAP_GROWSDOWN);
 	check(vma_at(a.source, &before));
 	check(vma_has(&before, "gd"));
 	check_whole(&before, moved(a.source, a.len, ONTO, a.target), RW);
@@ -118,7 +107,8 @@ static void anywhere(void **state)
 	char *new;
 
 	(void)state;
-	make(8, RW, ANON, &before);
+	arena_make_filled(&a, 8, RW, ANON);
+	check(vma_at(a.source, &before));
 	new = moved(a.source, a.len, ANYWHERE, NULL);
 	check_both(&before, a.source, new, a.len, "");
 	check(filled(new, a.len, 1));
@@ -196,7 +186,8 @@ static void large(void **state)
 	char *new;
 
 	(void)state;
-	make(4096, RW, ANON, &before);
+	arena_make_filled(&a, 4096, RW, ANON);
+	check(vma_at(a.source, &before));
 	new = mmap(NULL, a.len + 8 * PAGE, PROT_NONE, ANON, -1, 0);
 	check(new != MAP_FAILED);
 	moved(a.source, a.len, ONTO, new + 3 * PAGE);
@@ -214,7 +205,8 @@ static void onwards(void **state)
 	char *at, *places[6];
 
 	(void)state;
-	make(4, RW, ANON, &before);
+	arena_make_filled(&a, 4, RW, ANON);
+	check(vma_at(a.source, &before));
 	at = a.source;
 	for (int i = 0; i < 6; i++) {
 		at = places[i] = moved(at, a.len, ANYWHERE, NULL);
@@ -235,7 +227,8 @@ static void shared_with_child(void **state)
 	char c;
 
 	(void)state;
-	make(8, RW, ANON, &before);
+	arena_make_filled(&a, 8, RW, ANON);
+	check(vma_at(a.source, &before));
 	check(!pipe(go));
 	pid = behave_fork();
 	if (!pid) {
@@ -261,7 +254,8 @@ static void old_is_a_mapping(void **state)
 	struct vma before, now;
 
 	(void)state;
-	make(8, RW, ANON, &before);
+	arena_make_filled(&a, 8, RW, ANON);
+	check(vma_at(a.source, &before));
 	moved(a.source, a.len, ONTO, a.target);
 	check(!mprotect(a.source, a.len, RW | PROT_EXEC));
 	check(!mprotect(a.source, a.len, RW));
@@ -304,7 +298,8 @@ static void guards(void **state)
 	struct vma before;
 
 	(void)state;
-	make(4, RW, ANON, &before);
+	arena_make_filled(&a, 4, RW, ANON);
+	check(vma_at(a.source, &before));
 	if (madvise(a.source + PAGE, PAGE, MADV_GUARD_INSTALL)) {
 		arena_end(&a);
 		behave_skip("no MADV_GUARD_INSTALL");

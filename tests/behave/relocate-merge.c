@@ -52,8 +52,8 @@ static void check_content(const char *at, size_t pages, unsigned int seed)
 static bool must(unsigned int seed)
 {
 	if (!seed || can_relocate()) {
-		check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
-			      middle) == middle);
+		check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle) ==
+			middle);
 		check_is(vma_count(a.source, PAGES * PAGE), 0);
 		check_content(middle, PAGES, seed);
 		return true;
@@ -252,8 +252,8 @@ static void partly_touched(void **state)
 	fill(a.source + 2 * PAGE, PAGE, 5);
 	fill(a.source + 6 * PAGE, PAGE, 6);
 	if (can_relocate()) {
-		check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED,
-			      middle) == middle);
+		check(remapped(a.source, PAGES * PAGE, PAGES * PAGE, MUST | MREMAP_FIXED, middle) ==
+			middle);
 		check(vma_at(middle, &vma));
 		check_is(vma.rss, 2 * PAGE / 1024);
 		check(filled(middle + 2 * PAGE, PAGE, 5) && filled(middle + 6 * PAGE, PAGE, 6));

@@ -115,9 +115,7 @@ static void anonymous(void **state)
 	struct vma before, now;
 
 	(void)state;
-	arena_make(&a, PAGES);
-	arena_map(&a, RW, MAP_SHARED | MAP_ANONYMOUS, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, PAGES, RW, MAP_SHARED | MAP_ANONYMOUS);
 	check(vma_at(a.source, &before));
 	moved(a.source, a.len, ONTO, a.target);
 	check_both(&before, a.source, a.target, a.len, "");
@@ -332,9 +330,7 @@ static void page_tables(void **state)
 	struct vma before, now;
 
 	(void)state;
-	arena_make(&a, PAGES);
-	arena_map(&a, RW, MAP_SHARED | MAP_ANONYMOUS, -1);
-	fill(a.source, a.len, 1);
+	arena_make_filled(&a, PAGES, RW, MAP_SHARED | MAP_ANONYMOUS);
 	check(vma_at(a.source, &before));
 	moved(a.source, a.len, ONTO, a.target);
 	check(vma_at(a.target, &now));

@@ -257,6 +257,23 @@ static void armed_among_several(void **state)
 }
 
 /* A thread waits for its page already when the pages around it move away. */
+/* Several mappings move onto one that is armed, of whose unmapping nobody wants to be told. */
+static void onto_an_armed_one(void **state)
+{
+	int fd = open_uffd(0);
+
+	(void)state;
+	make(ANON);
+	check(mmap(a.target, a.len, RW, ANON | MAP_FIXED, -1, 0) == a.target);
+	check(arm(fd, a.target + PAGE, 2 * PAGE, MODE_MISSING));
+	check(!mprotect(a.source + 2 * PAGE, PAGE, PROT_READ));
+	moved(a.source, a.len, ONTO, a.target);
+	check(filled(a.target, 4 * PAGE, 1) && zeroed(a.source, a.len));
+	check(!armed(a.target + PAGE, "um"));
+	close(fd);
+	arena_end(&a);
+}
+
 static void waiting_thread(void **state)
 {
 	struct uffd_msg msg;
@@ -463,6 +480,7 @@ int main(void)
 		CASE(part, "dontunmap-of-a-part-keeps-all-armed"),
 		CASE(armed_part, "dontunmap-of-the-armed-part"),
 		CASE(armed_among_several, "dontunmap-of-several-mappings-refuses-an-armed-one"),
+		CASE(onto_an_armed_one, "dontunmap-of-several-mappings-onto-an-armed-one"),
 		CASE(waiting_thread, "dontunmap-while-a-thread-waits-for-its-page"),
 		CASE(monitored, "dontunmap-again-and-again-under-a-monitor"),
 		CASE(shared, "dontunmap-of-shared-memory-keeps-uffd-armed"),

@@ -83,6 +83,9 @@ refuse() { # option value
 	tap_ok $? "refused in one line, exit 2: $*"
 }
 refuse --sizes 5000
+refuse --minutes 2
+refuse --minutes 601
+refuse --minutes 3m
 refuse --sizes 4K,,8K
 refuse --sizes 4X
 refuse --sizes 99999999999999999999

@@ -29,6 +29,7 @@ struct door_calls {
 	int (*munlock)(const void *, size_t);
 	int (*ioctl)(int, unsigned long, ...);
 	int (*close)(int);
+	ssize_t (*read)(int, void *, size_t);
 };
 
 /* The preload's file as it was given or found; NULL with *why if there is none. */

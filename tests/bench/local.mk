@@ -14,7 +14,7 @@ tests_bench_remap_bench_SOURCES = \
 	tests/bench/report-costs.c \
 	tests/bench/report.c \
 	tests/bench/whole.c \
-	tools/pretend.c tools/pretend.h tools/pretend-table.c \
+	tools/pretend.c tools/pretend.h tools/errname.c tools/pretend-table.c \
 	tools/pretend-notify.c tools/pretend-mremap.c tools/pretend-uffd.c
 # whole.c compiles one of our files.
 tests_bench_remap_bench_CPPFLAGS = $(AM_CPPFLAGS) -DRM_BENCH_SOURCE='"$(abs_top_srcdir)"'
@@ -44,7 +44,7 @@ counts: tests/bench/counted$(EXEEXT)
 .PHONY: counts
 
 EXTRA_DIST += tests/bench/bench.t tests/bench/plot.gp tests/bench/Garbage.java
-CLEANFILES += bench.json bench.tsv counts.new
+CLEANFILES += mirrors.txt bench.json bench.tsv counts.new
 
 # BENCH_FLAGS: options for remap-bench, for instance BENCH_FLAGS=--quick; MIRROR_BENCH_FLAGS: largest size in MiB, rounds
 # The program is not made beside "all", which is a make of its own: the two would make libemul.la at once.
@@ -52,14 +52,15 @@ bench: all
 	@$(MAKE) $(AM_MAKEFLAGS) tests/bench/remap-bench$(EXEEXT) tests/bench/mirror-bench$(EXEEXT)
 	tests/bench/remap-bench$(EXEEXT) --preload .libs/libremap-preload.so \
 		--json bench.json $(BENCH_FLAGS)
-	tests/bench/mirror-bench$(EXEEXT) $(MIRROR_BENCH_FLAGS)
+	{ tests/bench/mirror-bench$(EXEEXT) $(MIRROR_BENCH_FLAGS) || rm -f mirrors.txt; } | tee mirrors.txt
+	@test -s mirrors.txt
 
 # The last run's table, its JSON and pictures of it, into the source tree. doc/README.md explains.
 BENCH_JSON = bench.json
 BENCH_DOC = $(srcdir)/doc
 bench_pictures = bench-sizes.svg bench-sizes.png bench-threads.svg bench-threads.png \
 	bench-mappings.svg bench-mappings.png
-EXTRA_DIST += doc/README.md doc/floor.md doc/bench.txt doc/bench.json $(bench_pictures:%=doc/%)
+EXTRA_DIST += doc/README.md doc/floor.md doc/bench.txt doc/bench.json doc/mirrors.txt $(bench_pictures:%=doc/%)
 bench-plots: tests/bench/remap-bench$(EXEEXT)
 	@if ! command -v gnuplot >/dev/null; then \
 		echo "bench-plots: skipped, gnuplot is not installed"; \
@@ -71,6 +72,7 @@ bench-plots: tests/bench/remap-bench$(EXEEXT)
 		tests/bench/remap-bench$(EXEEXT) --read '$(BENCH_JSON)' --tsv bench.tsv \
 			>'$(BENCH_DOC)/bench.txt'; \
 		cp '$(BENCH_JSON)' '$(BENCH_DOC)/bench.json'; \
+		test ! -s mirrors.txt || cp mirrors.txt '$(BENCH_DOC)/'; \
 		gnuplot -e "data='bench.tsv'; dir='$(BENCH_DOC)'" $(srcdir)/tests/bench/plot.gp; \
 		cd '$(BENCH_DOC)' && ls -l bench.txt bench.json $(bench_pictures); \
 	fi

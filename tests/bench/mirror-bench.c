@@ -13,8 +13,8 @@
  *   memcpy   of what is there, into fresh MAP_SHARED | MAP_ANONYMOUS memory
  *   by hand  mapping a memfd that has the content for a second time
  *
- * Then the pause at the largest size, full, in microseconds, for heaps that lie differently, beside
- * DONTUNMAP's of such a heap:
+ * Then the pause at 1 GiB (or the largest size), full, in microseconds, for heaps that lie
+ * differently, beside DONTUNMAP's of such a heap:
  *
  *   stop       what of the pause it takes to bring the other thread to stand still: of a mirror of
  *              one page
@@ -26,10 +26,15 @@
  *   emulated   the pause of an emulated one (a linked program's, which has to look at the mapping's
  *              attributes in it)
  *
- * Usage: mirror-bench [MIB-MAX [ROUNDS]]: from 1 MiB in steps of eight, 1024 and 3 by default.
- * Needs thrice that memory. On a machine that does other things as well, chrt -f 20 mirror-bench
- * measures the work and not the waiting for a processor.
+ * Usage: mirror-bench [MIB-MAX [ROUNDS]]: 1, 8, 64, 512, 1024 and 4096 MiB as far as that, of which
+ * three rounds to 1 GiB and one beyond. By default as much as a quarter of what is free allows. On a
+ * machine that does other things as well, chrt -f 20 mirror-bench measures the work and not the
+ * waiting for a processor.
  */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -38,6 +43,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -232,8 +238,9 @@ static uint64_t pause_of(int what, size_t len, size_t h)
 
 static void print_pauses(size_t len, unsigned long rounds)
 {
-	printf("\n%-12s %9s %9s %9s %9s %9s   of anywhere, congruent, emulated\n", "heap at",
-		"stop", "mirror", "anywhere", "congruent", "emulated");
+	printf("\n%zu MiB, microseconds\n", len >> 20);
+	printf("%-12s %9s %9s %9s %9s %9s   of anywhere, congruent, emulated\n", "heap at", "stop",
+		"mirror", "anywhere", "congruent", "emulated");
 	for (size_t h = 0; h < sizeof(heaps) / sizeof(heaps[0]); h++) {
 		uint64_t best[PAUSES];
 
@@ -261,37 +268,56 @@ static void *wait_for_ever(void *arg)
 	return arg;
 }
 
+/* What may be used of the machine's memory. */
+static size_t free_mib(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	size_t kib = 0;
+	char line[128];
+
+	while (file && !kib && fgets(line, sizeof(line), file))
+		(void)sscanf(line, "MemAvailable: %zu", &kib);
+	if (file)
+		fclose(file);
+	return kib / 1024;
+}
+
 int main(int argc, char **argv)
 {
-	const size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : 1024;
-	const unsigned long rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 3;
+	static const size_t sizes[] = {1, 8, 64, 512, 1024, 4096};
+	const size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : free_mib() / 4;
+	const unsigned long wanted = argc > 2 ? strtoul(argv[2], NULL, 10) : 3;
+	struct utsname kernel;
 	pthread_t thread;
 
-	if (!most || !rounds || argc > 3) {
+	if (!most || !wanted || argc > 3) {
 		fprintf(stderr, "Usage: mirror-bench [MIB-MAX [ROUNDS]]\n");
 		return 2;
 	}
 	setenv("LIBREMAP_CONF", "native:no", 0); /* read at the first call */
 	errno = pthread_create(&thread, NULL, wait_for_ever, NULL);
-	if (errno)
+	if (errno || uname(&kernel))
 		die("pthread_create");
+	printf("libremap %s, %s %s %s; milliseconds, the best of the rounds\n\n", PACKAGE_VERSION,
+		kernel.sysname, kernel.release, kernel.machine);
 	printf("%8s %-7s %10s %10s %10s %10s %10s %10s %10s\n", "size", "memory", "pause", "call",
 		"all", "again", "moved", "memcpy", "by hand");
-	for (size_t mib = 1; mib <= most; mib = mib < 512 || mib >= most ? mib * 8 : most)
+	for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]) && sizes[s] <= most; s++)
 		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+			const unsigned long rounds = sizes[s] > 1024 ? 1 : wanted;
 			uint64_t best[FIGURES], ns[FIGURES];
 
 			for (unsigned long r = 0; r < rounds; r++) {
-				measure(mib << 20, kinds[k].step, ns);
+				measure(sizes[s] << 20, kinds[k].step, ns);
 				for (int f = 0; f < FIGURES; f++)
 					best[f] = r && best[f] < ns[f] ? best[f] : ns[f];
 			}
-			printf("%5zu MiB %-7s", mib, kinds[k].name);
+			printf("%5zu MiB %-7s", sizes[s], kinds[k].name);
 			for (int f = 0; f < FIGURES; f++)
 				printf(" %10.3f", (double)best[f] / 1e6);
 			printf("\n");
 			fflush(stdout);
 		}
-	print_pauses(most << 20, rounds);
+	print_pauses((most < 1024 ? most : 1024) << 20, wanted);
 	return 0;
 }

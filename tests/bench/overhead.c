@@ -57,6 +57,7 @@ static const struct {
 	{"munlock", offsetof(struct door_calls, munlock)},
 	{"ioctl", offsetof(struct door_calls, ioctl)},
 	{"close", offsetof(struct door_calls, close)},
+	{"read", offsetof(struct door_calls, read)},
 };
 
 static const char *not_loaded = "libremap-preload.so was not found; see --preload";
@@ -256,6 +257,12 @@ static void ioctl_fionread(const struct door_calls *to)
 		must(!to->ioctl(pipe_fds[0], FIONREAD, &bytes), "ioctl, FIONREAD");
 }
 
+static void read_nothing(const struct door_calls *to)
+{
+	for (int i = 0; i < BATCH; i++)
+		must(!to->read(pipe_fds[0], page, 0), "read");
+}
+
 static void close_batch(const struct door_calls *to)
 {
 	for (int i = 0; i < BATCH; i++)
@@ -307,6 +314,7 @@ static const struct {
 	{"madvise, DONTFORK and back", madvise_fork, NULL, NULL, NULL},
 	{"mlock, munlock", lock_unlock, NULL, NULL, may_lock},
 	{"ioctl, FIONREAD of a pipe", ioctl_fionread, NULL, NULL, NULL},
+	{"read, 0 bytes of a pipe", read_nothing, NULL, NULL, NULL},
 	{"close", close_batch, open_all, NULL, may_open},
 	{"syscall(SYS_getppid)", syscall_getppid, NULL, NULL, NULL},
 	{"syscall(SYS_madvise), DONTNEED", syscall_madvise, NULL, NULL, NULL},

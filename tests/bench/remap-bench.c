@@ -24,6 +24,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MINUTE	 60000000000ULL	 /* ns */
+#define COSTS_NS 160000000000ULL /* of the time promised, what is not for the cells */
+
 /* clang-format off */
 static const char help[] =
 	"Usage: remap-bench [OPTION]...\n"
@@ -32,6 +35,7 @@ static const char help[] =
 	"what the preload costs calls and programs that do not need it.\n"
 	"\n"
 	"  -q, --quick          less than 20 seconds; default: less than 6 minutes\n"
+	"      --minutes N      less than that, 3 to 600; on slow machines 6 leave rows out\n"
 	"  -s, --sizes LIST     such as 4K,64M,4G\n"
 	"  -k, --kinds LIST     of private, shared (memfd), thp (private, huge pages),\n"
 	"                         sparse (private, 1 page in 16), shared-sparse, zero (private,\n"
@@ -225,21 +229,23 @@ static void show_report(json_t *report, bool full_lines)
 	}
 }
 
-static unsigned int parse_rounds(const char *text)
+static unsigned int parse_number(
+	const char *option, const char *text, unsigned int least, unsigned int most)
 {
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
 
-	if (*text < '0' || *text > '9' || *end || !value || value > MAX_SAMPLES)
-		die_usage("--rounds: '%s' is not a number from 1 to %d", text, MAX_SAMPLES);
+	if (*text < '0' || *text > '9' || *end || value < least || value > most)
+		die_usage("%s: '%s' is not a number from %u to %u", option, text, least, most);
 	return (unsigned int)value;
 }
 
 int main(int argc, char **argv)
 {
-	enum { OPT_TSV = 256, OPT_READ, OPT_PRELOAD };
+	enum { OPT_TSV = 256, OPT_READ, OPT_PRELOAD, OPT_MINUTES };
 	static const struct option long_options[] = {
 		{"quick", no_argument, NULL, 'q'},
+		{"minutes", required_argument, NULL, OPT_MINUTES},
 		{"sizes", required_argument, NULL, 's'},
 		{"kinds", required_argument, NULL, 'k'},
 		{"threads", required_argument, NULL, 't'},
@@ -261,8 +267,8 @@ int main(int argc, char **argv)
 	};
 	static struct cell cells[MAX_CELLS];
 	struct options options = {0};
-	struct effort effort = {
-		1000000000, 15, 4000000000, false, 300, false, 300, 15000000000, 200000000000};
+	struct effort effort = {1000000000, 15, 4000000000, false, 300, false, 300, 15000000000,
+		6 * MINUTE - COSTS_NS};
 	const char *json = NULL, *tsv = NULL, *read = NULL;
 	unsigned int rounds = 0, count;
 	FILE *out = NULL;
@@ -292,7 +298,7 @@ int main(int argc, char **argv)
 			options.ways = optarg;
 			break;
 		case 'r':
-			rounds = parse_rounds(optarg);
+			rounds = parse_number("--rounds", optarg, 1, MAX_SAMPLES);
 			break;
 		case 'a':
 			options.places = place_names[PLACE_ANYWHERE];
@@ -311,6 +317,10 @@ int main(int argc, char **argv)
 			break;
 		case 'j':
 			json = optarg;
+			break;
+		case OPT_MINUTES:
+			effort.cells_ns = parse_number("--minutes", optarg, 3, 600) * MINUTE -
+					  COSTS_NS;
 			break;
 		case OPT_TSV:
 			tsv = optarg;

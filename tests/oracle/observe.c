@@ -62,13 +62,22 @@ static int proc_fd(const char *path)
 	return -1;
 }
 
+/* A page that is being migrated is shown as swapped, until then. */
 static void read_entries(void)
 {
 	off_t at = (off_t)(oracle_base / oracle_page * sizeof(uint64_t));
+	int tries = 0, swapped, i;
 
-	memset(entries, 0, sizeof(entries));
-	if (pread(proc_fd("/proc/self/pagemap"), entries, sizeof(entries), at) != sizeof(entries))
-		oracle_out("trouble pagemap\n");
+	do {
+		if (tries)
+			oracle_pause();
+		memset(entries, 0, sizeof(entries));
+		if (pread(proc_fd("/proc/self/pagemap"), entries, sizeof(entries), at) !=
+			sizeof(entries))
+			oracle_out("trouble pagemap\n");
+		for (i = swapped = 0; i < WATCHED; i++)
+			swapped += entries[i] & PAGE_SWAPPED ? 1 : 0;
+	} while (swapped && tries++ < ORACLE_TRIES);
 }
 
 /* Pages that one process_vm_readv cannot get (PROT_NONE) are read by /proc/self/mem, which may. */

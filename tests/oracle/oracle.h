@@ -186,6 +186,9 @@ struct oracle_vma {
 };
 int oracle_read_maps(struct oracle_vma *vmas, int max, uintptr_t from, uintptr_t to);
 int oracle_read_smaps(struct oracle_vma *vmas, int max, uintptr_t from, uintptr_t to);
+/* What the kernel does meanwhile is looked at again after a pause, so often at most. */
+#define ORACLE_TRIES 100
+void oracle_pause(void);
 
 /* observe.c */
 struct oracle_baseline {

@@ -44,6 +44,32 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 		"mmap A+4 8p anon rwx; write A+4 8p; mprotect A+4 3p r-x;" WHOLE
 		"mprotect A+4 8p r--; mremap A+4 8p 9p MAYMOVE|FIXED E+0",
 		NULL},
+	{"dontunmap-of-a-file-onto-what-is-in-front-of-it",
+		"mmap A+4 20p memfd-private rw- off=2; write A+9 1p; mremap A+14 4p 4p "
+		"MAYMOVE|FIXED|DONTUNMAP A+10; read A+4 20p",
+		NULL},
+	{"dontunmap-of-a-file-onto-what-is-behind-it",
+		"mmap A+4 20p memfd-private rw- off=2; write A+20 1p; mremap A+14 4p 4p "
+		"MAYMOVE|FIXED|DONTUNMAP A+18; read A+4 20p",
+		NULL},
+	{"dontunmap-onto-what-is-in-front-of-it",
+		"mmap A+4 20p anon rw-; write A+4 20p; mremap A+14 4p 4p "
+		"MAYMOVE|FIXED|DONTUNMAP A+10; mremap A+14 10p 10p MAYMOVE|FIXED C+0",
+		NULL},
+	{"dontunmap-of-locked-onto-what-is-in-front-of-it",
+		"mmap A+4 20p anon rw-; mlock A+4 20p; write A+4 20p; mremap A+14 4p 4p "
+		"MAYMOVE|FIXED|DONTUNMAP A+10; munlock A+4 20p; mremap A+14 10p 10p "
+		"MAYMOVE|FIXED C+0",
+		NULL},
+	{"dontunmap-of-untouched-to-beside-itself",
+		"mmap A+4 4p anon rw-; mremap A+4 4p 4p MAYMOVE|FIXED|DONTUNMAP A+8; "
+		"mremap A+4 8p 9p MAYMOVE|FIXED C+0",
+		NULL},
+	{"dontunmap-of-what-lies-where-moved-memory-lay",
+		"mmap A+4 6p anon rw-; write A+4 1p; mremap A+4 5p 5p MAYMOVE|FIXED C+0; "
+		"mmap C+4 9p anon rw-; mremap C+4 9p 9p MAYMOVE|FIXED|DONTUNMAP D+0; "
+		"mremap D+0 2p 2p MAYMOVE|FIXED|DONTUNMAP E+0",
+		NULL},
 	{"dontunmap-page-by-page",
 		ANON "mremap A+4 1p 1p MAYMOVE|FIXED|DONTUNMAP C+0; mremap A+5 1p 1p "
 		     "MAYMOVE|FIXED|DONTUNMAP C+1;"

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum amount { RSS, SHARED, PRIVATE, ANONYMOUS, HUGE, SWAP, LOCKED, AMOUNTS };
@@ -157,6 +158,9 @@ static void parse_amount(const char *line, struct amounts *amounts)
 	}
 }
 
+/* of all VMAs that have been read */
+static unsigned long long shared_kib;
+
 static void finish(struct oracle_vma *vma, struct amounts *amounts)
 {
 	static const char *const names[AMOUNTS] = {
@@ -164,6 +168,8 @@ static void finish(struct oracle_vma *vma, struct amounts *amounts)
 	size_t len = 0;
 	int i;
 
+	if (vma)
+		shared_kib += amounts->kib[SHARED];
 	for (i = 0; vma && i < AMOUNTS; i++)
 		if (amounts->kib[i])
 			len += (size_t)snprintf(vma->rss + len, sizeof(vma->rss) - len, " %s=%llu",
@@ -212,7 +218,29 @@ int oracle_read_maps(struct oracle_vma *vmas, int max, uintptr_t from, uintptr_t
 	return read_vmas("/proc/self/maps", vmas, max, from, to);
 }
 
+void oracle_pause(void)
+{
+	const struct timespec ts = {0, 500000};
+
+	nanosleep(&ts, NULL);
+}
+
+/*
+ * A page that is being migrated, by compaction for instance, is counted as shared (smaps_account:
+ * what is not present). So where something is shared, it has to be so twice in a row.
+ */
 int oracle_read_smaps(struct oracle_vma *vmas, int max, uintptr_t from, uintptr_t to)
 {
-	return read_vmas("/proc/self/smaps", vmas, max, from, to);
+	unsigned long long before;
+	int count, tries = 0;
+
+	shared_kib = 0;
+	do {
+		if (tries)
+			oracle_pause();
+		before = shared_kib;
+		shared_kib = 0;
+		count = read_vmas("/proc/self/smaps", vmas, max, from, to);
+	} while (shared_kib && shared_kib != before && tries++ < ORACLE_TRIES);
+	return count;
 }

@@ -21,16 +21,15 @@ collect() { # CONFIG HEAP COMMAND...
 	echo "$out" | sed 's/^/# /'
 }
 
-for config in ${RM_CONFIGS:-native emulate pretend-4.14 pretend-5.4 pretend-5.10}; do
+both_heaps() { # CONFIG COMMAND...
+	config=$1
+	shift
 	for heap in memfd private; do
-		case $config in
-		native) collect native $heap "$collector" ;;
-		emulate) collect emulate $heap "$run" --emulate -- "$collector" ;;
-		real) collect real $heap "$run" -- "$collector" ;;
-		pretend-*) collect "$config" $heap "$run" --pretend "${config#pretend-}" -- "$collector" ;;
-		esac
+		collect "$config" $heap "$@" "$collector"
 	done
-done
+}
+
+tap_in_configs both_heaps native emulate pretend-4.14 pretend-5.4 pretend-5.10
 case " ${RM_CONFIGS:-pretend-5.4} " in
 *" pretend-5.4 "*)
 	for heap in memfd private; do

@@ -225,15 +225,23 @@ static bool c_dup3(void)
 	int other = open_uffd();
 	return dup3(other, uffd, O_CLOEXEC) == uffd && !close(other);
 }
+/* glibc 2.34; before, only the preload's are there */
+int close_range(unsigned int first, unsigned int last, int flags) __attribute__((weak));
+void closefrom(int first) __attribute__((weak));
 static bool c_close_range(void)
 {
+	if (!close_range)
+		return !close(uffd) && open_uffd() == uffd;
 	return (!close_range((unsigned int)uffd, (unsigned int)uffd, 0) ||
 		       (errno == ENOSYS && !close(uffd))) &&
 	       open_uffd() == uffd;
 }
 static bool c_closefrom(void)
 {
-	closefrom(uffd);
+	if (closefrom)
+		closefrom(uffd);
+	else
+		close(uffd);
 	return open_uffd() == uffd;
 }
 

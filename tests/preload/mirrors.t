@@ -30,13 +30,7 @@ both() { # CONFIG COMMAND...
 	done
 }
 
-for config in ${RM_CONFIGS:-real emulate pretend-4.14 pretend-5.10}; do
-	case $config in
-	real) both real "$run" -- ;;
-	emulate) both emulate "$run" --emulate -- ;;
-	pretend-*) both "$config" "$run" --pretend "${config#pretend-}" -- ;;
-	esac
-done
+tap_in_configs both real emulate pretend-4.14 pretend-5.10
 mirror "a ring of 4 KiB" ' all correct$' "$run" -- "$ring" --kib 4 --megabytes 4
 mirror "a heap of one page" ' all correct$' "$run" -- "$colours" --objects 100 --threads 1
 out=$("$run" --conf mirror_private:einval -- "$ring" --private 2>&1)

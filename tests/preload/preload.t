@@ -149,11 +149,13 @@ symbols() { nm -D --defined-only "$1" | sed 's/.* //' | grep -v '^LIBREMAP_' | L
 api="remap_changed@@LIBREMAP_0.1 remap_mremap@@LIBREMAP_0.1 remap_prepare@@LIBREMAP_0.1 remap_probe@@LIBREMAP_0.1 \
 remap_set_quiesce@@LIBREMAP_0.1 remap_stats@@LIBREMAP_0.1 remap_strerror_last@@LIBREMAP_0.1 "
 if command -v nm >/dev/null && command -v readelf >/dev/null; then
-	# what is served, what is only seen (shim/watch.c, shim/waits.c), and how signals are set (shim/signals.c)
-	tap_is "$(symbols "$lib")" "__sigaction __sysv_signal bsd_signal close close_range closefrom dup2 dup3 epoll_pwait epoll_pwait2 epoll_wait execl execle execlp execv execve execveat execvp execvpe fexecve ioctl madvise \
+	# what is served, what is only seen (shim/watch.c, shim/waits.c, shim/sockets.c), and how signals are set (shim/signals.c)
+	tap_is "$(symbols "$lib")" "__read_chk __recv_chk __recvfrom_chk __sigaction __sysv_signal accept accept4 bsd_signal close close_range closefrom \
+connect dup2 dup3 epoll_pwait epoll_pwait2 epoll_wait execl execle execlp execv execve execveat execvp execvpe fexecve ioctl madvise \
 mlock mlock2 mlockall mmap mmap64 mprotect mremap munlock munlockall munmap pkey_mprotect posix_madvise prctl \
-pthread_sigmask remap_changed@@LIBREMAP_0.1 remap_file_pages ${api#* }semtimedop shmat shmdt sigaction sighold sigignore siginterrupt signal sigprocmask sigset sigtimedwait ssignal \
-syscall sysv_signal " "preload-exports-just-this"
+pthread_sigmask read readv recv recvfrom recvmsg remap_changed@@LIBREMAP_0.1 remap_file_pages ${api#* }semtimedop send sendmsg sendto \
+setsockopt shmat shmdt sigaction sighold sigignore siginterrupt signal sigprocmask sigset sigtimedwait ssignal \
+syscall sysv_signal write writev " "preload-exports-just-this"
 	tap_is "$(symbols "$folder/libremap.so")" "$api" "libremap-exports-just-this"
 	for so in "$lib" "$folder/libremap.so"; do
 		tap_is "$(readelf -d "$so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')" "libc.so.6 " \

@@ -36,13 +36,7 @@ in_config() {
 	esac
 }
 
-for config in ${RM_CONFIGS:-real emulate pretend-4.14 pretend-5.10}; do
-	case $config in
-	real) in_config real "$run" -- ;;
-	emulate) in_config emulate "$run" --emulate -- ;;
-	pretend-*) in_config "$config" "$run" --pretend "${config#pretend-}" -- ;;
-	esac
-done
+tap_in_configs in_config real emulate pretend-4.14 pretend-5.10
 says "large chunks" 0 '' "$run" -- "$relocate" --quiet --chunks 4 --kib 8192
 says "without libremap" 1 'relocate: mremap(MREMAP_RELOCATE_ANON): Invalid argument' "$relocate"
 for wrong in '--chunks 1' '--chunks 10001' '--chunks x' '--kib 0' '--kib 5' '--nothing' 'word'; do

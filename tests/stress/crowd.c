@@ -28,6 +28,10 @@
  */
 #include "tests/stress/stress.h"
 
+#ifndef __GLIBC__ /* musl's prefer nobody */
+#define PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP PTHREAD_RWLOCK_INITIALIZER
+#endif
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

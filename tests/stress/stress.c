@@ -14,6 +14,7 @@
 #include "tests/stress/stress.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "libremap.h"
@@ -70,16 +72,36 @@ pthread_t start_thread(void *(*run)(void *), uintptr_t arg)
 	return threads[nthreads++];
 }
 
-static void on_fatal(int sig)
+static void on_alarm(int sig)
 {
-	static const char fault[] = "Bail out! SIGSEGV or SIGBUS in the program\n"
-				    "not ok 1 - no fault reached the program\n",
-			  late[] = "Bail out! it hangs\nnot ok 1 - it comes to an end\n";
+	static const char late[] = "Bail out! it hangs\nnot ok 1 - it comes to an end\n";
 
-	if (sig == SIGALRM)
-		(void)!write(1, late, sizeof(late) - 1);
-	else
-		(void)!write(1, fault, sizeof(fault) - 1);
+	(void)sig;
+	(void)!write(1, late, sizeof(late) - 1);
+	_exit(1);
+}
+
+/* With where it was, and what is mapped there: it may not come again. */
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+	static const char fault[] = "not ok 1 - no fault reached the program\n";
+	const ucontext_t *uc = context;
+	char text[4096];
+	ssize_t n;
+	int maps;
+
+#ifdef __x86_64__
+	const unsigned long pc = (unsigned long)uc->uc_mcontext.gregs[REG_RIP];
+#else
+	const unsigned long pc = (unsigned long)uc->uc_mcontext.pc;
+#endif
+	n = snprintf(text, sizeof(text), "Bail out! signal %d code %d at %p by %lx in thread %d\n",
+		sig, info->si_code, info->si_addr, pc, gettid());
+	(void)!write(1, text, (size_t)n);
+	(void)!write(1, fault, sizeof(fault) - 1);
+	maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	while ((n = read(maps, text, sizeof(text))) > 0)
+		(void)!write(2, text, (size_t)n);
 	_exit(1);
 }
 
@@ -232,6 +254,7 @@ static bool is_enough(const struct scene *scene)
 
 int main(int argc, char **argv)
 {
+	const struct sigaction fatal = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
 	const struct scene *scene;
 	uint64_t began, *times;
 	char books[200] = "";
@@ -247,9 +270,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "stress: no memory: %s\n", strerror(errno));
 		return 1;
 	}
-	signal(SIGSEGV, on_fatal);
-	signal(SIGBUS, on_fatal);
-	signal(SIGALRM, on_fatal);
+	sigaction(SIGSEGV, &fatal, NULL);
+	sigaction(SIGBUS, &fatal, NULL);
+	signal(SIGALRM, on_alarm);
 	event_end = eventfd(0, EFD_CLOEXEC);
 	r = scene->begin();
 	if (r)

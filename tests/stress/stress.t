@@ -25,16 +25,6 @@ run_stress() { # description moves command...
 	tap_ok $? "$what"
 }
 
-# How a configuration runs the program.
-command_of() {
-	case $1 in
-	native) echo "$stress" ;;
-	real) echo "$run -- $stress" ;;
-	emulate) echo "$run --emulate -- $stress" ;;
-	pretend-*) echo "$run --pretend ${1#pretend-} -- $stress" ;;
-	esac
-}
-
 # Kernels before 6.12: a request that needs a worker ends with ECANCELED if any signal is pending. The program's own
 # signals do that natively.
 cancels_io_uring() {
@@ -49,7 +39,7 @@ scene() {
 	shift 4
 	for kind in $kinds; do
 		# shellcheck disable=SC2046
-		run_stress "$config: $name, $kind${*:+ $*}" $moves $(command_of "$config") --scene "$name" --kind "$kind" "$@"
+		run_stress "$config: $name, $kind${*:+ $*}" $moves $(tap_config "$config") "$stress" --scene "$name" --kind "$kind" "$@"
 	done
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kernel-probe.h"
+#include "tools/errname.h"
 
 static char *raw_mremap(void *addr, size_t old_len, size_t new_len, unsigned long flags, void *to)
 {
@@ -143,7 +144,7 @@ char *rm_region(const struct question *question, size_t *len, char *answer)
 	*len = question->kind->huge ? HUGE : 2 * rm_page;
 	p = question->kind->map(*len);
 	if (p == MAP_FAILED) {
-		rm_say(answer, "no %s here (%s)", question->kind->name, strerrorname_np(errno));
+		rm_say(answer, "no %s here (%s)", question->kind->name, rm_errname(errno));
 		return NULL;
 	}
 	memset(p, 'A', *len);
@@ -224,7 +225,7 @@ void rm_ask_dontunmap_locked(const struct question *question, char *answer)
 	if (!p)
 		return;
 	if (mlock(p, len) < 0) {
-		rm_say(answer, "no mlock here (%s)", strerrorname_np(errno));
+		rm_say(answer, "no mlock here (%s)", rm_errname(errno));
 		return;
 	}
 	p = raw_mremap(p, len, len, MREMAP_MAYMOVE | DONTUNMAP, NULL);

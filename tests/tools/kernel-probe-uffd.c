@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "kernel-probe.h"
+#include "tools/errname.h"
 
 static char *map_page(void)
 {
@@ -48,11 +49,11 @@ static int api_uffd(struct uffdio_api *api, char *answer)
 
 	*api = (struct uffdio_api){.api = UFFD_API};
 	if (fd < 0)
-		rm_say(answer, "no userfaultfd here (%s)", strerrorname_np(errno));
+		rm_say(answer, "no userfaultfd here (%s)", rm_errname(errno));
 	else if (ioctl(fd, UFFDIO_API, api) == 0)
 		return fd;
 	else
-		rm_say(answer, "no UFFDIO_API (%s)", strerrorname_np(errno));
+		rm_say(answer, "no UFFDIO_API (%s)", rm_errname(errno));
 	return -1;
 }
 
@@ -75,7 +76,7 @@ void rm_ask_uffd_feature(const struct question *question, char *answer)
 	int fd = new_uffd();
 
 	if (fd < 0) {
-		rm_say(answer, "no userfaultfd here (%s)", strerrorname_np(errno));
+		rm_say(answer, "no userfaultfd here (%s)", rm_errname(errno));
 		return;
 	}
 	if (ioctl(fd, UFFDIO_API, &api) == 0) {
@@ -141,7 +142,7 @@ void rm_ask_uffd_move(const struct question *question, char *answer)
 	reg.range.start = (uintptr_t)to;
 	reg.range.len = rm_page;
 	if (ioctl(fd, UFFDIO_REGISTER, &reg) < 0) {
-		rm_say(answer, "no UFFDIO_REGISTER (%s)", strerrorname_np(errno));
+		rm_say(answer, "no UFFDIO_REGISTER (%s)", rm_errname(errno));
 		return;
 	}
 	rm_say_ok_or_errno(answer, ioctl(fd, 0xc028aa05, move));

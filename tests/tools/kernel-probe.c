@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "kernel-probe.h"
+#include "tools/errname.h"
 
 const char *rm_file_dir = ".";
 size_t rm_page;
@@ -41,7 +42,7 @@ void rm_say(char *answer, const char *format, ...)
 
 void rm_say_errno(char *answer)
 {
-	rm_say(answer, "%s", strerrorname_np(errno));
+	rm_say(answer, "%s", rm_errname(errno));
 }
 
 void rm_say_ok_or_errno(char *answer, long ret)

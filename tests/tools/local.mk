@@ -2,11 +2,12 @@
 check_PROGRAMS += tests/tools/kernel-probe tests/tools/make-elf tests/tools/pretend-workout \
 	tests/tools/pretend-rows
 tests_tools_kernel_probe_SOURCES = tests/tools/kernel-probe.c tests/tools/kernel-probe.h \
-	tests/tools/kernel-probe-mem.c tests/tools/kernel-probe-uffd.c
+	tests/tools/kernel-probe-mem.c tests/tools/kernel-probe-uffd.c tools/errname.c tools/errname.h
 tests_tools_make_elf_SOURCES = tests/tools/make-elf.c
 tests_tools_pretend_workout_SOURCES = tests/tools/pretend-workout.c
 tests_tools_pretend_workout_LDADD = -lpthread
-tests_tools_pretend_rows_SOURCES = tests/tools/pretend-rows.c tools/pretend-table.c tools/pretend.h
+tests_tools_pretend_rows_SOURCES = tests/tools/pretend-rows.c tools/errname.c tools/errname.h \
+	tools/pretend-table.c tools/pretend.h
 
 # A shared library in spite of noinst (-rpath), and without sanitizers: it is preloaded into programs that have none.
 noinst_LTLIBRARIES += tests/tools/libstub-preload.la

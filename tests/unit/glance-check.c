@@ -366,7 +366,8 @@ static void one_more_mapping(void **state)
 	if (i >= pages) {
 		munmap(crowd, pages * PAGE);
 		unmap(p, LARGE);
-		skip(); /* more mappings are allowed than there is time for */
+		print_message("# more mappings are allowed than there is time for\n");
+		return; /* no skip(): cmocka 1.1.5 calls that "not ok" */
 	}
 	/*
 	 * From the limit, or one below it, to one below it: the last page that is alone goes with

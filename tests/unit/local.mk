@@ -2,6 +2,7 @@
 # shell tests of remap-probe, which is the engine's planner and prober with a face.
 if HAVE_CMOCKA
 unit_tests = \
+	tests/unit/cgroup-paths \
 	tests/unit/conf-settings \
 	tests/unit/destination-kept \
 	tests/unit/facts-collect \
@@ -13,6 +14,7 @@ unit_tests = \
 	tests/unit/mirror-check \
 	tests/unit/mirror-dontneed \
 	tests/unit/mirror-prepare \
+	tests/unit/neighbour-changes \
 	tests/unit/numbers-read \
 	tests/unit/placement \
 	tests/unit/prepare-cached \
@@ -26,6 +28,7 @@ unit_tests = \
 	tests/unit/quiesce-stop \
 	tests/unit/quiesce-waits \
 	tests/unit/restart-calls \
+	tests/unit/task-signals \
 	tests/unit/restart-signals \
 	tests/unit/restart-leave \
 	tests/unit/restart-wait \
@@ -44,6 +47,9 @@ tests_unit_conf_settings_LDADD = $(unit_ldadd)
 tests_unit_quiesce_slow_SOURCES = tests/unit/quiesce-slow.c tests/unit/unit.h
 tests_unit_quiesce_slow_CFLAGS = $(unit_cflags)
 tests_unit_quiesce_slow_LDADD = $(unit_ldadd)
+tests_unit_neighbour_changes_SOURCES = tests/unit/neighbour-changes.c tests/unit/unit.h
+tests_unit_neighbour_changes_CFLAGS = $(unit_cflags)
+tests_unit_neighbour_changes_LDADD = $(unit_ldadd)
 tests_unit_running_races_SOURCES = tests/unit/running-races.c tests/unit/unit.h
 tests_unit_running_races_CFLAGS = $(unit_cflags)
 tests_unit_running_races_LDADD = $(unit_ldadd)
@@ -80,6 +86,9 @@ tests_unit_mirror_dontneed_LDADD = $(unit_ldadd)
 tests_unit_mirror_prepare_SOURCES = tests/unit/mirror-prepare.c tests/unit/unit.h
 tests_unit_mirror_prepare_CFLAGS = $(unit_cflags)
 tests_unit_mirror_prepare_LDADD = $(unit_ldadd)
+tests_unit_cgroup_paths_SOURCES = tests/unit/cgroup-paths.c tests/unit/unit.h
+tests_unit_cgroup_paths_CFLAGS = $(unit_cflags)
+tests_unit_cgroup_paths_LDADD = $(unit_ldadd)
 tests_unit_numbers_read_SOURCES = tests/unit/numbers-read.c tests/unit/unit.h
 tests_unit_numbers_read_CFLAGS = $(unit_cflags)
 tests_unit_numbers_read_LDADD = $(unit_ldadd)
@@ -115,6 +124,9 @@ tests_unit_quiesce_stop_LDADD = $(unit_ldadd)
 tests_unit_quiesce_waits_SOURCES = tests/unit/quiesce-waits.c tests/unit/unit.h
 tests_unit_quiesce_waits_CFLAGS = $(unit_cflags)
 tests_unit_quiesce_waits_LDADD = $(unit_ldadd)
+tests_unit_task_signals_SOURCES = tests/unit/task-signals.c tests/unit/unit.h
+tests_unit_task_signals_CFLAGS = $(unit_cflags)
+tests_unit_task_signals_LDADD = $(unit_ldadd)
 tests_unit_restart_calls_SOURCES = tests/unit/restart-calls.c tests/unit/unit.h
 tests_unit_restart_calls_CFLAGS = $(unit_cflags)
 tests_unit_restart_calls_LDADD = $(unit_ldadd)

@@ -18,13 +18,12 @@
 
 #include "emul/restart.h"
 
-/* mov $SYS_pause, %eax; syscall */
-static const uint8_t code[32] = {0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
-	0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, SYS_pause, 0, 0, 0, 0x0f, 0x05};
+/* mov $SYS_pause, %eax; syscall; the engine looks at 64 bytes before where that returns to */
+static const uint8_t code[96] = {[80] = 0xb8, [81] = SYS_pause, [85] = 0x0f, [86] = 0x05};
 
 static bool goes_on(void)
 {
-	const greg_t after = (greg_t)(code + 23);
+	const greg_t after = (greg_t)(code + 87);
 	ucontext_t uc;
 
 	memset(&uc, 0, sizeof(uc));
@@ -83,7 +82,7 @@ static void what_is_ignored_ends_no_wait(void **state)
  */
 static void a_wait_that_is_about_to_go_on(void **state)
 {
-	const greg_t call = (greg_t)(code + 21);
+	const greg_t call = (greg_t)(code + 85);
 	static struct _libc_fpstate fpstate;
 	ucontext_t uc, before;
 
@@ -112,7 +111,7 @@ static void a_wait_that_is_about_to_go_on(void **state)
  */
 static bool is_ended(greg_t nr, greg_t second, greg_t behind, int sig, int flags)
 {
-	const greg_t call = (greg_t)(code + 21);
+	const greg_t call = (greg_t)(code + 85);
 	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
 	struct sigaction before;
 	sigset_t one, old;

@@ -23,7 +23,7 @@
 #include "emul/restart.h"
 #include "emul/stats.h"
 
-#define CODE_SIZE 64
+#define CODE_SIZE 128 /* 64 bytes before the return address are looked at */
 static uint8_t code[CODE_SIZE];
 
 enum shape {
@@ -39,7 +39,7 @@ enum shape {
 /* Writes the instructions and returns where the system call returns to. */
 static uint8_t *assemble(enum shape shape, int nr)
 {
-	uint8_t *p = code + 16;
+	uint8_t *p = code + 64;
 
 	memset(code, 0x90, sizeof(code));
 	if (shape == SHAPE_MOV_RAX) {

@@ -110,6 +110,28 @@ vm_lock()
 	}
 }
 
+# vm_fresh FILE: it is in the cache, and a newer one was looked for this week; offline it always is.
+vm_fresh()
+{
+	[ -e "$1" ] && { vm_offline || [ -n "$(find "$(dirname "$1")/checked" -mtime -7 2>/dev/null)" ]; }
+}
+
+# vm_ask_tomorrow FILE: a newer one could not be had; not asked for again in every run.
+vm_ask_tomorrow()
+{
+	touch -d '6 days ago' "$(dirname "$1")/checked"
+}
+
+# vm_work FOLDER: sets work, a new folder in that one, which goes away with this shell.
+vm_work()
+{
+	mkdir -p "$1"
+	work=$(mktemp -d "$1/.fetch.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+}
+
 # vm_mirror main|security: the archive's address, as the system's apt has it.
 vm_mirror()
 {

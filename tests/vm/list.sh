@@ -18,7 +18,7 @@ line stress-emulate 1500 'RM_CONFIGS=emulate STRESS_MOVES=40 sh tests/stress/str
 line stress 900 'STRESS_MOVES=60 sh tests/stress/stress.t'
 line collector 600 './remap-run -- examples/collector --memfd && ./remap-run -- examples/collector --private && ./remap-run --emulate -- examples/collector --private'
 # No kernel has MREMAP_MIRROR or MREMAP_RELOCATE_ANON, so all of it is libremap's, on what this kernel has.
-for subject in errno shared private hugetlb life fork lazy meanwhile seen watched memory; do
+for subject in errno shared private hugetlb life fork lazy meanwhile seen watched memory swap; do
 	line behave/mirror-$subject 300 \
 		"RM_LAZY_MIB=8 RM_SWAPON=/disk RM_SHMEM_THP=yes sh tests/behave/run-configs tests/behave/mirror-$subject.behave"
 done
@@ -28,12 +28,13 @@ done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
 # What libremap does by itself, never this kernel's flag.
 for subject in advice calls errno limits locked monitor-moves parts placement private-anonymous private-file shared \
-	userfaultfd userfaultfd-events; do
+	tiles userfaultfd userfaultfd-events; do
 	line behave/$subject 300 "RM_CONFIGS=emulate sh tests/behave/run-configs tests/behave/$subject.behave"
 done
 line preload/waits 300 './remap-run --emulate -- tests/preload/waits'
-quick='destination-kept facts-collect fill-thread glance-check guard-window known-ranges placement plan-steps prepare-cached'
-quick="$quick restart-calls restart-signals running-races segv-owner world-lock"
+line preload/transfers 300 './remap-run --emulate -- tests/preload/transfers'
+quick='destination-kept facts-collect fill-thread glance-check guard-window known-ranges neighbour-changes'
+quick="$quick placement plan-steps prepare-cached restart-calls restart-signals running-races segv-owner world-lock"
 for name in $quick; do
 	line "unit/$name" 100 "tests/unit/$name"
 done

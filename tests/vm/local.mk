@@ -1,5 +1,5 @@
 # Real kernels: what goes into the guest, and the run. See tests/vm/README.md.
-EXTRA_DIST += tests/vm/.shellcheckrc tests/vm/README.md tests/vm/boot tests/vm/check-vm tests/vm/demo.sh tests/vm/fetch-kernel \
+EXTRA_DIST += tests/vm/.shellcheckrc tests/vm/README.md tests/vm/boot tests/vm/check-vm tests/vm/demo.sh tests/vm/fetch-kernel tests/vm/fetch-libc \
 	tests/vm/guest-init tests/vm/guest-run tests/vm/kernel-log.awk tests/vm/lib.sh tests/vm/list.sh \
 	tests/vm/mkinitramfs tests/vm/packages tests/vm/run-in tests/vm/selftest.t tests/vm/stage tests/vm/tap.awk
 TESTS += tests/vm/selftest.t
@@ -20,4 +20,13 @@ check-vm:
 	rm -rf vm-stage && mkdir vm-stage
 	$(MAKE) -s stage STAGE='$(abs_builddir)/vm-stage'
 	$(srcdir)/tests/vm/check-vm --staging vm-stage --kernels '$(VM_KERNELS)' $(VM_FLAGS)
-.PHONY: stage stage-demo check-vm
+
+# The preload beside newer C libraries than this machine's, and built with an older one and with musl; one that cannot be had is
+# left out, and says so.
+LIBC_SUITES = trixie sid
+OLD_LIBC_SUITE = bullseye
+check-libc:
+	$(MAKE) check TESTS='tests/preload/libcs.t' \
+		RM_LIBCS="$$(for suite in $(LIBC_SUITES); do $(srcdir)/tests/vm/fetch-libc $$suite || :; done | tr '\n' ' ')" \
+		RM_OLD_LIBC="$$($(srcdir)/tests/vm/fetch-libc --dev $(OLD_LIBC_SUITE) || :)"
+.PHONY: stage stage-demo check-vm check-libc

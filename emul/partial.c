@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transfers that a stop cuts short.
+ *
+ * A write to a pipe or a stream socket that finds room for a part only, and a recv with MSG_WAITALL
+ * that has got a part, wait for the rest; a signal ends them with the size of that part, whether it
+ * has a handler with SA_RESTART or not. Many programs that catch no signals count on the whole. So
+ * where the context shows such a call, just returned with less than it was asked for, the rest is
+ * transferred here, in the stop handler, after the stop.
+ *
+ * That must be exactly what the call would have done:
+ *
+ * - what does not wait (O_NONBLOCK, MSG_DONTWAIT), has a timeout of its own (SO_SNDTIMEO), or is
+ *   cut short for other reasons too (files, terminals, records, messages with a boundary) is left
+ *   as it is, and so are calls of threads that would have to wait on a small alternate stack;
+ * - all waiting is done in ppoll(2) with the context's signal mask. A handler of the program ends
+ *   that, and with it the transfer, as it would have ended the call; the next stop's does not
+ *   (restart.c). What is transferred in between does not wait: at most PIPE_BUF bytes to a pipe
+ *   that has room, MSG_DONTWAIT on sockets. So no transfer in this handler is ever cut short
+ *   itself;
+ * - an error, which a call that has transferred something leaves for the next one to tell, is left
+ *   there: a socket that has one is not asked any more. A pipe that nobody reads any more raises
+ *   SIGPIPE also beside a partial result, so that is asked.
+ *
+ * x86-64 only, as restart.c. Threads that are stopped by ptrace (freeze.c) have no handler to do
+ * this in, and their calls stay cut short: remap(7).
+ *
+ * Runs in the stop handler: async-signal-safe, raw system calls only.
+ */
+#include "emul/partial.h"
+
+#if defined(__x86_64__)
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <ucontext.h>
+
+#include "emul/call-number.h"
+#include "emul/copy.h"
+#include "emul/due.h"
+#include "emul/handler-wait.h"
+#include "emul/sockopt.h"
+#include "emul/stats.h"
+#include "emul/sys.h"
+
+#define ROOM	4096	   /* PIPE_BUF: what a pipe that is ready takes without waiting */
+#define WAIT_NS 1000000ULL /* after a socket was ready and then was not */
+
+struct transfer {
+	int fd;
+	bool in, pipe;
+	unsigned int flags; /* of send and recv */
+	struct iovec one;   /* the only piece, or, if there are more: */
+	uintptr_t pieces;   /* struct iovec[n] */
+	size_t n;
+};
+
+/* What the call was asked for; false if it is none of these. */
+static bool parse_call(const greg_t *regs, int nr, struct transfer *t)
+{
+	const struct iovec buffer = {(void *)regs[REG_RSI], (size_t)regs[REG_RDX]};
+	struct msghdr message;
+
+	memset(t, 0, sizeof(*t));
+	t->fd = (int)regs[REG_RDI];
+	t->n = 1;
+	t->one = buffer;
+	switch (nr) {
+	case SYS_recvfrom:
+	case SYS_sendto:
+		t->in = nr == SYS_recvfrom;
+		t->flags = (unsigned int)regs[REG_R10];
+		return true;
+	case SYS_recvmsg:
+	case SYS_sendmsg:
+		t->in = nr == SYS_recvmsg;
+		t->flags = (unsigned int)regs[REG_RDX];
+		if (!rm_read_own((uintptr_t)regs[REG_RSI], &message, sizeof(message)))
+			return false;
+		t->pieces = (uintptr_t)message.msg_iov;
+		t->n = message.msg_iovlen;
+		return true;
+	case SYS_writev:
+		t->pieces = (uintptr_t)regs[REG_RSI];
+		t->n = (size_t)regs[REG_RDX];
+		return true;
+	default:
+		return nr == SYS_write;
+	}
+}
+
+static bool read_piece(const struct transfer *t, size_t i, struct iovec *piece)
+{
+	*piece = t->one;
+	return !t->pieces || rm_read_own(t->pieces + i * sizeof(*piece), piece, sizeof(*piece));
+}
+
+static bool asks_for_more(const struct transfer *t, size_t done)
+{
+	struct iovec piece;
+
+	for (size_t i = 0; i < t->n && read_piece(t, i, &piece); i++) {
+		if (piece.iov_len > done)
+			return true;
+		done -= piece.iov_len;
+	}
+	return false;
+}
+
+/*
+ * Whether a socket's call ends early by a signal only. What comes in over a Unix socket ends also
+ * where descriptors or another sender's bytes begin.
+ */
+static bool is_whole_on_socket(const struct transfer *t)
+{
+	const unsigned int known = t->in ? MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC
+					 : MSG_MORE | MSG_NOSIGNAL;
+	const int domain = rm_sockopt(t->fd, SO_DOMAIN);
+
+	if ((t->flags & ~known) || (t->in && !(t->flags & MSG_WAITALL)) ||
+		rm_sockopt(t->fd, SO_TYPE) != SOCK_STREAM || rm_sockopt_timeout(t->fd, t->in))
+		return false;
+	if (domain == AF_UNIX)
+		return !t->in;
+	return (domain == AF_INET || domain == AF_INET6) &&
+	       rm_sockopt(t->fd, SO_PROTOCOL) == IPPROTO_TCP &&
+	       (!t->in || rm_sockopt(t->fd, SO_RCVLOWAT) == 1);
+}
+
+/* Whether it waits for all of it. */
+static bool is_whole(struct transfer *t)
+{
+	const long flags = rm_syscall(SYS_fcntl, t->fd, F_GETFL, 0, 0, 0, 0);
+	struct stat st;
+
+	if (flags < 0 || (flags & O_NONBLOCK) ||
+		rm_syscall(SYS_fstat, t->fd, (long)&st, 0, 0, 0, 0))
+		return false;
+	t->pipe = S_ISFIFO(st.st_mode);
+	return t->pipe ? !t->in : S_ISSOCK(st.st_mode) && is_whole_on_socket(t);
+}
+
+/*
+ * To a pipe. Another writer may have taken the room meanwhile, so it is open to signals: that it is
+ * all or nothing keeps it whole.
+ */
+static long write_some(const struct transfer *t, uintptr_t at, size_t len, const uint64_t *mask)
+{
+	uint64_t blocked;
+	long r;
+
+	rm_sys_rt_sigprocmask(SIG_SETMASK, mask, &blocked);
+	r = rm_sys_write(t->fd, (const void *)at, len < ROOM ? len : ROOM);
+	rm_sys_rt_sigprocmask(SIG_SETMASK, &blocked, NULL);
+	return r;
+}
+
+/* As much as there is or goes at the moment: a number of bytes; 0 or -errno if that was all. */
+static long transfer_some(const struct transfer *t, uintptr_t at, size_t len, const uint64_t *mask)
+{
+	const int errors = t->pipe ? POLLNVAL : POLLNVAL | POLLERR | (t->in ? 0 : POLLHUP);
+
+	for (;;) {
+		const long ready = rm_wait_for(t->fd, t->in ? POLLIN : POLLOUT, NULL, mask);
+		long r;
+
+		if (ready < 0 || (ready & errors))
+			return ready < 0 ? ready : -EIO;
+		if (t->pipe)
+			return write_some(t, at, len, mask);
+		if (t->in)
+			r = rm_syscall(SYS_recvfrom, t->fd, (long)at, (long)len,
+				(t->flags & ~(unsigned int)MSG_WAITALL) | MSG_DONTWAIT, 0, 0);
+		else
+			r = rm_syscall(SYS_sendto, t->fd, (long)at, (long)len,
+				t->flags | MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+		if (r != -EAGAIN)
+			return r;
+		rm_sys_sleep_ns(WAIT_NS);
+	}
+}
+
+void rm_partial_go_on(void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+	struct transfer t;
+	struct iovec piece;
+	uint64_t mask;
+	size_t before = 0;
+
+	if (regs[REG_RAX] <= 0 || !parse_call(regs, rm_call_number(regs), &t) ||
+		!asks_for_more(&t, (size_t)regs[REG_RAX]) || !is_whole(&t) ||
+		!rm_has_room_to_wait(uc) || rm_due_here(rm_due_signals(uc)))
+		return;
+	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+	rm_stat_add(RM_STAT_RESTARTED, 1);
+	for (size_t i = 0; i < t.n && read_piece(&t, i, &piece); before += piece.iov_len, i++)
+		while ((size_t)regs[REG_RAX] < before + piece.iov_len) {
+			const size_t inside = (size_t)regs[REG_RAX] - before;
+			const long r = transfer_some(&t, (uintptr_t)piece.iov_base + inside,
+				piece.iov_len - inside, &mask);
+
+			if (r <= 0)
+				return;
+			regs[REG_RAX] += r;
+		}
+}
+
+#else
+
+void rm_partial_go_on(void *context)
+{
+	(void)context;
+}
+
+#endif

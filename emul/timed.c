@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls on sockets that have a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
+ *
+ * Any signal ends them with EINTR, and how long they had waited is known to nobody but who has
+ * noted it (deadline.c; the shim does). They can not be begun again: they would wait for the whole
+ * timeout once more. So the stop handler waits in their place for what remains: when the socket is
+ * ready the call is made again, and finds something; when the time is over it says what the kernel
+ * says then. A handler of the program that runs meanwhile ends the call with EINTR, as ever.
+ *
+ * Two readers of one socket: who finds it ready and then empty waits for the whole timeout again.
+ * connect(2) of a Unix socket waits for something that poll(2) does not tell of, and is left as it
+ * is.
+ */
+#include "emul/timed.h"
+
+#if defined(__x86_64__)
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <ucontext.h>
+
+#include "emul/call-number.h"
+#include "emul/deadline.h"
+#include "emul/due.h"
+#include "emul/handler-wait.h"
+#include "emul/sockopt.h"
+#include "emul/stats.h"
+#include "emul/sys.h"
+
+#define SYSCALL_LEN 2
+#define NS_PER_S    1000000000ULL
+
+/* What the call waits for; 0: it is none of these. */
+static short events_of(int nr)
+{
+	switch (nr) {
+	case SYS_read:
+	case SYS_readv:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_accept:
+	case SYS_accept4:
+		return POLLIN;
+	case SYS_write:
+	case SYS_writev:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_connect:
+		return POLLOUT;
+	default:
+		return 0;
+	}
+}
+
+static bool may_be_polled(int fd)
+{
+	const int domain = rm_sockopt(fd, SO_DOMAIN);
+
+	return domain >= 0 && domain != AF_UNIX;
+}
+
+void rm_timed_go_on(void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+	const int fd = (int)regs[REG_RDI];
+	struct timespec timeout;
+	uint64_t mask, rest;
+	short events;
+	long ready;
+	int nr, tid;
+
+	if (regs[REG_RAX] != -EINTR)
+		return;
+	tid = rm_sys_gettid();
+	if (!rm_deadline_is_known(tid, (unsigned int)fd))
+		return;
+	nr = rm_call_number(regs);
+	events = events_of(nr);
+	if (!events || (nr == SYS_connect && !may_be_polled(fd)) || !rm_has_room_to_wait(uc) ||
+		rm_due_here(rm_due_signals(uc)))
+		return;
+	rest = rm_deadline_rest_ns(tid);
+	timeout = (struct timespec){(time_t)(rest / NS_PER_S), (long)(rest % NS_PER_S)};
+	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+	ready = rm_wait_for(fd, events, &timeout, &mask);
+	if (ready < 0)
+		return;
+	rm_stat_add(RM_STAT_RESTARTED, 1);
+	if (ready) {
+		regs[REG_RAX] = nr;
+		regs[REG_RIP] -= SYSCALL_LEN;
+	} else {
+		regs[REG_RAX] = nr == SYS_connect ? -EINPROGRESS : -EAGAIN;
+	}
+}
+
+#else
+
+void rm_timed_go_on(void *context)
+{
+	(void)context;
+}
+
+#endif
