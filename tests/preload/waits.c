@@ -258,6 +258,8 @@ static void *run_waiter(void *arg)
 	return NULL;
 }
 
+static atomic_int moved;
+
 /* Moves until the wait is over. How many there were, or -1 if one failed. */
 static int move_beside(struct waiter *w, void (*meanwhile)(struct waiter *))
 {
@@ -277,6 +279,7 @@ static int move_beside(struct waiter *w, void (*meanwhile)(struct waiter *))
 		if (mremap(area, PAGE, PAGE, flags, area + 2 * PAGE) != area + 2 * PAGE ||
 			area[2 * PAGE] != 'x' || *area)
 			return -1;
+		moved++;
 		if (meanwhile && moves == 2)
 			meanwhile(w);
 		nanosleep(&pause, NULL);
@@ -367,6 +370,13 @@ static void on_usr1_waiting(int sig)
 	(void)sig;
 	atomic_fetch_add(&handled, 1);
 	inner = epoll_wait(epoll, &e, 1, 60);
+	/*
+	 * It returns just after a move: a stop that comes in the very moment of a handler's return
+	 * takes the EINTR there for its own (remap(7), LIMITS), and 60 ms are a multiple of the
+	 * time from one move to the next.
+	 */
+	for (int before = moved; moved == before;)
+		;
 }
 
 /*
