@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "emul/apart.h"
+#include "emul/quiesce.h"
 #include "libremap.h"
 
 #define PAGE  4096UL
@@ -131,8 +132,8 @@ static void shared_memory(void **state)
 static void a_heap_to_be_mirrored(void **state)
 {
 	const size_t len = (size_t)48 << 20;
-	char *room = mmap(NULL, 2 * len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		0);
+	char *room = mmap(
+		NULL, 2 * len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	char *heap = mmap(room, len, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	struct rlimit old, none;
 	char *moved;
@@ -140,8 +141,7 @@ static void a_heap_to_be_mirrored(void **state)
 	(void)state;
 	assert_true(heap == room && room != MAP_FAILED);
 	memset(heap, 'h', len);
-	assert_int_equal(
-		remap_prepare(heap, len, REMAP_PREPARE_MIRROR | REMAP_PREPARE_CACHED), 0);
+	assert_int_equal(remap_prepare(heap, len, REMAP_PREPARE_MIRROR | REMAP_PREPARE_CACHED), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	none = old;
 	none.rlim_cur = 0;
@@ -153,6 +153,10 @@ static void a_heap_to_be_mirrored(void **state)
 	moved[len / 2] = 'i';
 	assert_int_equal(heap[len / 2], 'i'); /* it was converted: two views of one memory */
 	munmap(room, 2 * len);
+	/* beside the thread that fills it nothing else could be moved blindly */
+	for (int i = 0; rm_quiesce_count_threads() != 1 && i < 10000; i++)
+		usleep(1000);
+	assert_int_equal(rm_quiesce_count_threads(), 1);
 }
 
 /* What smaps says of the flags of the mapping at addr. */
