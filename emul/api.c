@@ -61,7 +61,8 @@ int rm_check_params(const struct rm_request *request, size_t old_len, uintptr_t 
 static void left(uintptr_t old, size_t old_len, uintptr_t now, size_t len)
 {
 	if (now != old) {
-		rm_scars_forget((struct rm_range){old, old_len > len ? old_len : len});
+		if (old_len)
+			rm_scars_forget((struct rm_range){old, old_len});
 		rm_scars_forget((struct rm_range){now, len});
 	} else if (len < old_len) {
 		rm_scars_forget((struct rm_range){old + len, old_len - len});
@@ -82,7 +83,8 @@ static long kernels_own(
 /* The kernel's own. A userfaultfd with EVENT_REMAP goes with what it watches. */
 static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flags, uintptr_t new)
 {
-	const struct rm_range from = {old, old_len > len ? old_len : len}, none = {0, 0};
+	const struct rm_range none = {0, 0};
+	struct rm_range from = {old, old_len > len ? old_len : len};
 	struct rm_change change;
 	long r;
 
@@ -95,6 +97,10 @@ static long native(uintptr_t old, size_t old_len, size_t len, unsigned long flag
 		left(old, old_len, (uintptr_t)r, len);
 		if (rm_known_has_seen(RM_SEEN_UFFD) && rm_known_may_be_armed(from))
 			rm_known_armed(to);
+		if (!old_len) /* a second view, and the first one is as it was */
+			from = none;
+		else if ((uintptr_t)r != old)
+			from.len = old_len;
 		rm_known_also(&change, to);
 	}
 	/* one that fails has changed nothing, unless it has taken a destination away before */
@@ -145,6 +151,7 @@ static long in_the_world(struct rm_world *world, const struct rm_request *reques
 	const struct rm_range source = {request->source.start, old_len},
 			      target = {request->target, request->source.len};
 	const bool fixed = request->flags & RM_FIXED;
+	struct rm_scars_kept kept;
 	long r;
 
 	if (rm_world_is_own(source) || (fixed && rm_world_is_own(target)))
@@ -156,7 +163,14 @@ static long in_the_world(struct rm_world *world, const struct rm_request *reques
 			(!(request->flags & RM_DONTUNMAP) && (!fixed || old_len != target.len)))
 			return r;
 	}
-	return fixed ? rm_move_fixed(world, request) : rm_move_anywhere(world, request);
+	if (!fixed)
+		return rm_move_anywhere(world, request);
+	/* to 6.18 what has been left in pieces is one also where other mappings move with it */
+	rm_scars_keep(source, &kept);
+	r = rm_move_fixed(world, request);
+	if (!rm_is_err(r) && r != RM_LEFT_TO_KERNEL)
+		rm_scars_carry(&kept, source, request->target);
+	return r;
 }
 
 static long emulate(const struct rm_request *request, size_t old_len)

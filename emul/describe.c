@@ -6,6 +6,7 @@
  */
 #include "emul/log.h"
 #include "emul/plan.h"
+#include "emul/rejoin.h"
 #include "emul/sys.h"
 
 #ifndef MADV_WIPEONFORK
@@ -101,8 +102,11 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 			place);
 	case RM_OP_REJOIN:
 		return rm_format(buf, size,
-			"merge: give the %s the page offset of what goes on behind it, by way of "
-			"where it was first touched",
+			step->arg & RM_REJOIN_MERGE
+				? "merge: give the %s the page offset of what goes on behind it, "
+				  "by way of where it was first touched"
+				: "merge: find out by way of what moved whether the %s would count "
+				  "its pages from elsewhere",
 			place);
 	case RM_OP_MOVE_TOLD:
 		return rm_format(buf, size,

@@ -20,8 +20,10 @@
 #include <string.h>
 
 #include "emul/apart.h"
+#include "emul/counted.h"
 #include "emul/file.h"
 #include "emul/glance.h"
+#include "emul/known.h"
 #include "emul/origins.h"
 #include "emul/quiesce.h"
 #include "emul/scars.h"
@@ -136,6 +138,9 @@ static void look_back(struct rm_world *world, struct rm_facts *facts)
 	facts->moved = anon && rm_origins_of(facts->vma.start, origins);
 	facts->moved_along = facts->moved && (rm_origins_go_on(facts->vma.start) ||
 						     rm_origins_go_on(facts->vma.end));
+	facts->unsure = facts->moved && rm_known_watching() &&
+			!rm_counted_is_known((struct rm_range){
+				facts->vma.start, facts->vma.end - facts->vma.start});
 	facts->apart_before = rm_seams_at(facts->vma.start);
 	facts->apart_behind = rm_seams_at(facts->vma.end);
 	facts->touched = anon && (facts->vma.vmflags & RM_VF_ACCOUNT) &&

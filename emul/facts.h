@@ -34,14 +34,15 @@ struct rm_facts {
 	struct rm_policy policy; /* NUMA policy of its own */
 	struct rm_uffd uffd;	 /* who has armed it */
 	int uffd_error;		 /* armed, and why it is not known by whom: -errno */
-	bool target_armed; /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
+	bool target_armed;  /* with MREMAP_FIXED: a userfaultfd watches part of the destination */
 	bool target_sealed; /* likewise: part of it is; only by rm_facts_read */
 	bool target_mapped; /* likewise: something is mapped there */
 	/* a shared mapping of the kernel's own tmpfs: memfd, anonymous, System V */
 	bool shmem;
-	bool lock_future;  /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
+	bool lock_future; /* mlockall(MCL_FUTURE) may be in force: new mappings may be populated */
 	bool moved; /* the first part of the source may have been touched elsewhere (origins.c) */
 	bool moved_along; /* and what lies beside the mapping comes from beside it there */
+	bool unsure; /* and whether all of it would count from there is not known (counted.c) */
 	/*
 	 * it is charged, and one like it that nobody has touched would not be: kernels from 6.6 on
 	 * (mprotect_fixup())

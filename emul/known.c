@@ -38,6 +38,7 @@
 
 #include <errno.h>
 
+#include "emul/charges.h"
 #include "emul/conf.h"
 #include "emul/origins.h"
 #include "emul/scars.h"
@@ -256,6 +257,7 @@ void rm_known_end_protected(struct rm_change *change, struct rm_range range, int
 	if (!known)
 		return;
 	rm_born_protected(&known->born, range, prot);
+	rm_charges_protected(range, prot);
 	end(known);
 }
 

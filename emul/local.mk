@@ -56,6 +56,8 @@ libemul_la_SOURCES = \
 	emul/straight.c emul/straight.h \
 	emul/steps.c emul/steps.h \
 	emul/strays.c emul/strays.h \
+	emul/ballast.c emul/ballast.h emul/charges.c emul/charges.h emul/counted.c emul/counted.h \
+	emul/marks.c emul/marks.h \
 	emul/stub.S emul/sys.h emul/types.h \
 	emul/task.c emul/task.h \
 	emul/uffd.c emul/uffd.h \

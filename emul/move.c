@@ -12,6 +12,7 @@
 
 #include "emul/again.h"
 #include "emul/apart.h"
+#include "emul/charges.h"
 #include "emul/exec.h"
 #include "emul/facts.h"
 #include "emul/features.h"
@@ -112,6 +113,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		if (whole && plan.steps[0].op == RM_OP_NATIVE)
 			return RM_LEFT_TO_KERNEL;
 		rm_strays_forget(piece->source);
+		rm_charges_forget(piece->source);
 		if (piece->flags & RM_FIXED)
 			rm_known_changed(
 				world, (struct rm_range){piece->target, piece->source.len});
@@ -144,6 +146,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		 * another one everywhere.
 		 */
 		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
+		if (facts->touched && !facts->moved && (piece->flags & RM_DONTUNMAP) &&
+			piece->source.start == facts->vma.start &&
+			rm_range_end(piece->source) == facts->vma.end)
+			rm_charges_add(piece->source, facts->vma.prot);
 		rm_stat_add(RM_STAT_EMULATED, 1);
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);
 	}

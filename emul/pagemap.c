@@ -91,3 +91,17 @@ bool rm_pagemap_next(struct rm_pagemap *pagemap, struct rm_range *run)
 		run->len = pagemap->left.start - run->start;
 	return found;
 }
+
+bool rm_pagemap_any(struct rm_range range)
+{
+	struct rm_pagemap pagemap;
+	struct rm_range run;
+	uint64_t entries[64];
+	bool found;
+
+	rm_pagemap_open(&pagemap, entries, sizeof(entries));
+	rm_pagemap_begin(&pagemap, range);
+	found = rm_pagemap_next(&pagemap, &run);
+	rm_pagemap_close(&pagemap);
+	return found;
+}

@@ -33,4 +33,7 @@ void rm_pagemap_begin_absent(struct rm_pagemap *pagemap, struct rm_range range);
  */
 bool rm_pagemap_next(struct rm_pagemap *pagemap, struct rm_range *run);
 
+/* Whether there is one in the range. */
+bool rm_pagemap_any(struct rm_range range);
+
 #endif

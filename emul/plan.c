@@ -66,6 +66,7 @@
 #include <string.h>
 
 #include "emul/log.h"
+#include "emul/rejoin.h"
 #include "emul/sys.h"
 
 /* Flags of the source that madvise gives to the twin. */
@@ -220,16 +221,19 @@ void rm_plan_lock(struct rm_plan *plan, const struct rm_facts *facts)
 /*
  * Of a mapping that was moved before: the twin of its head, if it is untouched, can be made to
  * merge with the rest; that of all of it to merge, once they are alike, with what has moved along
- * beside it.
+ * beside it, or it is found out with what it would not. rm_rejoin_how.
  */
-static bool has_rest(const struct rm_request *piece, const struct rm_facts *facts)
+static unsigned int rejoins(const struct rm_request *piece, const struct rm_facts *facts)
 {
 	if (!facts->moved || facts->touched || facts->kind != RM_KIND_ANON || facts->uffd.fd >= 0 ||
 		(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) ||
 		goes_on_in_front(piece, facts))
-		return false;
-	return goes_on_behind(piece, facts) ||
-	       (facts->moved_along && !facts->apart_before && !facts->apart_behind);
+		return 0;
+	if (goes_on_behind(piece, facts))
+		return RM_REJOIN_MERGE;
+	return (facts->moved_along && !facts->apart_before && !facts->apart_behind ? RM_REJOIN_MERGE
+										   : 0) |
+	       (facts->unsure ? RM_REJOIN_COUNT : 0);
 }
 
 /*
@@ -263,6 +267,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	 */
 	const bool relock = late && (facts->vma.vmflags & RM_VF_LOCKED) &&
 			    (facts->kind == RM_KIND_SHARED || facts->lock_future);
+	const unsigned int rejoin = rejoins(piece, facts);
 	/* So does what is reserved: then it waits for that room. */
 	const bool reserve_late = relock && facts->lock_future && !facts->target_armed &&
 				  !(piece->flags & RM_FIXED);
@@ -310,8 +315,8 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		if (joins_rest(piece, facts))
 			rm_plan_add(plan, RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0);
 	}
-	if (has_rest(piece, facts))
-		rm_plan_add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0);
+	if (rejoin)
+		rm_plan_add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, (int)rejoin);
 	if (relock)
 		rm_plan_lock(plan, facts);
 	if (armed)

@@ -46,7 +46,10 @@ enum rm_op {
 	RM_OP_HEAL, /* the source's last page goes to other and comes back, so that all merges */
 	/* the source, apart from all, becomes one with what goes on behind it; no harm if not */
 	RM_OP_JOIN,
-	/* the source, empty again, becomes one with what goes on behind it; no harm if not */
+	/*
+	 * the source, empty again, becomes one with what goes on behind it; no harm if not; arg:
+	 * rm_rejoin_how
+	 */
 	RM_OP_REJOIN,
 	RM_OP_RESUME,	 /* the window closes */
 	RM_OP_AWAIT,	 /* the monitor has read the event */

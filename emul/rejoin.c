@@ -45,73 +45,16 @@
 
 #include <errno.h>
 
+#include "emul/ballast.h"
+#include "emul/counted.h"
 #include "emul/features.h"
 #include "emul/origins.h"
+#include "emul/scars.h"
 #include "emul/strays.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
 #define PMD_SIZE (2UL << 20)
-#define ISLANDS	 4 /* with what is between them more mappings than what is done here adds */
-
-static long move(uintptr_t from, size_t len, uintptr_t to)
-{
-	return rm_sys_mremap(from, len, len, RM_MAYMOVE | RM_FIXED, to);
-}
-
-/*
- * The map count is the only reason for which a way back could fail, and nobody else maps anything
- * now: so some mappings are made that can be given up then.
- */
-struct ballast {
-	struct rm_range parts[2]; /* the second one for by_neighbour(), which adds up to 9 */
-};
-
-static bool get_ballast(struct rm_range *part)
-{
-	const size_t page = rm_page_size(), len = 2 * ISLANDS * page;
-	bool got = true;
-	long at;
-
-	at = rm_sys_mmap(0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (rm_is_err(at))
-		return false;
-	for (size_t i = 0; i < ISLANDS && got; i++)
-		got = !rm_sys_mprotect((uintptr_t)at + 2 * i * page, page, PROT_READ);
-	if (got)
-		*part = (struct rm_range){(uintptr_t)at, len};
-	else
-		rm_sys_munmap((uintptr_t)at, len);
-	return got;
-}
-
-/* Once: others may come to lie there. */
-static void drop(struct ballast *ballast)
-{
-	for (size_t i = 0; i < RM_ARRAY_LEN(ballast->parts); i++) {
-		if (ballast->parts[i].len)
-			rm_sys_munmap(ballast->parts[i].start, ballast->parts[i].len);
-		ballast->parts[i].len = 0;
-	}
-}
-
-/* What must not fail. */
-static bool put(uintptr_t from, size_t len, uintptr_t to, struct ballast *ballast)
-{
-	if (!rm_is_err(move(from, len, to)))
-		return true;
-	drop(ballast);
-	return !rm_is_err(move(from, len, to));
-}
-
-/* What lies there may have merged with a mapping of the program's, which is split now. */
-static void let_go(uintptr_t start, size_t len, struct ballast *ballast)
-{
-	if (rm_sys_munmap(start, len)) {
-		drop(ballast);
-		rm_sys_munmap(start, len);
-	}
-}
 
 /* Whether nothing lies there; then it is reserved. */
 static bool reserve(struct rm_range place)
@@ -227,26 +170,26 @@ static bool has_merged(const struct way *way)
  * back has failed.
  */
 static int take(
-	const struct way *way, struct rm_range twin, uintptr_t room, struct ballast *ballast)
+	const struct way *way, struct rm_range twin, uintptr_t room, struct rm_ballast *ballast)
 {
 	if (rm_is_err(rm_sys_mremap(
 		    way->at, way->unit, way->skip + twin.len, RM_MAYMOVE | RM_FIXED, room)))
 		return 0;
-	return put(room + way->skip, twin.len, twin.start, ballast) ? 1 : -ENOMEM;
+	return rm_put(room + way->skip, twin.len, twin.start, ballast) ? 1 : -ENOMEM;
 }
 
 /* By what was in the head. 1: it is done; 0: all is as before; -ENOMEM: a way back has failed. */
 static int by_head(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
-	struct ballast *ballast)
+	struct rm_ballast *ballast)
 {
 	const bool there = h == head->target; /* its pages have moved to where they come from */
-	const bool borrowed = there || !rm_is_err(move(head->target, way->unit, h));
-	const bool lent = borrowed && !rm_is_err(move(head->range.start, way->unit, way->at));
+	const bool borrowed = there || !rm_is_err(rm_shift(head->target, way->unit, h));
+	const bool lent = borrowed && !rm_is_err(rm_shift(head->range.start, way->unit, way->at));
 	int r = lent && has_merged(way) ? take(way, head->range, room, ballast) : 0;
 
-	if (!r && lent && !put(way->at, way->unit, head->range.start, ballast))
+	if (!r && lent && !rm_put(way->at, way->unit, head->range.start, ballast))
 		r = -ENOMEM;
-	if (borrowed && !there && !put(h, way->unit, head->target, ballast))
+	if (borrowed && !there && !rm_put(h, way->unit, head->target, ballast))
 		r = -ENOMEM;
 	return r;
 }
@@ -274,7 +217,7 @@ static size_t tail_len(const struct way *way, uintptr_t h, const struct head *he
  * Whether there is one now, 0 or 1; -ENOMEM.
  */
 static int put_tail(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
-	struct ballast *ballast)
+	struct rm_ballast *ballast)
 {
 	const size_t page = rm_page_size(), len = tail_len(way, h, head);
 	const uintptr_t tail = find_tail(way, h, head),
@@ -285,21 +228,21 @@ static int put_tail(const struct way *way, uintptr_t h, const struct head *head,
 	if (!way->behind || rm_sys_is_mapped(way->behind))
 		return 0;
 	if (tail)
-		return !rm_is_err(move(tail, page, way->behind));
+		return !rm_is_err(rm_shift(tail, page, way->behind));
 	if (rm_is_err(rm_sys_mremap(last, page, len, RM_MAYMOVE | RM_FIXED, room)))
 		return 0;
-	moved = !rm_is_err(move(room + len - page, page, way->behind));
-	return put(room, page, last, ballast) ? moved : -ENOMEM;
+	moved = !rm_is_err(rm_shift(room + len - page, page, way->behind));
+	return rm_put(room, page, last, ballast) ? moved : -ENOMEM;
 }
 
 static bool take_tail(
-	const struct way *way, uintptr_t h, const struct head *head, struct ballast *ballast)
+	const struct way *way, uintptr_t h, const struct head *head, struct rm_ballast *ballast)
 {
 	const uintptr_t tail = find_tail(way, h, head);
 
 	if (tail)
-		return put(way->behind, rm_page_size(), tail, ballast);
-	let_go(way->behind, rm_page_size(), ballast);
+		return rm_put(way->behind, rm_page_size(), tail, ballast);
+	rm_let_go(way->behind, rm_page_size(), ballast);
 	return true;
 }
 
@@ -308,24 +251,24 @@ static bool take_tail(
  * Otherwise, as h is only a guess, it would get an anon_vma that nobody else has. An empty page of
  * the twin shows it: that counts from wherever it lies.
  */
-static void touch(const struct way *way, uintptr_t empty, struct ballast *ballast)
+static void touch(const struct way *way, uintptr_t empty, struct rm_ballast *ballast)
 {
 	const size_t page = rm_page_size();
 	const uintptr_t next = way->behind + page;
 
-	if (rm_sys_is_mapped(next) || rm_is_err(move(empty, page, next)))
+	if (rm_sys_is_mapped(next) || rm_is_err(rm_shift(empty, page, next)))
 		return;
 	/* by the kernel's hand: what can not be written stays as it is */
 	if (rm_is_joined(next))
 		(void)rm_syscall(SYS_rt_sigpending, (long)way->at, sizeof(uint64_t), 0, 0, 0, 0);
-	let_go(next, page, ballast);
+	rm_let_go(next, page, ballast);
 }
 
 /*
  * By what lies beside way->at. A second page of the twin is kept, from which it can be grown again.
  */
 static int by_neighbour(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
-	struct ballast *ballast)
+	struct rm_ballast *ballast)
 {
 	const struct rm_range range = head->range;
 	const uintptr_t lent = room + way->skip + range.len, kept = lent + way->unit,
@@ -343,7 +286,7 @@ static int by_neighbour(const struct way *way, uintptr_t h, const struct head *h
 	tail = put_tail(way, h, head, empty + way->unit, ballast);
 	if (tail < 0)
 		return -ENOMEM;
-	if (!rm_is_err(move(lent, way->unit, way->at))) {
+	if (!rm_is_err(rm_shift(lent, way->unit, way->at))) {
 		back = way->at;
 		if (has_merged(way)) {
 			back = kept;
@@ -352,20 +295,20 @@ static int by_neighbour(const struct way *way, uintptr_t h, const struct head *h
 			r = take(way, range, room, ballast);
 		}
 	}
-	if (!r && !put(back, way->unit, range.start, ballast))
+	if (!r && !rm_put(back, way->unit, range.start, ballast))
 		r = -ENOMEM;
 	/* another anon_vma */
 	if (r > 0 && !rm_is_joined(rm_range_end(range)) &&
 		!rm_is_err(rm_sys_mremap(
 			kept, way->unit, range.len, RM_MAYMOVE | RM_FIXED, room + way->skip)))
-		r = put(room + way->skip, range.len, range.start, ballast) ? 0 : -ENOMEM;
+		r = rm_put(room + way->skip, range.len, range.start, ballast) ? 0 : -ENOMEM;
 	if (tail && !take_tail(way, h, head, ballast))
 		r = -ENOMEM;
 	return r;
 }
 
 /* 1: it is done; 0: all is as before; -ENOMEM: a way back has failed. */
-static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *ballast)
+static int rejoin_at(uintptr_t h, const struct head *head, struct rm_ballast *ballast)
 {
 	struct way way;
 	size_t len;
@@ -376,11 +319,11 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *balla
 		return 0;
 	/* whether it has got the right anon_vma shows in the rest only */
 	if (!way.sure && !head->goes_on) {
-		let_go(way.place.start, way.place.len, ballast);
+		rm_let_go(way.place.start, way.place.len, ballast);
 		return 0;
 	}
-	if (!way.sure && !ballast->parts[1].len && !get_ballast(&ballast->parts[1])) {
-		let_go(way.place.start, way.place.len, ballast);
+	if (!way.sure && !ballast->parts[1].len && !rm_ballast_get(&ballast->parts[1])) {
+		rm_let_go(way.place.start, way.place.len, ballast);
 		return 0;
 	}
 	/*
@@ -396,9 +339,9 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *balla
 			     : by_neighbour(&way, h, head, (uintptr_t)room, ballast);
 		if (r < 0) /* what is there is not to be unmapped */
 			return r;
-		let_go((uintptr_t)room, len, ballast);
+		rm_let_go((uintptr_t)room, len, ballast);
 	}
-	let_go(way.place.start, way.place.len, ballast);
+	rm_let_go(way.place.start, way.place.len, ballast);
 	return r;
 }
 
@@ -407,7 +350,7 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct ballast *balla
  * wherever it is moved, also a page of it that is put in front of the one that it was behind. -1 if
  * there is no room to find out; -ENOMEM: a way back has failed.
  */
-static int counts(uintptr_t at, size_t unit, struct ballast *ballast)
+static int counts(uintptr_t at, size_t unit, struct rm_ballast *ballast)
 {
 	const struct rm_range nowhere = {0, 0};
 	const size_t len = 3 * unit;
@@ -420,12 +363,12 @@ static int counts(uintptr_t at, size_t unit, struct ballast *ballast)
 	if (rm_is_err(room))
 		return -1;
 	if (!rm_is_err(rm_sys_mremap(at, unit, 2 * unit, RM_MAYMOVE | RM_FIXED, page))) {
-		if (!rm_is_err(move(page + unit, unit, (uintptr_t)room)))
+		if (!rm_is_err(rm_shift(page + unit, unit, (uintptr_t)room)))
 			r = !rm_is_joined(page);
-		if (!put(page, unit, at, ballast))
+		if (!rm_put(page, unit, at, ballast))
 			return -ENOMEM;
 	}
-	let_go((uintptr_t)room, len, ballast);
+	rm_let_go((uintptr_t)room, len, ballast);
 	return r;
 }
 
@@ -436,29 +379,59 @@ static bool is_beside_others(struct rm_range range)
 						     rm_sys_is_mapped(rm_range_end(range)));
 }
 
-int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target)
+/*
+ * What is left as a whole. Not if it is a part of what 6.18 has left whole, nor if it has merged
+ * with what has been touched, perhaps only until it got its advice, and has its anon_vma.
+ */
+static int look_at_count(const struct head *head, size_t unit, struct rm_ballast *ballast)
+{
+	const struct rm_range range = head->range;
+	int r;
+
+	if (rm_scars_at(range.start) || rm_scars_at(rm_range_end(range)))
+		return 0;
+	r = counts(range.start, unit, ballast);
+	if (r)
+		return r == -ENOMEM ? r : 0;
+	return rm_counted_look(range, head->target, unit, ballast);
+}
+
+static int rejoin(const struct head *head, size_t unit, struct rm_ballast *ballast)
+{
+	const struct rm_range range = head->range;
+	uintptr_t origins[RM_ORIGINS_TRIED];
+	const size_t n = rm_origins_of(range.start, origins);
+	int moved, twin = 0, r = 0;
+
+	if (!n || rm_is_joined(rm_range_end(range)) || (!head->goes_on && !is_beside_others(range)))
+		return 0;
+	moved = counts(head->target, unit, ballast);
+	/* else it has merged with what lies in front, which may have an anon_vma, and it has that */
+	if (moved > 0 && rm_is_joined(range.start))
+		twin = counts(range.start, unit, ballast);
+	if (moved == -ENOMEM || twin == -ENOMEM)
+		return -ENOMEM; /* what is there is not to be unmapped */
+	for (size_t i = 0; i < n && !r && moved > 0 && !twin; i++)
+		r = rejoin_at(origins[i], head, ballast);
+	return r;
+}
+
+int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target, unsigned int how)
 {
 	const struct head head = {range, end, target,
 		range.len >= PMD_SIZE && !(target & (PMD_SIZE - 1)), end > rm_range_end(range)};
 	const size_t unit = head.huge ? PMD_SIZE : rm_page_size();
-	uintptr_t origins[RM_ORIGINS_TRIED];
-	const size_t n = rm_origins_of(range.start, origins);
-	struct ballast ballast = {0};
-	int moved, twin = 0, r = 0;
+	struct rm_ballast ballast = {0};
+	int r;
 
-	if (!n || rm_is_joined(rm_range_end(range)) ||
-		(!head.goes_on && !is_beside_others(range)) || !get_ballast(&ballast.parts[0]))
+	if (!rm_ballast_get(&ballast.parts[0]))
 		return 0;
-	moved = counts(target, unit, &ballast);
-	/* else it has merged with what lies in front, which may have an anon_vma, and it has that */
-	if (moved > 0 && rm_is_joined(range.start))
-		twin = counts(range.start, unit, &ballast);
-	if (moved == -ENOMEM || twin == -ENOMEM)
-		return -ENOMEM; /* what is there is not to be unmapped */
-	for (size_t i = 0; i < n && !r && moved > 0 && !twin; i++)
-		r = rejoin_at(origins[i], &head, &ballast);
-	drop(&ballast);
-	if (r > 0 && !head.goes_on)
+	r = how & RM_REJOIN_MERGE ? rejoin(&head, unit, &ballast) : 0;
+	if (!r && (how & RM_REJOIN_COUNT))
+		r = look_at_count(&head, unit, &ballast);
+	else if (r > 0 && !head.goes_on)
 		rm_strays_add(range);
+	if (r != -ENOMEM)
+		rm_ballast_drop(&ballast);
 	return r < 0 ? r : 0;
 }

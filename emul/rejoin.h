@@ -7,11 +7,18 @@
 
 #include "emul/types.h"
 
+enum rm_rejoin_how {
+	RM_REJOIN_MERGE = 1, /* is to be done */
+	RM_REJOIN_COUNT =
+		2, /* all of the mapping: find out from where it would count (counted.c) */
+};
+
 /*
  * range is empty and begins a mapping that goes on behind it, to end, or is all of it; what was in
  * it has moved to target. With everybody stopped. 0, also if nothing could be done; -ENOMEM: there
  * may be a hole.
  */
-int __must_check rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target);
+int __must_check rm_rejoin(
+	struct rm_range range, uintptr_t end, uintptr_t target, unsigned int how);
 
 #endif

@@ -28,6 +28,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "emul/charges.h"
+#include "emul/counted.h"
 #include "emul/known.h"
 #include "emul/move.h"
 #include "emul/origins.h"
@@ -111,11 +113,18 @@ void rm_scars_forget(struct rm_range range)
 {
 	forget(&scars, range);
 	rm_strays_forget(range);
+	rm_charges_forget(range);
+	rm_counted_forget(range);
+}
+
+bool rm_scars_at(uintptr_t at)
+{
+	return is_in(&scars, at);
 }
 
 bool rm_scars_span(struct rm_range range)
 {
-	return span(&scars, range);
+	return span(&scars, range) || rm_charges_join(range);
 }
 
 void rm_seams_forget(struct rm_range range)
@@ -126,7 +135,8 @@ void rm_seams_forget(struct rm_range range)
 
 bool rm_seams_span(struct rm_range range)
 {
-	return span(&seams, range) || rm_strays_span(range);
+	return span(&seams, range) || rm_strays_span(range) || rm_counted_span(range) ||
+	       rm_charges_part(range);
 }
 
 bool rm_seams_at(uintptr_t at)
@@ -141,6 +151,23 @@ static void look(uintptr_t at)
 		forget(&scars, (struct rm_range){at, 0});
 	else
 		add(&scars, at);
+}
+
+void rm_scars_keep(struct rm_range range, struct rm_scars_kept *kept)
+{
+	kept->n = 0;
+	for (size_t i = 0; i < MAX_PLACES && kept->n < RM_SCARS_KEPT; i++) {
+		const uintptr_t at = atomic_load(&scars.at[i]);
+
+		if (at > range.start && at < rm_range_end(range))
+			kept->at[kept->n++] = at;
+	}
+}
+
+void rm_scars_carry(const struct rm_scars_kept *kept, struct rm_range range, uintptr_t target)
+{
+	for (size_t i = 0; i < kept->n; i++)
+		look(target + (kept->at[i] - range.start));
 }
 
 /*
@@ -229,6 +256,13 @@ static bool are_alike(const struct rm_vma *a, const struct rm_vma *b)
 	       !strcmp(a->name, b->name);
 }
 
+/* Whether to 6.18 two mappings that are alike are one. */
+static bool are_one(const struct rm_vma *a, const struct rm_vma *b)
+{
+	return is_in(&scars, b->start) ||
+	       (((a->vmflags ^ b->vmflags) & RM_VF_ACCOUNT) && rm_charges_part_at(b->start));
+}
+
 /*
  * The source's pieces, how many; -EFAULT if it is not one mapping but for scars, or has one of the
  * flags unfit.
@@ -245,8 +279,7 @@ static int find_pieces(
 	while ((r = rm_maps_next(&world->maps, &vma)) > 0 && vma.start < rm_range_end(source)) {
 		if (vma.end <= source.start)
 			continue;
-		if (n ? !are_alike(&last, &vma) || !is_in(&scars, vma.start)
-		      : vma.start > source.start)
+		if (n ? !are_alike(&last, &vma) || !are_one(&last, &vma) : vma.start > source.start)
 			break;
 		if (n == MAX_PIECES || (vma.vmflags & unfit))
 			break;

@@ -25,6 +25,20 @@ bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct 
  */
 void rm_scars_forget(struct rm_range range);
 
+bool rm_scars_at(uintptr_t at);
+
+#define RM_SCARS_KEPT 16
+
+struct rm_scars_kept {
+	uintptr_t at[RM_SCARS_KEPT];
+	size_t n;
+};
+
+/* Those inside of the range, before it is moved mapping by mapping. */
+void rm_scars_keep(struct rm_range range, struct rm_scars_kept *kept);
+/* It has been, to target. The caller holds the world. */
+void rm_scars_carry(const struct rm_scars_kept *kept, struct rm_range range, uintptr_t target);
+
 /* Whether a scar lies inside of the range. A read of one word if there are none at all. */
 bool rm_scars_span(struct rm_range range);
 

@@ -416,7 +416,9 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 			&x->facts->vma);
 		return 0;
 	case RM_OP_REJOIN:
-		return x->guarded ? 0 : rm_rejoin(r, rest_end(x), x->at[step->other]);
+		return x->guarded ? 0
+				  : rm_rejoin(r, rest_end(x), x->at[step->other],
+					    (unsigned int)step->arg);
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:

@@ -35,6 +35,13 @@ static struct stray {
 
 static _Atomic bool any; /* ever */
 
+static struct rm_range range_of(const struct stray *s)
+{
+	const uintptr_t start = atomic_load(&s->start);
+
+	return (struct rm_range){start, start ? atomic_load(&s->end) - start : 0};
+}
+
 static bool is_here(const struct stray *s, struct rm_range range, bool ends)
 {
 	const uintptr_t start = atomic_load(&s->start), end = atomic_load(&s->end);
@@ -66,26 +73,11 @@ static bool none(void)
 	return !atomic_load_explicit(&any, memory_order_relaxed);
 }
 
-static bool has_pages(const struct stray *s)
-{
-	const uintptr_t start = atomic_load(&s->start);
-	struct rm_pagemap pagemap;
-	struct rm_range run;
-	uint64_t entries[64];
-	bool found;
-
-	rm_pagemap_open(&pagemap, entries, sizeof(entries));
-	rm_pagemap_begin(&pagemap, (struct rm_range){start, atomic_load(&s->end) - start});
-	found = rm_pagemap_next(&pagemap, &run);
-	rm_pagemap_close(&pagemap);
-	return found;
-}
-
 void rm_strays_look(struct rm_range range)
 {
 	for (size_t i = 0; i < MAX_STRAYS && !none(); i++)
 		if (is_here(&strays[i], range, true) && !atomic_load(&strays[i].touched))
-			atomic_store(&strays[i].touched, has_pages(&strays[i]));
+			atomic_store(&strays[i].touched, rm_pagemap_any(range_of(&strays[i])));
 }
 
 /* One that has merged as it would have there is none any more. */

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "emul/charges.h"
 #include "emul/converted.h"
 #include "emul/copy.h"
 #include "emul/dontneed.h"
@@ -154,6 +155,7 @@ EXPORT int mprotect(void *addr, size_t len, int prot)
 
 	if (!watched())
 		return rm_next_mprotect(addr, len, prot);
+	rm_charges_look(range_of(addr, len));
 	rm_known_begin(&change);
 	r = rm_next_mprotect(addr, len, prot);
 	if (r)

@@ -44,6 +44,10 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 		"mmap A+4 8p anon rwx; write A+4 8p; mprotect A+4 3p r-x;" WHOLE
 		"mprotect A+4 8p r--; mremap A+4 8p 9p MAYMOVE|FIXED E+0",
 		NULL},
+	{"dontunmap-of-two-that-become-read-only-piece-by-piece",
+		"mmap A+4 8p anon rwx; write A+4 8p; mprotect A+4 3p r-x;" WHOLE
+		"mprotect A+5 1p r--; mprotect A+4 8p r--; mremap A+4 8p 9p MAYMOVE|FIXED E+0",
+		NULL},
 	{"dontunmap-of-a-file-onto-what-is-in-front-of-it",
 		"mmap A+4 20p memfd-private rw- off=2; write A+9 1p; mremap A+14 4p 4p "
 		"MAYMOVE|FIXED|DONTUNMAP A+10; read A+4 20p",
@@ -69,6 +73,23 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 		"mmap A+4 6p anon rw-; write A+4 1p; mremap A+4 5p 5p MAYMOVE|FIXED C+0; "
 		"mmap C+4 9p anon rw-; mremap C+4 9p 9p MAYMOVE|FIXED|DONTUNMAP D+0; "
 		"mremap D+0 2p 2p MAYMOVE|FIXED|DONTUNMAP E+0",
+		NULL},
+	{"dontunmap-of-moved-memory-and-what-is-mapped-beside-it-later",
+		"mmap A+4 6p anon rw-; write A+4 1p; mremap A+4 6p 6p MAYMOVE|FIXED|DONTUNMAP C+0; "
+		"mremap C+0 6p 6p MAYMOVE|FIXED|DONTUNMAP E+0; mmap C+6 1p anon rw-; "
+		"mremap C+5 2p 3p MAYMOVE -",
+		NULL},
+	{"dontunmap-of-moved-memory-beside-what-is-advised-without-effect",
+		"mmap A+20 9p anon rw-; write A+20 1p; mremap A+20 9p 9p "
+		"MAYMOVE|FIXED|DONTUNMAP A+11; mremap A+11 9p 9p MAYMOVE|FIXED|DONTUNMAP C+0; "
+		"madvise A+20 1p NORMAL; "
+		"mremap A+19 2p 2p MAYMOVE|DONTUNMAP E+0 home=D+0",
+		NULL},
+	{"dontunmap-of-what-was-left-in-two-and-moved-with-a-hole",
+		"mmap A+4 1p anon rw-; mmap A+5 3p anon rw- noreserve; write A+6 1p; "
+		"mremap A+6 2p 2p MAYMOVE|FIXED|DONTUNMAP C+0; "
+		"mremap C+0 1p 1p MAYMOVE|FIXED|DONTUNMAP D+0; mremap C+0 3p 3p MAYMOVE|FIXED E+0; "
+		"mremap E+0 2p 2p MAYMOVE|DONTUNMAP F+0 home=D+10",
 		NULL},
 	{"dontunmap-page-by-page",
 		ANON "mremap A+4 1p 1p MAYMOVE|FIXED|DONTUNMAP C+0; mremap A+5 1p 1p "

@@ -8,6 +8,7 @@ unit_tests = \
 	tests/unit/facts-collect \
 	tests/unit/glance-check \
 	tests/unit/known-ranges \
+	tests/unit/marks \
 	tests/unit/guard-window \
 	tests/unit/fill-thread \
 	tests/unit/log-format \
@@ -86,6 +87,9 @@ tests_unit_mirror_dontneed_LDADD = $(unit_ldadd)
 tests_unit_mirror_prepare_SOURCES = tests/unit/mirror-prepare.c tests/unit/unit.h
 tests_unit_mirror_prepare_CFLAGS = $(unit_cflags)
 tests_unit_mirror_prepare_LDADD = $(unit_ldadd)
+tests_unit_marks_SOURCES = tests/unit/marks.c tests/unit/unit.h
+tests_unit_marks_CFLAGS = $(unit_cflags)
+tests_unit_marks_LDADD = $(unit_ldadd)
 tests_unit_cgroup_paths_SOURCES = tests/unit/cgroup-paths.c tests/unit/unit.h
 tests_unit_cgroup_paths_CFLAGS = $(unit_cflags)
 tests_unit_cgroup_paths_LDADD = $(unit_ldadd)

@@ -15,6 +15,7 @@
 #include <linux/userfaultfd.h>
 
 #include "emul/plan.h"
+#include "emul/rejoin.h"
 
 #define SRC 0x100000000000UL
 #define DST 0x200000000000UL
@@ -41,7 +42,7 @@ static const struct row {
 	struct {
 		const char *name;
 		int pkey, natives, uffd_error;
-		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, along, apart, apart_behind, touched,
+		bool policy, fixed, hint, armed, target_armed, plain_move, unlocked, moved, along, unsure, apart, apart_behind, touched,
 			target_mapped, no_uffd_move;
 		enum rm_variant variant;
 		uint64_t features;
@@ -72,19 +73,35 @@ static const struct row {
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, the first part of what was moved", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .end_off = 0x3000}, 0,
-		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S rejoin:S>D resume"},
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S rejoin:S>D=m resume"},
 	{"anon, direct, the first part of what was moved", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .moved = true, .variant = DIRECT, .end_off = 0x3000}, 0,
-		"direct: stop verify:S move:S>D map:S=prot rejoin:S>D resume"},
+		"direct: stop verify:S move:S>D map:S=prot rejoin:S>D=m resume"},
 	{"anon, all of what was moved", RM_KIND_ANON, RW, AC, {.fixed = true, .moved = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S resume"},
 	{"anon, all of what was moved, beside what moved along", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .along = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S "
-		"rejoin:S>D resume"},
+		"rejoin:S>D=m resume"},
+	{"anon, all of what was moved, and it is not known from where it counts", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .moved = true, .unsure = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S "
+		"rejoin:S>D=c resume"},
+	{"anon, all of what was moved, beside what moved along, and that is not known", RM_KIND_ANON, RW,
+		AC, {.fixed = true, .moved = true, .along = true, .unsure = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S "
+		"rejoin:S>D=mc resume"},
+	{"anon, the same, and it does not merge with its neighbour", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .moved = true, .along = true, .unsure = true, .apart = true}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S "
+		"rejoin:S>D=c resume"},
+	{"anon, the first part of what was moved, and that is not known", RM_KIND_ANON, RW, AC,
+		{.fixed = true, .moved = true, .unsure = true, .end_off = 0x3000}, 0,
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S "
+		"rejoin:S>D=m resume"},
 	{"anon, direct, all of what was moved, beside what moved along", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .moved = true, .along = true, .variant = DIRECT},
-		0, "direct: stop verify:S move:S>D map:S=prot rejoin:S>D resume"},
+		0, "direct: stop verify:S move:S>D map:S=prot rejoin:S>D=m resume"},
 	{"anon, all of what was moved, beside what moved along and it does not merge with",
 		RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .along = true, .apart = true}, 0,
@@ -476,6 +493,7 @@ static void set_up(const struct row *row, struct rm_facts *facts, struct rm_requ
 	facts->lock_future = !row->x.unlocked;
 	facts->moved = row->x.moved;
 	facts->moved_along = row->x.along;
+	facts->unsure = row->x.unsure;
 	facts->apart_before = row->x.apart;
 	facts->apart_behind = row->x.apart_behind;
 	facts->touched = row->x.touched;
@@ -553,6 +571,10 @@ static void write_short(const struct rm_plan *plan, char *out, size_t size)
 				s->arg & PROT_EXEC ? 'x' : '-');
 		if (s->op == RM_OP_MOVE && s->arg)
 			at += (size_t)snprintf(out + at, size - at, "=grow");
+		if (s->op == RM_OP_REJOIN)
+			at += (size_t)snprintf(out + at, size - at, "=%s%s",
+				s->arg & RM_REJOIN_MERGE ? "m" : "",
+				s->arg & RM_REJOIN_COUNT ? "c" : "");
 		if (s->op == RM_OP_LOCK && s->arg)
 			at += (size_t)snprintf(out + at, size - at, "=onfault");
 		if (s->op == RM_OP_ADVISE) {
