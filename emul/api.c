@@ -17,6 +17,7 @@
 
 #include "emul/conf.h"
 #include "emul/converted.h"
+#include "emul/counted.h"
 #include "emul/facts.h"
 #include "emul/features.h"
 #include "emul/fill.h"
@@ -66,6 +67,8 @@ static void left(uintptr_t old, size_t old_len, uintptr_t now, size_t len)
 		rm_scars_forget((struct rm_range){now, len});
 	} else if (len < old_len) {
 		rm_scars_forget((struct rm_range){old + len, old_len - len});
+	} else if (len > old_len) {
+		rm_counted_grown(old + old_len, len - old_len);
 	}
 	rm_origins_moved(old, now, old_len, len);
 }

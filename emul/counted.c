@@ -23,17 +23,26 @@
  * with what is there: so it is the first page, or the second one, and not tried where neither
  * will do.
  *
+ * What comes to lie beside one and counts on is one mapping with it there, if nobody has touched it
+ * before, and is not here. Where it counts from is known for sure only if there is one place where
+ * it may have been touched. That it has been touched, and not where it is now, shows in that it has
+ * not merged with ours.
+ *
  * Two such ranges side by side have moved along with each other more often than not, and count on:
  * they are taken for one. Without anybody who sees what is mapped the list is empty.
  */
 #include "emul/counted.h"
 
 #include <errno.h>
+#include "emul/known.h"
 #include "emul/marks.h"
+#include "emul/origins.h"
+#include "emul/pagemap.h"
+#include "emul/scars.h"
 #include "emul/sys.h"
 #include "emul/world.h"
 
-/* Of a mapping that is known: whether it is one. */
+/* Whether a mapping is one. */
 enum { HERE, ELSEWHERE };
 
 static struct rm_marks counted;
@@ -63,19 +72,75 @@ static bool is_one(uintptr_t addr)
 	       mark.word == ELSEWHERE;
 }
 
-bool rm_counted_span(struct rm_range range)
+static void note(struct rm_range range, unsigned int word)
+{
+	rm_marks_cut(&counted, range);
+	if (rm_known_watching())
+		rm_marks_add(&counted, range, word);
+}
+
+void rm_counted_add(struct rm_range range)
+{
+	note(range, ELSEWHERE);
+}
+
+/* Whether one ends at that address, and no other one begins. */
+static bool is_edge(uintptr_t at)
+{
+	return is_one(at - 1) != is_one(at);
+}
+
+void rm_counted_grown(uintptr_t at, size_t len)
+{
+	if (is_one(at - 1))
+		rm_marks_add(&counted, (struct rm_range){at, len}, ELSEWHERE);
+}
+
+void rm_counted_follow(struct rm_range range)
+{
+	const uintptr_t end = rm_range_end(range);
+
+	if ((rm_scars_at(range.start) && is_one(range.start - 1)) ||
+		(rm_scars_at(end) && is_one(end)))
+		rm_counted_add(range);
+}
+
+bool rm_counted_join_at(uintptr_t at)
+{
+	struct rm_mark mark;
+	size_t i = 0;
+	const uintptr_t side = is_one(at) ? at : at - 1;
+
+	return is_edge(at) && rm_marks_next(&counted, (struct rm_range){side, 1}, &i, &mark) &&
+	       rm_origins_surely_go_on(at) && !rm_is_joined(at) && !rm_pagemap_any(mark.range);
+}
+
+/* Of the ends of those that lie inside of the range: whether one joins, or one parts. */
+static bool span(struct rm_range range, bool join)
 {
 	struct rm_mark mark;
 	size_t i = 0;
 
 	while (rm_marks_next(&counted, range, &i, &mark)) {
-		const uintptr_t start = mark.range.start, end = rm_range_end(mark.range);
+		const uintptr_t ends[] = {mark.range.start, rm_range_end(mark.range)};
 
-		if (mark.word == ELSEWHERE && ((start > range.start && !is_one(start - 1)) ||
-						      (end < rm_range_end(range) && !is_one(end))))
-			return true;
+		for (size_t j = 0; j < 2 && mark.word == ELSEWHERE; j++)
+			if (ends[j] > range.start && ends[j] < rm_range_end(range) &&
+				is_edge(ends[j]) && !rm_scars_at(ends[j]) &&
+				rm_counted_join_at(ends[j]) == join)
+				return true;
 	}
 	return false;
+}
+
+bool rm_counted_join(struct rm_range range)
+{
+	return span(range, true);
+}
+
+bool rm_counted_part(struct rm_range range)
+{
+	return span(range, false);
 }
 
 /*
@@ -137,6 +202,6 @@ int rm_counted_look(
 		return r;
 	rm_let_go(room, len, ballast);
 	if (r >= 0)
-		rm_marks_add(&counted, range, r ? ELSEWHERE : HERE);
+		note(range, r ? ELSEWHERE : HERE);
 	return 0;
 }

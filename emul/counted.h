@@ -19,11 +19,27 @@
 int __must_check rm_counted_look(
 	struct rm_range range, uintptr_t target, size_t unit, struct rm_ballast *ballast);
 
+/* It is one: that is known already. */
+void rm_counted_add(struct rm_range range);
+/* What ends at that address has grown by len bytes. Async-signal-safe. */
+void rm_counted_grown(uintptr_t at, size_t len);
+/*
+ * The same without a look, for what was one with what lies beside it: with everything that is known
+ * of that. Only where a scar tells so (scars.c).
+ */
+void rm_counted_follow(struct rm_range range);
+
 /* Whether that is known of the mapping. Async-signal-safe, like what follows. */
 bool rm_counted_is_known(struct rm_range range);
 /* Something has been unmapped, mapped anew or moved away there. */
 void rm_counted_forget(struct rm_range range);
-/* Whether one begins or ends inside of the range, and lies beside something else. */
-bool rm_counted_span(struct rm_range range);
+/*
+ * Whether one begins or ends inside of the range, beside what to 6.18 it is one with and here it is
+ * not.
+ */
+bool rm_counted_join(struct rm_range range);
+bool rm_counted_join_at(uintptr_t at);
+/* The same, beside anything else. */
+bool rm_counted_part(struct rm_range range);
 
 #endif

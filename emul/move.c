@@ -146,6 +146,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		 * another one everywhere.
 		 */
 		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
+		rm_scars_meet((struct rm_range){(uintptr_t)r, piece->source.len});
 		if (facts->touched && !facts->moved && (piece->flags & RM_DONTUNMAP) &&
 			piece->source.start == facts->vma.start &&
 			rm_range_end(piece->source) == facts->vma.end)

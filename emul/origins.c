@@ -185,3 +185,12 @@ bool rm_origins_go_on(uintptr_t addr)
 				return true;
 	return false;
 }
+
+bool rm_origins_surely_go_on(uintptr_t addr)
+{
+	uintptr_t before[RM_ORIGINS_TRIED], behind[RM_ORIGINS_TRIED];
+	const size_t page = rm_page_size();
+
+	return rm_origins_of(addr - page, before) == 1 && rm_origins_of(addr, behind) == 1 &&
+	       before[0] + page == behind[0];
+}

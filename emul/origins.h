@@ -27,5 +27,7 @@ size_t rm_origins_of(uintptr_t addr, uintptr_t origins[RM_ORIGINS_TRIED]);
  * touched first.
  */
 bool rm_origins_go_on(uintptr_t addr);
+/* Whether they must have. */
+bool rm_origins_surely_go_on(uintptr_t addr);
 
 #endif

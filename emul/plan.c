@@ -231,9 +231,10 @@ static unsigned int rejoins(const struct rm_request *piece, const struct rm_fact
 		return 0;
 	if (goes_on_behind(piece, facts))
 		return RM_REJOIN_MERGE;
-	return (facts->moved_along && !facts->apart_before && !facts->apart_behind ? RM_REJOIN_MERGE
-										   : 0) |
-	       (facts->unsure ? RM_REJOIN_COUNT : 0);
+	/* to come back is to merge with it */
+	if (facts->apart_before || facts->apart_behind)
+		return 0;
+	return (facts->moved_along ? RM_REJOIN_MERGE : 0) | (facts->unsure ? RM_REJOIN_COUNT : 0);
 }
 
 /*

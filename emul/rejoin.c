@@ -388,8 +388,10 @@ static int look_at_count(const struct head *head, size_t unit, struct rm_ballast
 	const struct rm_range range = head->range;
 	int r;
 
-	if (rm_scars_at(range.start) || rm_scars_at(rm_range_end(range)))
+	if (rm_scars_at(range.start) || rm_scars_at(rm_range_end(range))) {
+		rm_counted_follow(range);
 		return 0;
+	}
 	r = counts(range.start, unit, ballast);
 	if (r)
 		return r == -ENOMEM ? r : 0;
@@ -431,6 +433,8 @@ int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target, unsigned i
 		r = look_at_count(&head, unit, &ballast);
 	else if (r > 0 && !head.goes_on)
 		rm_strays_add(range);
+	else if (!r && head.goes_on && !rm_is_joined(rm_range_end(range)))
+		rm_counted_add(range); /* as the rest does */
 	if (r != -ENOMEM)
 		rm_ballast_drop(&ballast);
 	return r < 0 ? r : 0;

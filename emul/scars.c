@@ -124,7 +124,7 @@ bool rm_scars_at(uintptr_t at)
 
 bool rm_scars_span(struct rm_range range)
 {
-	return span(&scars, range) || rm_charges_join(range);
+	return span(&scars, range) || rm_charges_join(range) || rm_counted_join(range);
 }
 
 void rm_seams_forget(struct rm_range range)
@@ -135,7 +135,7 @@ void rm_seams_forget(struct rm_range range)
 
 bool rm_seams_span(struct rm_range range)
 {
-	return span(&seams, range) || rm_strays_span(range) || rm_counted_span(range) ||
+	return span(&seams, range) || rm_strays_span(range) || rm_counted_part(range) ||
 	       rm_charges_part(range);
 }
 
@@ -151,6 +151,15 @@ static void look(uintptr_t at)
 		forget(&scars, (struct rm_range){at, 0});
 	else
 		add(&scars, at);
+}
+
+void rm_scars_meet(struct rm_range range)
+{
+	const uintptr_t ends[] = {range.start, rm_range_end(range)};
+
+	for (size_t i = 0; i < 2; i++)
+		if (rm_counted_join_at(ends[i]))
+			add(&scars, ends[i]);
 }
 
 void rm_scars_keep(struct rm_range range, struct rm_scars_kept *kept)
@@ -259,7 +268,7 @@ static bool are_alike(const struct rm_vma *a, const struct rm_vma *b)
 /* Whether to 6.18 two mappings that are alike are one. */
 static bool are_one(const struct rm_vma *a, const struct rm_vma *b)
 {
-	return is_in(&scars, b->start) ||
+	return is_in(&scars, b->start) || rm_counted_join_at(b->start) ||
 	       (((a->vmflags ^ b->vmflags) & RM_VF_ACCOUNT) && rm_charges_part_at(b->start));
 }
 

@@ -21,6 +21,12 @@ bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct 
 	uintptr_t target, uint32_t mark);
 
 /*
+ * Something has been moved there: notes where to 6.18 it is one with what lies beside it, and here
+ * it is not. By the world's holder only.
+ */
+void rm_scars_meet(struct rm_range range);
+
+/*
  * Something has been unmapped, mapped anew or moved away there. Async-signal-safe, takes no lock.
  */
 void rm_scars_forget(struct rm_range range);

@@ -85,6 +85,11 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 		"madvise A+20 1p NORMAL; "
 		"mremap A+19 2p 2p MAYMOVE|DONTUNMAP E+0 home=D+0",
 		NULL},
+	{"dontunmap-of-moved-memory-that-grows-in-place-then",
+		"mmap A+4 1p anon rw-; write A+4 1p; mremap A+4 1p 1p MAYMOVE|FIXED C+0; "
+		"mremap C+0 1p 1p MAYMOVE|FIXED|DONTUNMAP D+0; mremap C+0 1p 2p 0x0 -; "
+		"mremap C+0 2p 3p MAYMOVE|FIXED E+0",
+		NULL},
 	{"dontunmap-of-what-was-left-in-two-and-moved-with-a-hole",
 		"mmap A+4 1p anon rw-; mmap A+5 3p anon rw- noreserve; write A+6 1p; "
 		"mremap A+6 2p 2p MAYMOVE|FIXED|DONTUNMAP C+0; "

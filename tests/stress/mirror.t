@@ -31,10 +31,14 @@ both_sizes() { # CONFIG COMMAND...
 tap_in_configs both_sizes real pretend-5.10
 case " ${RM_CONFIGS:-real} " in
 *" real "*)
-	# The test must be able to fail: nobody is stopped here, so writes are lost.
-	timeout -s KILL 600 "$run" --conf quiesce:caller -- "$stress" 200 >/dev/null 2>&1
-	[ $? -ne 0 ]
-	tap_ok $? "the test notices when no thread is stopped"
+	# The test must be able to fail: nobody is stopped here, so writes are lost. With a single processor hardly ever.
+	if [ "$(nproc)" -lt 2 ]; then
+		tap_skip "one processor" "the test notices when no thread is stopped"
+	else
+		timeout -s KILL 600 "$run" --conf quiesce:caller -- "$stress" 200 >/dev/null 2>&1
+		[ $? -ne 0 ]
+		tap_ok $? "the test notices when no thread is stopped"
+	fi
 	;;
 esac
 tap_done

@@ -94,7 +94,7 @@ static const struct row {
 	{"anon, the same, and it does not merge with its neighbour", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .along = true, .unsure = true, .apart = true}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S "
-		"rejoin:S>D=c resume"},
+		"resume"},
 	{"anon, the first part of what was moved, and that is not known", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .unsure = true, .end_off = 0x3000}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- stop verify:S move:S>D move:T>S "
