@@ -34,6 +34,7 @@
 #include "emul/counted.h"
 
 #include <errno.h>
+
 #include "emul/known.h"
 #include "emul/marks.h"
 #include "emul/origins.h"

@@ -23,10 +23,7 @@ int __must_check rm_counted_look(
 void rm_counted_add(struct rm_range range);
 /* What ends at that address has grown by len bytes. Async-signal-safe. */
 void rm_counted_grown(uintptr_t at, size_t len);
-/*
- * The same without a look, for what was one with what lies beside it: with everything that is known
- * of that. Only where a scar tells so (scars.c).
- */
+/* It is one if it is one mapping with one to 6.18, as a scar between the two tells (scars.c). */
 void rm_counted_follow(struct rm_range range);
 
 /* Whether that is known of the mapping. Async-signal-safe, like what follows. */

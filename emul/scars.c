@@ -20,6 +20,10 @@
  * is new. There mremap says EFAULT as it would, until something is done to either side by which the
  * kernel would have merged them.
  *
+ * Three more lists tell of one or the other, where that depends on what is done later: strays.c (of
+ * what moved along), counted.c (of what counts from elsewhere) and charges.c (of what keeps its
+ * charge). What is asked here takes them into account.
+ *
  * An armed source is left to its EFAULT: its monitor would be told of pieces.
  */
 #include "emul/scars.h"

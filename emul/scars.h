@@ -45,7 +45,10 @@ void rm_scars_keep(struct rm_range range, struct rm_scars_kept *kept);
 /* It has been, to target. The caller holds the world. */
 void rm_scars_carry(const struct rm_scars_kept *kept, struct rm_range range, uintptr_t target);
 
-/* Whether a scar lies inside of the range. A read of one word if there are none at all. */
+/*
+ * Whether 6.18 would have one mapping somewhere inside of the range where there are two. A read of
+ * a few words if that is nowhere so.
+ */
 bool rm_scars_span(struct rm_range range);
 
 /* The same for seams; attributes that are set there count as well. */
