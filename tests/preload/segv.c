@@ -62,9 +62,10 @@ static void *move_on(void *arg)
 		munmap(new, LEN);
 		memset(heap, 'x', LEN);
 		moves++;
-		at_rest = no_more;
-		while (no_more)
+		while (no_more) {
+			at_rest = true;
 			sched_yield();
+		}
 	}
 	return arg;
 }
