@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* ballast.h explains. */
 #include "emul/ballast.h"
 
 #include "emul/sys.h"

@@ -67,20 +67,13 @@ void rm_charges_protected(struct rm_range range, int prot)
 
 		if ((mark.word & ~LOST) == (unsigned int)prot)
 			continue;
-		rm_marks_cut(&charges, both);
 		rm_marks_add(&charges, both, word);
 	}
 }
 
 static bool has_lost(uintptr_t addr)
 {
-	struct rm_mark mark;
-	size_t i = 0;
-
-	while (rm_marks_next(&charges, (struct rm_range){addr, 1}, &i, &mark))
-		if (mark.word & LOST)
-			return true;
-	return false;
+	return rm_marks_word(&charges, addr) & LOST;
 }
 
 bool rm_charges_part_at(uintptr_t at)
@@ -88,32 +81,18 @@ bool rm_charges_part_at(uintptr_t at)
 	return has_lost(at - 1) != has_lost(at);
 }
 
-/*
- * Whether one that has lost it ends inside of the range, and is one here with what lies beside it,
- * or is not.
- */
-static bool span(struct rm_range range, bool joined)
+/* Where one that has lost it ends: whether it is one here with what lies beside it. */
+static bool is_end(uintptr_t at, bool joined)
 {
-	struct rm_mark mark;
-	size_t i = 0;
-
-	while (rm_marks_next(&charges, range, &i, &mark)) {
-		const uintptr_t ends[] = {mark.range.start, rm_range_end(mark.range)};
-
-		for (size_t j = 0; j < 2 && (mark.word & LOST); j++)
-			if (ends[j] > range.start && ends[j] < rm_range_end(range) &&
-				rm_charges_part_at(ends[j]) && rm_is_joined(ends[j]) == joined)
-				return true;
-	}
-	return false;
+	return rm_charges_part_at(at) && rm_is_joined(at) == joined;
 }
 
 bool rm_charges_join(struct rm_range range)
 {
-	return span(range, false);
+	return rm_marks_end(&charges, range, is_end, false);
 }
 
 bool rm_charges_part(struct rm_range range)
 {
-	return span(range, true);
+	return rm_marks_end(&charges, range, is_end, true);
 }

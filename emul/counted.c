@@ -66,16 +66,11 @@ bool rm_counted_is_known(struct rm_range range)
 
 static bool is_one(uintptr_t addr)
 {
-	struct rm_mark mark;
-	size_t i = 0;
-
-	return rm_marks_next(&counted, (struct rm_range){addr, 1}, &i, &mark) &&
-	       mark.word == ELSEWHERE;
+	return rm_marks_word(&counted, addr) == ELSEWHERE;
 }
 
 static void note(struct rm_range range, unsigned int word)
 {
-	rm_marks_cut(&counted, range);
 	if (rm_known_watching())
 		rm_marks_add(&counted, range, word);
 }
@@ -116,32 +111,20 @@ bool rm_counted_join_at(uintptr_t at)
 	       rm_origins_surely_go_on(at) && !rm_is_joined(at) && !rm_pagemap_any(mark.range);
 }
 
-/* Of the ends of those that lie inside of the range: whether one joins, or one parts. */
-static bool span(struct rm_range range, bool join)
+/* Where one ends: whether it joins what lies beside it, or not. */
+static bool is_end(uintptr_t at, bool joins)
 {
-	struct rm_mark mark;
-	size_t i = 0;
-
-	while (rm_marks_next(&counted, range, &i, &mark)) {
-		const uintptr_t ends[] = {mark.range.start, rm_range_end(mark.range)};
-
-		for (size_t j = 0; j < 2 && mark.word == ELSEWHERE; j++)
-			if (ends[j] > range.start && ends[j] < rm_range_end(range) &&
-				is_edge(ends[j]) && !rm_scars_at(ends[j]) &&
-				rm_counted_join_at(ends[j]) == join)
-				return true;
-	}
-	return false;
+	return is_edge(at) && !rm_scars_at(at) && rm_counted_join_at(at) == joins;
 }
 
 bool rm_counted_join(struct rm_range range)
 {
-	return span(range, true);
+	return rm_marks_end(&counted, range, is_end, true);
 }
 
 bool rm_counted_part(struct rm_range range)
 {
-	return span(range, false);
+	return rm_marks_end(&counted, range, is_end, false);
 }
 
 /*

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/* marks.h explains. */
 #include "emul/marks.h"
 
 #include "emul/world.h"
 
 #define CLAIMED 1 /* no start: being filled in */
 
-void rm_marks_add(struct rm_marks *marks, struct rm_range range, unsigned int word)
+/* Where nothing is remembered. */
+static void put(struct rm_marks *marks, struct rm_range range, unsigned int word)
 {
 	uintptr_t free_one = 0;
 	size_t i;
@@ -55,10 +57,39 @@ void rm_marks_cut(struct rm_marks *marks, struct rm_range range)
 
 		atomic_store(&marks->at[i - 1].start, 0);
 		if (mark.range.start < start)
-			rm_marks_add(marks,
-				(struct rm_range){mark.range.start, start - mark.range.start},
+			put(marks, (struct rm_range){mark.range.start, start - mark.range.start},
 				mark.word);
 		if (last > end)
-			rm_marks_add(marks, (struct rm_range){end, last - end}, mark.word);
+			put(marks, (struct rm_range){end, last - end}, mark.word);
 	}
+}
+
+void rm_marks_add(struct rm_marks *marks, struct rm_range range, unsigned int word)
+{
+	rm_marks_cut(marks, range);
+	put(marks, range, word);
+}
+
+unsigned int rm_marks_word(const struct rm_marks *marks, uintptr_t addr)
+{
+	struct rm_mark mark;
+	size_t i = 0;
+
+	return rm_marks_next(marks, (struct rm_range){addr, 1}, &i, &mark) ? mark.word : 0;
+}
+
+bool rm_marks_end(const struct rm_marks *marks, struct rm_range range,
+	bool (*is)(uintptr_t at, bool wanted), bool wanted)
+{
+	struct rm_mark mark;
+	size_t i = 0;
+
+	while (rm_marks_next(marks, range, &i, &mark)) {
+		const uintptr_t start = mark.range.start, end = rm_range_end(mark.range);
+
+		if ((start > range.start && is(start, wanted)) ||
+			(end < rm_range_end(range) && is(end, wanted)))
+			return true;
+	}
+	return false;
 }

@@ -29,11 +29,18 @@ struct rm_mark {
 	unsigned int word;
 };
 
+/* In place of what was remembered of it. */
 void rm_marks_add(struct rm_marks *marks, struct rm_range range, unsigned int word);
 /* Nothing is remembered of the range any more; its length is rounded up to whole pages. */
 void rm_marks_cut(struct rm_marks *marks, struct rm_range range);
 /* The next one that overlaps the range, from *i on, which begins at 0. */
 bool rm_marks_next(
 	const struct rm_marks *marks, struct rm_range range, size_t *i, struct rm_mark *mark);
+
+/* What is remembered of that address; 0 also if nothing is. */
+unsigned int rm_marks_word(const struct rm_marks *marks, uintptr_t addr);
+/* Whether for one of the marks' ends inside of the range "is" says the wanted. */
+bool rm_marks_end(const struct rm_marks *marks, struct rm_range range,
+	bool (*is)(uintptr_t at, bool wanted), bool wanted);
 
 #endif

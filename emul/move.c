@@ -90,9 +90,9 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	 * Going where it went last time, and nothing has come to lie beside it: as little merges as
 	 * then.
 	 */
-	const bool loose = rm_known_was_loose(world, facts, target) &&
-			   piece->source.start == facts->vma.start &&
-			   rm_range_end(piece->source) == facts->vma.end;
+	const bool all = piece->source.start == facts->vma.start &&
+			 rm_range_end(piece->source) == facts->vma.end,
+		   loose = all && rm_known_was_loose(world, facts, target);
 	enum rm_variant variant = first_variant(world, piece, facts);
 	struct rm_plan plan;
 	long r;
@@ -147,9 +147,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		 */
 		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
 		rm_scars_meet((struct rm_range){(uintptr_t)r, piece->source.len});
-		if (facts->touched && !facts->moved && (piece->flags & RM_DONTUNMAP) &&
-			piece->source.start == facts->vma.start &&
-			rm_range_end(piece->source) == facts->vma.end)
+		if (all && facts->touched && !facts->moved && (piece->flags & RM_DONTUNMAP))
 			rm_charges_add(piece->source, facts->vma.prot);
 		rm_stat_add(RM_STAT_EMULATED, 1);
 		rm_stat_add(RM_STAT_BYTES, piece->source.len);

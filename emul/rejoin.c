@@ -398,6 +398,13 @@ static int look_at_count(const struct head *head, size_t unit, struct rm_ballast
 	return rm_counted_look(range, head->target, unit, ballast);
 }
 
+/* Asked before anything is mapped for it. */
+static bool can_merge(const struct head *head)
+{
+	return !rm_is_joined(rm_range_end(head->range)) &&
+	       (head->goes_on || is_beside_others(head->range));
+}
+
 static int rejoin(const struct head *head, size_t unit, struct rm_ballast *ballast)
 {
 	const struct rm_range range = head->range;
@@ -405,7 +412,7 @@ static int rejoin(const struct head *head, size_t unit, struct rm_ballast *balla
 	const size_t n = rm_origins_of(range.start, origins);
 	int moved, twin = 0, r = 0;
 
-	if (!n || rm_is_joined(rm_range_end(range)) || (!head->goes_on && !is_beside_others(range)))
+	if (!n)
 		return 0;
 	moved = counts(head->target, unit, ballast);
 	/* else it has merged with what lies in front, which may have an anon_vma, and it has that */
@@ -423,13 +430,15 @@ int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target, unsigned i
 	const struct head head = {range, end, target,
 		range.len >= PMD_SIZE && !(target & (PMD_SIZE - 1)), end > rm_range_end(range)};
 	const size_t unit = head.huge ? PMD_SIZE : rm_page_size();
+	const bool merge = (how & RM_REJOIN_MERGE) && can_merge(&head),
+		   count = how & RM_REJOIN_COUNT;
 	struct rm_ballast ballast = {0};
 	int r;
 
-	if (!rm_ballast_get(&ballast.parts[0]))
+	if ((merge || count) && !rm_ballast_get(&ballast.parts[0]))
 		return 0;
-	r = how & RM_REJOIN_MERGE ? rejoin(&head, unit, &ballast) : 0;
-	if (!r && (how & RM_REJOIN_COUNT))
+	r = merge ? rejoin(&head, unit, &ballast) : 0;
+	if (!r && count)
 		r = look_at_count(&head, unit, &ballast);
 	else if (r > 0 && !head.goes_on)
 		rm_strays_add(range);

@@ -169,6 +169,8 @@ void rm_scars_meet(struct rm_range range)
 void rm_scars_keep(struct rm_range range, struct rm_scars_kept *kept)
 {
 	kept->n = 0;
+	if (!atomic_load_explicit(&scars.count, memory_order_relaxed))
+		return;
 	for (size_t i = 0; i < MAX_PLACES && kept->n < RM_SCARS_KEPT; i++) {
 		const uintptr_t at = atomic_load(&scars.at[i]);
 
