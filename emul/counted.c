@@ -64,7 +64,7 @@ bool rm_counted_is_known(struct rm_range range)
 	return false;
 }
 
-static bool is_one(uintptr_t addr)
+bool rm_counted_is(uintptr_t addr)
 {
 	return rm_marks_word(&counted, addr) == ELSEWHERE;
 }
@@ -83,12 +83,12 @@ void rm_counted_add(struct rm_range range)
 /* Whether one ends at that address, and no other one begins. */
 static bool is_edge(uintptr_t at)
 {
-	return is_one(at - 1) != is_one(at);
+	return rm_counted_is(at - 1) != rm_counted_is(at);
 }
 
 void rm_counted_grown(uintptr_t at, size_t len)
 {
-	if (is_one(at - 1))
+	if (rm_counted_is(at - 1))
 		rm_marks_add(&counted, (struct rm_range){at, len}, ELSEWHERE);
 }
 
@@ -96,8 +96,8 @@ void rm_counted_follow(struct rm_range range)
 {
 	const uintptr_t end = rm_range_end(range);
 
-	if ((rm_scars_at(range.start) && is_one(range.start - 1)) ||
-		(rm_scars_at(end) && is_one(end)))
+	if ((rm_scars_at(range.start) && rm_counted_is(range.start - 1)) ||
+		(rm_scars_at(end) && rm_counted_is(end)))
 		rm_counted_add(range);
 }
 
@@ -105,7 +105,7 @@ bool rm_counted_join_at(uintptr_t at)
 {
 	struct rm_mark mark;
 	size_t i = 0;
-	const uintptr_t side = is_one(at) ? at : at - 1;
+	const uintptr_t side = rm_counted_is(at) ? at : at - 1;
 
 	return is_edge(at) && rm_marks_next(&counted, (struct rm_range){side, 1}, &i, &mark) &&
 	       rm_origins_surely_go_on(at) && !rm_is_joined(at) && !rm_pagemap_any(mark.range);

@@ -28,6 +28,8 @@ void rm_counted_follow(struct rm_range range);
 
 /* Whether that is known of the mapping. Async-signal-safe, like what follows. */
 bool rm_counted_is_known(struct rm_range range);
+/* Whether that address lies in one. */
+bool rm_counted_is(uintptr_t addr);
 /* Something has been unmapped, mapped anew or moved away there. */
 void rm_counted_forget(struct rm_range range);
 /*

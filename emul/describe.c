@@ -87,6 +87,9 @@ size_t rm_plan_describe(const struct rm_plan *plan, unsigned int i, char *buf, s
 	case RM_OP_DISARM:
 		return rm_format(
 			buf, size, "unregister the %s from the program's userfaultfd", place);
+	case RM_OP_PART:
+		return rm_format(buf, size,
+			"make the %s a mapping of its own again, if it has merged", place);
 	case RM_OP_MOVE:
 		return rm_format(buf, size, "move the page tables: mremap the %s onto the %s%s",
 			place, other, step->arg ? ", unless what lies before that can grow" : "");

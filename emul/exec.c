@@ -49,6 +49,7 @@ long rm_exec(struct rm_world *world, const struct rm_request *piece, const struc
 	bool guarded;
 	int r = 0;
 
+	world->parted = false;
 	x.at[RM_SOURCE] = piece->source.start;
 	x.at[RM_TARGET] = piece->target;
 	for (i = 0; i < plan->nsteps; i++) {

@@ -42,8 +42,8 @@ libemul_la_SOURCES = \
 	emul/obey.c emul/obey.h \
 	emul/origins.c emul/origins.h \
 	emul/pagemap.c emul/pagemap.h \
-	emul/partial.c emul/partial.h \
-	emul/plan.c emul/plan.h emul/plan-parts.h emul/plan-relocate.c \
+	emul/part.c emul/part.h emul/partial.c emul/partial.h \
+	emul/plan.c emul/plan.h emul/plan-parts.h emul/plan-relocate.c emul/plan-twin.c \
 	emul/populate.c emul/populate.h \
 	emul/present.c emul/present.h \
 	emul/procmaps.c emul/procmaps.h \

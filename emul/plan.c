@@ -69,21 +69,6 @@
 #include "emul/rejoin.h"
 #include "emul/sys.h"
 
-/* Flags of the source that madvise gives to the twin. */
-static const struct {
-	uint32_t vmflag;
-	int advice;
-} advices[] = {
-	{RM_VF_HUGEPAGE, MADV_HUGEPAGE},
-	{RM_VF_NOHUGEPAGE, MADV_NOHUGEPAGE},
-	{RM_VF_MERGEABLE, MADV_MERGEABLE},
-	{RM_VF_DONTFORK, MADV_DONTFORK},
-	{RM_VF_WIPEONFORK, MADV_WIPEONFORK},
-	{RM_VF_DONTDUMP, MADV_DONTDUMP},
-	{RM_VF_SEQUENTIAL, MADV_SEQUENTIAL},
-	{RM_VF_RANDOM, MADV_RANDOM},
-};
-
 /*
  * In the window a twin costs a move (3.5 us), making the mapping there an mmap (2 us) and these
  * calls (0.7 us each); outside of it the twin costs four calls more (11 us), which is what a
@@ -123,52 +108,6 @@ static void add_shared_twin(struct rm_plan *plan, const struct rm_facts *facts, 
 		rm_plan_add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
 		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
 	}
-}
-
-/*
- * An empty copy of the source, but with that protection, at place, which is RM_TWIN, or RM_SOURCE
- * when the hole is already there.
- */
-void rm_plan_private_twin(
-	struct rm_plan *plan, const struct rm_facts *facts, enum rm_place place, int wanted)
-{
-	const struct rm_vma *vma = &facts->vma;
-	/*
-	 * Mapped PROT_NONE and unlocked before it gets its protection, lest mlockall(MCL_FUTURE)
-	 * populate it (A11, A24). Not if it is executable: gaining PROT_EXEC by mprotect is what
-	 * hardened systems forbid (MDWE).
-	 */
-	const enum rm_map_how how = (vma->prot & PROT_EXEC) || !facts->lock_future ? RM_MAP_PROT
-										   : RM_MAP_NONE;
-	int prot = how == RM_MAP_PROT ? vma->prot : PROT_NONE;
-
-	rm_plan_add(plan, RM_OP_MAP, place, RM_NOWHERE, how);
-	if (facts->lock_future)
-		rm_plan_add(plan, RM_OP_UNLOCK, place, RM_NOWHERE, 0);
-	if (facts->lock_future && how == RM_MAP_PROT)
-		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
-	if ((vma->vmflags & RM_VF_ACCOUNT) && !(prot & PROT_WRITE)) {
-		prot = PROT_READ | PROT_WRITE;
-		rm_plan_add(plan, wanted & PROT_WRITE ? RM_OP_PROTECT : RM_OP_CHARGE, place,
-			RM_NOWHERE, prot);
-	}
-	/*
-	 * Only in the hole: touched elsewhere it would count its pages from there and merge with
-	 * nothing here.
-	 */
-	if (facts->touched && place == RM_SOURCE) {
-		rm_plan_add(plan, RM_OP_TOUCH, place, RM_NOWHERE, 0);
-		rm_plan_add(plan, RM_OP_EMPTY, place, RM_NOWHERE, 0);
-	}
-	if (prot != wanted || vma->pkey)
-		rm_plan_add(plan, RM_OP_PROTECT, place, RM_NOWHERE, wanted);
-	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
-		if (vma->vmflags & advices[i].vmflag)
-			rm_plan_add(plan, RM_OP_ADVISE, place, RM_NOWHERE, advices[i].advice);
-	if (facts->policy.set)
-		rm_plan_add(plan, RM_OP_BIND, place, RM_NOWHERE, facts->policy.mode);
-	if (!strncmp(vma->name, "[anon:", 6))
-		rm_plan_add(plan, RM_OP_NAME, place, RM_NOWHERE, 0);
 }
 
 /* Whether there is more of the mapping in front of the piece, and stays there. */
@@ -250,6 +189,17 @@ static bool has_locked_front(const struct rm_request *piece, const struct rm_fac
 	       goes_on_in_front(piece, facts);
 }
 
+/*
+ * Whether what is mapped anew may merge with what 6.18 would not merge it with, and can be made
+ * apart (part.c): not what has to be touched where it is.
+ */
+static bool parts(const struct rm_request *piece, const struct rm_facts *facts)
+{
+	return facts->kind == RM_KIND_ANON && facts->uffd.fd < 0 &&
+	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE)) && !facts->touched &&
+	       !goes_on_in_front(piece, facts);
+}
+
 static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const struct rm_facts *facts, enum rm_variant variant)
 {
@@ -269,6 +219,7 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 	const bool relock = late && (facts->vma.vmflags & RM_VF_LOCKED) &&
 			    (facts->kind == RM_KIND_SHARED || facts->lock_future);
 	const unsigned int rejoin = rejoins(piece, facts);
+	const bool part = variant == RM_VARIANT_DIRECT && parts(piece, facts);
 	/* So does what is reserved: then it waits for that room. */
 	const bool reserve_late = relock && facts->lock_future && !facts->target_armed &&
 				  !(piece->flags & RM_FIXED);
@@ -316,8 +267,13 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		if (joins_rest(piece, facts))
 			rm_plan_add(plan, RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0);
 	}
+	/* not to be able to, and to find out how what is left counts, may make it merge again */
+	if (part && rejoin && goes_on_behind(piece, facts))
+		rm_plan_add(plan, RM_OP_PART, RM_SOURCE, RM_NOWHERE, 0);
 	if (rejoin)
 		rm_plan_add(plan, RM_OP_REJOIN, RM_SOURCE, RM_TARGET, (int)rejoin);
+	if (part)
+		rm_plan_add(plan, RM_OP_PART, RM_SOURCE, RM_NOWHERE, 0);
 	if (relock)
 		rm_plan_lock(plan, facts);
 	if (armed)
@@ -368,19 +324,6 @@ static bool can_grow(const struct rm_request *piece, const struct rm_facts *fact
 	       !(facts->vma.vmflags & (RM_VF_LOCKED | RM_VF_DROPPABLE));
 }
 
-/*
- * Calls that a mapping made by mmap still needs to be like the source, each short, none of which
- * waits for anybody.
- */
-static unsigned int finishing_calls(const struct rm_facts *facts)
-{
-	unsigned int n = facts->policy.set;
-
-	for (size_t i = 0; i < RM_ARRAY_LEN(advices); i++)
-		n += (facts->vma.vmflags & advices[i].vmflag) != 0;
-	return n + !strncmp(facts->vma.name, "[anon:", 6);
-}
-
 enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 {
 	const struct rm_vma *vma = &facts->vma;
@@ -397,8 +340,8 @@ enum rm_variant rm_plan_first_variant(const struct rm_facts *facts)
 		return RM_VARIANT_DIRECT;
 	if (facts->lock_future || charged != !!(vma->vmflags & RM_VF_ACCOUNT))
 		return RM_VARIANT_TWIN_FIRST;
-	return finishing_calls(facts) <= MAX_FINISHING_CALLS ? RM_VARIANT_DIRECT
-							     : RM_VARIANT_TWIN_FIRST;
+	return rm_plan_finishing_calls(facts) <= MAX_FINISHING_CALLS ? RM_VARIANT_DIRECT
+								     : RM_VARIANT_TWIN_FIRST;
 }
 
 bool rm_plan_may_run_on(const struct rm_facts *facts)

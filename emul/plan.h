@@ -51,6 +51,8 @@ enum rm_op {
 	 * rm_rejoin_how
 	 */
 	RM_OP_REJOIN,
+	/* the source, empty again, becomes a mapping of its own if it has merged; no harm if not */
+	RM_OP_PART,
 	RM_OP_RESUME,	 /* the window closes */
 	RM_OP_AWAIT,	 /* the monitor has read the event */
 	RM_OP_DUPLICATE, /* a second view of place at other (old_size 0) */

@@ -34,6 +34,9 @@
  *   anything else                             has another one; what has grown from it does not
  *                                             merge, and the twin is made again
  *
+ * If it is h that is free, and the page of the twin there does not merge with what lies at h - 1,
+ * it is given ours in the same way: by the page that counts on behind it, at h + 1.
+ *
  * Pages that are lent come back as they went only if they have an anon_vma where that is assumed,
  * and none where it is not: so what was moved is looked at first, and the twin if it has merged
  * with what lies in front of it (counts()). Otherwise nothing is tried.
@@ -88,7 +91,8 @@ struct way {
 	 * anon_vma
 	 */
 	bool sure;
-	uintptr_t behind; /* the end of what lies there, if it may have no anon_vma; or 0 */
+	/* the end of what lies there, if it may have no anon_vma, or of the page; or 0 */
+	uintptr_t behind;
 };
 
 static bool is_one(uintptr_t start, uintptr_t end)
@@ -143,6 +147,9 @@ static bool find_way(uintptr_t h, const struct head *head, struct way *way)
 	if (reserve(way->place))
 		return true;
 	if (!rm_sys_is_mapped(h)) {
+		*way = (struct way){{h, 2 * page}, h, page, 0, false, h + page};
+		if (!head->huge && reserve(way->place))
+			return true;
 		*way = (struct way){{h, page}, h, page, 0, false, 0};
 		return reserve(way->place);
 	}
@@ -214,7 +221,7 @@ static size_t tail_len(const struct way *way, uintptr_t h, const struct head *he
  * touched it since, it has no anon_vma, and would count anew in the room. A page behind it that
  * goes on counting where it ends, and has ours, gives it that: by merging (6.15), or when it is
  * touched (find_mergeable_anon_vma()). What was in the head has such a page, or grows into one.
- * Whether there is one now, 0 or 1; -ENOMEM.
+ * Whether there is one now, 0 or 1; -ENOMEM. The same page gives it to a page of the twin at h.
  */
 static int put_tail(const struct way *way, uintptr_t h, const struct head *head, uintptr_t room,
 	struct rm_ballast *ballast)
@@ -224,8 +231,8 @@ static int put_tail(const struct way *way, uintptr_t h, const struct head *head,
 			last = head->target + head->range.len - page;
 	bool moved;
 
-	/* looked at now, as the room may have come to lie there */
-	if (!way->behind || rm_sys_is_mapped(way->behind))
+	/* looked at now, as the room may have come to lie there, unless it is reserved */
+	if (!way->behind || (way->skip && rm_sys_is_mapped(way->behind)))
 		return 0;
 	if (tail)
 		return !rm_is_err(rm_shift(tail, page, way->behind));
@@ -246,6 +253,12 @@ static bool take_tail(
 	return true;
 }
 
+/* Touched by the kernel's hand: what can not be written stays as it is. */
+static void poke(uintptr_t at)
+{
+	(void)rm_syscall(SYS_rt_sigpending, (long)at, sizeof(uint64_t), 0, 0, 0, 0);
+}
+
 /*
  * Before 6.15: way->at is touched, with what lies at h, if what lies behind that really counts on.
  * Otherwise, as h is only a guess, it would get an anon_vma that nobody else has. An empty page of
@@ -258,10 +271,26 @@ static void touch(const struct way *way, uintptr_t empty, struct rm_ballast *bal
 
 	if (rm_sys_is_mapped(next) || rm_is_err(rm_shift(empty, page, next)))
 		return;
-	/* by the kernel's hand: what can not be written stays as it is */
 	if (rm_is_joined(next))
-		(void)rm_syscall(SYS_rt_sigpending, (long)way->at, sizeof(uint64_t), 0, 0, 0, 0);
+		poke(way->at);
 	rm_let_go(next, page, ballast);
+}
+
+/*
+ * The page at h has not merged with what lies in front of it: what was in the head has a page that
+ * goes on behind it (put_tail()). Whether there is one now, 0 or 1; -ENOMEM. *poked: a page has
+ * been written to.
+ */
+static int by_tail(const struct way *way, const struct head *head, uintptr_t room, bool *poked,
+	struct rm_ballast *ballast)
+{
+	const int tail = put_tail(way, way->at, head, room, ballast);
+
+	if (tail > 0 && !rm_is_joined(way->behind)) { /* before 6.15 */
+		poke(way->at);
+		*poked = true;
+	}
+	return tail;
 }
 
 /*
@@ -272,26 +301,34 @@ static int by_neighbour(const struct way *way, uintptr_t h, const struct head *h
 {
 	const struct rm_range range = head->range;
 	const uintptr_t lent = room + way->skip + range.len, kept = lent + way->unit,
-			empty = kept + way->unit;
+			empty = kept + way->unit, rest = empty + way->unit;
 	/*
 	 * The very page, as long as nothing has become of it: where the twin has merged with what
 	 * lies in front of it, and has that one's anon_vma, another one counts on from it.
 	 */
 	uintptr_t back = lent;
-	int tail, r = 0;
+	bool poked = false;
+	int tail = 0, r = 0;
 
 	if (rm_is_err(rm_sys_mremap(
 		    range.start, way->unit, 3 * way->unit, RM_MAYMOVE | RM_FIXED, lent)))
 		return 0;
-	tail = put_tail(way, h, head, empty + way->unit, ballast);
+	if (way->skip)
+		tail = put_tail(way, h, head, rest, ballast);
 	if (tail < 0)
 		return -ENOMEM;
 	if (!rm_is_err(rm_shift(lent, way->unit, way->at))) {
+		const bool merged = has_merged(way);
+
 		back = way->at;
-		if (has_merged(way)) {
+		if (merged && tail && !rm_is_joined(way->behind))
+			touch(way, empty, ballast);
+		else if (!merged && !way->skip)
+			tail = by_tail(way, head, rest, &poked, ballast);
+		if (tail < 0)
+			return -ENOMEM;
+		if (merged || (tail && !way->skip)) {
 			back = kept;
-			if (tail && !rm_is_joined(way->behind))
-				touch(way, empty, ballast);
 			r = take(way, range, room, ballast);
 		}
 	}
@@ -302,6 +339,8 @@ static int by_neighbour(const struct way *way, uintptr_t h, const struct head *h
 		!rm_is_err(rm_sys_mremap(
 			kept, way->unit, range.len, RM_MAYMOVE | RM_FIXED, room + way->skip)))
 		r = rm_put(room + way->skip, range.len, range.start, ballast) ? 0 : -ENOMEM;
+	else if (r > 0 && poked)
+		(void)rm_sys_madvise(range.start, rm_page_size(), MADV_DONTNEED);
 	if (tail && !take_tail(way, h, head, ballast))
 		r = -ENOMEM;
 	return r;
@@ -446,5 +485,5 @@ int rm_rejoin(struct rm_range range, uintptr_t end, uintptr_t target, unsigned i
 		rm_counted_add(range); /* as the rest does */
 	if (r != -ENOMEM)
 		rm_ballast_drop(&ballast);
-	return r < 0 ? r : 0;
+	return r;
 }

@@ -15,8 +15,8 @@ enum rm_rejoin_how {
 
 /*
  * range is empty and begins a mapping that goes on behind it, to end, or is all of it; what was in
- * it has moved to target. With everybody stopped. 0, also if nothing could be done; -ENOMEM: there
- * may be a hole.
+ * it has moved to target. With everybody stopped. 1: it counts its pages as they were counted; 0:
+ * nothing could be done, or had to be; -ENOMEM: there may be a hole.
  */
 int __must_check rm_rejoin(
 	struct rm_range range, uintptr_t end, uintptr_t target, unsigned int how);

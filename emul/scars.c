@@ -198,6 +198,9 @@ static bool has_met_itself(uintptr_t at, struct rm_range piece, uintptr_t target
 	if ((at != piece.start || target + piece.len != at) &&
 		(at != rm_range_end(piece) || target != at))
 		return false;
+	/* what it has left goes on counting from elsewhere */
+	if (rm_counted_is(piece.start))
+		return false;
 	n = rm_origins_of(piece.start, origins);
 	while (n && origins[n - 1] != target)
 		n--;
@@ -209,12 +212,35 @@ static bool has_met_itself(uintptr_t at, struct rm_range piece, uintptr_t target
  * the other side has merged with its twin, or is there, and the twin of a locked mapping has been
  * kept from merging.
  */
-static bool is_seam(uintptr_t at, uintptr_t beyond, const struct rm_facts *facts,
+static bool is_seam(uintptr_t at, uintptr_t beyond, bool parted, const struct rm_facts *facts,
 	struct rm_range piece, uintptr_t target)
 {
-	if ((facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before || facts->apart_behind)
+	if (parted || (facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before ||
+		facts->apart_behind)
 		return rm_sys_is_mapped(beyond);
 	return facts->known && rm_is_joined(at) && !has_met_itself(at, piece, target);
+}
+
+bool rm_seams_made(
+	const struct rm_facts *facts, struct rm_range piece, struct rm_range rest, uintptr_t target)
+{
+	const uintptr_t ends[] = {piece.start, rm_range_end(piece)},
+			rest_ends[] = {rest.start, rm_range_end(rest)};
+	bool made = false;
+
+	/* what lies beside it may have come or gone since the facts were read */
+	if (facts->others && !facts->known)
+		return false;
+	for (size_t i = 0; i < RM_ARRAY_LEN(ends); i++) {
+		if (is_in(&scars, ends[i]))
+			return false;
+		if (rest_ends[i] != ends[i] || !rm_is_joined(ends[i]))
+			continue;
+		if (has_met_itself(ends[i], piece, target)) /* and is to stay so */
+			return false;
+		made = true;
+	}
+	return made;
 }
 
 bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct rm_range piece,
@@ -236,14 +262,15 @@ bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct 
 		if (!locked)
 			look(piece.start);
 	} else {
-		start = is_seam(vma->start, vma->start - rm_page_size(), facts, piece, target);
+		start = is_seam(vma->start, vma->start - rm_page_size(), world->parted, facts,
+			piece, target);
 	}
 	if (vma->end != rm_range_end(piece) || is_in(&scars, vma->end)) {
 		whole = false;
 		if (!locked)
 			look(rm_range_end(piece));
 	} else {
-		end = is_seam(vma->end, vma->end, facts, piece, target);
+		end = is_seam(vma->end, vma->end, world->parted, facts, piece, target);
 	}
 	/*
 	 * If somebody has mapped something meanwhile, it is that which has merged, as everywhere.

@@ -19,6 +19,7 @@
 #include "emul/file.h"
 #include "emul/grow.h"
 #include "emul/guard.h"
+#include "emul/part.h"
 #include "emul/quiesce.h"
 #include "emul/rejoin.h"
 #include "emul/sys.h"
@@ -338,6 +339,16 @@ static uintptr_t rest_end(const struct rm_steps *x)
 	return rm_range_end(rm_facts_rest(x->facts, x->piece));
 }
 
+static int do_rejoin(struct rm_steps *x, struct rm_range range, const struct rm_step *step)
+{
+	int r = x->guarded ? 0
+			   : rm_rejoin(range, rest_end(x), x->at[step->other],
+				     (unsigned int)step->arg);
+
+	x->rejoined = r > 0;
+	return r < 0 ? r : 0;
+}
+
 int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 {
 	const struct rm_range r = rm_steps_range(x, step->place);
@@ -416,9 +427,9 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 			&x->facts->vma);
 		return 0;
 	case RM_OP_REJOIN:
-		return x->guarded ? 0
-				  : rm_rejoin(r, rest_end(x), x->at[step->other],
-					    (unsigned int)step->arg);
+		return do_rejoin(x, r, step);
+	case RM_OP_PART:
+		return x->guarded || x->rejoined ? 0 : rm_part(x);
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:

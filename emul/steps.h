@@ -22,7 +22,8 @@ struct rm_steps {
 	uintptr_t at[RM_PLACES]; /* by enum rm_place */
 	bool owned[RM_PLACES];	 /* ours to unmap */
 	int uffd; /* the descriptor of RM_OP_APART or RM_OP_OPEN, to be closed at the end; or -1 */
-	uintptr_t room;		 /* where the twin's surroundings begin; 0: there are none */
+	uintptr_t room; /* where the twin's surroundings begin; 0: there are none */
+	bool rejoined;	/* RM_OP_REJOIN has done it */
 	bool stopped;
 	bool guarded; /* instead of stopped: other threads run */
 	struct rm_mover mover;

@@ -63,7 +63,7 @@ struct rm_world {
 	bool alone;	       /* the holder is, and no signal handler can change that */
 	/* by the holder, among others: what the program does not ignore; 0: it was alone */
 	uint64_t blocked;
-	bool not_libcs;	       /* there have been threads that libc does not know */
+	bool not_libcs; /* there have been threads that libc does not know */
 
 	/* quiesce.c, obey.c */
 	_Atomic uint32_t generation; /* futex: odd while a stop is asked for or in force */
@@ -72,7 +72,7 @@ struct rm_world {
 	_Atomic uint32_t trouble;    /* threads whose own stack lies in the range */
 	struct rm_range range;	     /* what is about to move */
 	unsigned int depth;	     /* stops nest */
-	uint64_t began; /* when the stop in force began, ns; 0: nobody had to be stopped */
+	uint64_t began;	     /* when the stop in force began, ns; 0: nobody had to be stopped */
 	unsigned int nslots; /* kept from stop to stop */
 	struct rm_slot slots[RM_SLOTS];
 	_Atomic int inside[RM_INSIDE]; /* thread ids, by id modulo RM_INSIDE */
@@ -81,6 +81,7 @@ struct rm_world {
 	struct rm_known known;
 	struct rm_went went;
 	struct rm_mover mover; /* to be awaited when the lock is free again */
+	bool parted;	       /* the plan that was executed last has had to (part.c) */
 	struct rm_range kept;  /* a FIXED destination between two attempts; len 0: none */
 
 	/* scratch of the lock's holder */

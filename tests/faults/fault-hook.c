@@ -105,6 +105,7 @@ static const int *errors_of(enum rm_op op)
 		[RM_OP_HEAL] = {ENOMEM, EFAULT},
 		[RM_OP_JOIN] = {ENOMEM},
 		[RM_OP_REJOIN] = {ENOMEM},
+		[RM_OP_PART] = {ENOMEM},
 		[RM_OP_ARM] = {ENOMEM, EBUSY, EINVAL, EBADF, EPERM},
 		[RM_OP_RESUME] = {0}, /* can not fail, nor can waiting */
 		[RM_OP_AWAIT] = {0},

@@ -40,18 +40,20 @@ enum scenario_flag {
 	TARGET_ARMED = 1 << 7, /* the destination is, likewise */
 	LATE = 1 << 8,	       /* the first plan fails for want of memory: the twin is made late */
 	SECOND_VIEW = 1 << 9,  /* the first plan fails because nobody can be stopped */
+	TOLD = 1 << 10,	       /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
 	/* what the program does is seen, and facts are kept from call to call */
 	WATCHED = 1 << 11,
 	ONE_ADVICE = 1 << 12, /* DONTDUMP */
-	HEAD = 1 << 14,	      /* the first four pages of it only */
 	MOVED = 1 << 13,      /* the mapping was touched elsewhere, where nothing is now */
-	LEFT = 1 << 15,	      /* but another mapping like it */
+	HEAD = 1 << 14,	      /* the first four pages of it only */
+	LEFT = 1 << 15,	      /* where it was touched is another mapping like it */
 	TOUCHED = 1 << 16,    /* which has been touched */
-	ALONG = 1 << 18,      /* what lies behind it moved along */
 	STOPPED = 1 << 17,    /* the first plan, which stops nobody, fails at once */
 	RELOCATED = 1 << 18,  /* by MREMAP_MUST_RELOCATE_ANON */
 	GONE = 1 << 19,	      /* without MREMAP_DONTUNMAP; nobody touches it then */
-	TOLD = 1 << 10,	      /* the userfaultfd asked for EVENT_REMAP, and has a monitor */
+	ALONG = 1 << 20,      /* what lies behind it moved along */
+	ALIKE = 1 << 21,      /* what lies behind it is like it, but one of its own */
+	BEFORE = 1 << 22,     /* right before where it was touched is something else */
 };
 
 struct scenario {

@@ -190,7 +190,11 @@ static bool move_here(const struct scenario *s, uintptr_t at, int prot)
 
 	if (!touch_and_move(ORIGIN, len, prot, at) ||
 		((s->flags & ALONG) && (!touch_and_move(ORIGIN + len, PAGE, prot, at + len) ||
-					       mprotect((void *)(at + len), PAGE, PROT_READ))))
+					       mprotect((void *)(at + len), PAGE, PROT_READ))) ||
+		((s->flags & ALIKE) &&
+			!map_at(at + len, PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1)) ||
+		((s->flags & BEFORE) &&
+			!map_at(ORIGIN - PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1)))
 		return false;
 	if (!(s->flags & LEFT))
 		return true;
@@ -303,7 +307,7 @@ bool scenario_set_up(const struct scenario *s)
 	if (!wait_for_progress())
 		return complain("the other thread stands still before the test");
 	munmap((void *)SOURCE, AREA_LEN);
-	munmap((void *)ORIGIN, PAGES * PAGE);
+	munmap((void *)(ORIGIN - PAGE), (PAGES + 1) * PAGE);
 	munmap((void *)DESTINATION, AREA_LEN);
 	if (s->flags & ARMED)
 		t.uffd = open_uffd(s->flags & EVENTS ? events

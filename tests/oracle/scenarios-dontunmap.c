@@ -85,6 +85,26 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 		"madvise A+20 1p NORMAL; "
 		"mremap A+19 2p 2p MAYMOVE|DONTUNMAP E+0 home=D+0",
 		NULL},
+	{"dontunmap-of-moved-memory-beside-its-like",
+		"mmap A+20 8p anon rw-; write A+20 1p; mremap A+20 5p 5p MAYMOVE|FIXED C+0; "
+		"mmap C+5 1p anon rw-; mremap C+0 5p 5p MAYMOVE|FIXED|DONTUNMAP E+0; "
+		"mremap C+4 2p 3p MAYMOVE -; mremap C+0 5p 5p MAYMOVE|FIXED|DONTUNMAP E+0",
+		NULL},
+	{"dontunmap-of-head-beside-its-like",
+		"mmap C+0 8p anon rw-; madvise C+4 4p DONTDUMP; write C+0 1p; write C+4 1p; "
+		"madvise C+4 4p DODUMP; "
+		"mremap C+4 2p 2p MAYMOVE|FIXED|DONTUNMAP E+0; mremap C+4 4p 5p MAYMOVE|FIXED D+0",
+		NULL},
+	{"dontunmap-of-head-of-what-had-something-before-it",
+		"mmap A+20 4p anon rw-; write A+20 1p; mmap A+19 1p anon r--; "
+		"mremap A+20 4p 4p MAYMOVE|FIXED C+0; "
+		"mremap C+0 2p 2p MAYMOVE|FIXED|DONTUNMAP E+0; mremap C+0 4p 5p MAYMOVE|FIXED D+0",
+		NULL},
+	{"dontunmap-of-one-page-of-what-had-something-before-it",
+		"mmap A+20 4p anon rw-; write A+20 1p; mmap A+19 1p anon r--; "
+		"mremap A+20 4p 4p MAYMOVE|FIXED C+0; "
+		"mremap C+0 1p 1p MAYMOVE|FIXED|DONTUNMAP E+0; mremap C+0 4p 5p MAYMOVE|FIXED D+0",
+		NULL},
 	{"dontunmap-of-moved-memory-that-grows-in-place-then",
 		"mmap A+4 1p anon rw-; write A+4 1p; mremap A+4 1p 1p MAYMOVE|FIXED C+0; "
 		"mremap C+0 1p 1p MAYMOVE|FIXED|DONTUNMAP D+0; mremap C+0 1p 2p 0x0 -; "

@@ -276,6 +276,8 @@ static const struct text {
 	{{RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0},
 		"merge: madvise what goes on behind the source otherwise, and as it was"},
 	{{RM_OP_REJOIN, RM_SOURCE, RM_TARGET, 0}, NULL},
+	{{RM_OP_PART, RM_SOURCE, RM_NOWHERE, 0},
+		"make the source a mapping of its own again, if it has merged"},
 	{{RM_OP_AWAIT, RM_NOWHERE, RM_NOWHERE, 0}, NULL},
 	{{RM_OP_ARM, RM_SOURCE, RM_NOWHERE, 0},
 		"register the source with the program's userfaultfd"},
