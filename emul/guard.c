@@ -240,6 +240,7 @@ static bool suits(const struct rm_plan *plan)
 	for (i++; i < plan->nsteps; i++)
 		switch (plan->steps[i].op) {
 		case RM_OP_VERIFY:
+		case RM_OP_APART: /* the twin */
 		case RM_OP_MOVE:
 		case RM_OP_GROW:
 		case RM_OP_HEAL:

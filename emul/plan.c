@@ -233,10 +233,11 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		rm_plan_add(plan, RM_OP_RESERVE, RM_TARGET, RM_NOWHERE, 0);
 	if (!late && !twin_in_window)
 		add_twin(plan, facts, RM_TWIN);
-	if (!late && (stays_apart(piece, facts) || joins_rest(piece, facts)))
-		rm_plan_add(plan, RM_OP_APART, RM_TWIN, RM_NOWHERE, 0);
 	rm_plan_add(plan, RM_OP_STOP, RM_NOWHERE, RM_NOWHERE, 0);
 	rm_plan_add(plan, RM_OP_VERIFY, RM_SOURCE, RM_NOWHERE, 0);
+	/* now, as it takes a descriptor, and nobody else is to see that */
+	if (!late && (stays_apart(piece, facts) || joins_rest(piece, facts)))
+		rm_plan_add(plan, RM_OP_APART, RM_TWIN, RM_NOWHERE, 0);
 	if (twin_in_window) {
 		rm_plan_add(plan, RM_OP_DISARM, RM_SOURCE, RM_NOWHERE, 0);
 		add_twin(plan, facts, RM_TWIN);

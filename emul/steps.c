@@ -108,15 +108,20 @@ static int make_room(struct rm_steps *x, uintptr_t *where)
 	return 0;
 }
 
+static void close_uffd(struct rm_steps *x)
+{
+	if (x->uffd >= 0)
+		rm_sys_close(x->uffd);
+	x->uffd = -1;
+}
+
 /* The pages beside the twin, which is not there any more. */
 int rm_steps_leave_room(struct rm_steps *x)
 {
 	const size_t page = rm_page_size();
 	long low, high;
 
-	if (x->uffd >= 0)
-		rm_sys_close(x->uffd);
-	x->uffd = -1;
+	close_uffd(x);
 	if (!x->room)
 		return 0;
 	low = rm_sys_munmap(x->room, page);
@@ -440,6 +445,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_ARM:
 		return rm_uffd_arm(&x->facts->uffd, r);
 	case RM_OP_RESUME:
+		close_uffd(x);
 		rm_steps_close_window(x);
 		return 0;
 	case RM_OP_DUPLICATE:

@@ -103,9 +103,28 @@ static inline long rm_sys_prctl(int op, long a, long b, long c, long d)
 	return rm_syscall(SYS_prctl, op, a, b, c, d, 0);
 }
 
+/*
+ * The lowest descriptors are the program's: it may have closed one to open something else there, or
+ * dup2 onto one of ours at any moment. So ours lie higher, where there is room for them.
+ */
+#define RM_FD_ASIDE 200
+
+static inline long rm_fd_aside(long fd)
+{
+	long high;
+
+	if (fd < 0 || fd >= RM_FD_ASIDE)
+		return fd;
+	high = rm_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, RM_FD_ASIDE, 0, 0, 0);
+	if (high < 0)
+		return fd;
+	rm_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	return high;
+}
+
 static inline long rm_sys_open(const char *path, int flags, int mode)
 {
-	return rm_syscall(SYS_openat, AT_FDCWD, (long)path, flags, mode, 0, 0);
+	return rm_fd_aside(rm_syscall(SYS_openat, AT_FDCWD, (long)path, flags, mode, 0, 0));
 }
 
 static inline long rm_sys_openat(int dirfd, const char *path, int flags)
@@ -150,7 +169,7 @@ static inline long rm_sys_ioctl(int fd, unsigned long op, void *arg)
 
 static inline long rm_sys_memfd_create(const char *name, unsigned int flags)
 {
-	return rm_syscall(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0);
+	return rm_fd_aside(rm_syscall(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0));
 }
 
 static inline long rm_sys_ftruncate(int fd, long len)

@@ -69,6 +69,7 @@ int rm_uffd_open(int flags, uint64_t features)
 			rm_sys_close((int)device);
 		}
 	}
+	fd = rm_fd_aside(fd);
 	if (fd < 0)
 		return (int)fd;
 	memset(&api, 0, sizeof(api));

@@ -74,7 +74,7 @@ static void explain(struct tally *tally, const struct oracle_block *native,
 	int count;
 
 	if (tally->shrunk >= max_shrink) {
-		if (tally->differing_blocks <= 100)
+		if (tally->differing_blocks <= ORACLE_MAX_TOLD)
 			printf("differs: %s: %d observations, first: native \"%s\", other \"%s\"\n",
 				native->lines[0], diff->differing,
 				diff->first_native ? diff->first_native : "(nothing)",

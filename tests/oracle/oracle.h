@@ -27,6 +27,7 @@
 #define ORACLE_ARENA_PAGES 40
 #define ORACLE_PAGES	   (ORACLE_ARENAS * ORACLE_ARENA_PAGES)
 #define ORACLE_MAX_OPS	   4096
+#define ORACLE_MAX_TOLD	   1000 /* differing sequences that are named */
 #define ORACLE_FILE_PAGES  16
 
 #ifndef MREMAP_MAYMOVE

@@ -124,7 +124,7 @@ int oracle_against(const char *path)
 		differing += (unsigned long)diff.differing;
 		excused += (unsigned long)diff.excused;
 		skipped += diff.skipped;
-		if (diff.differing && told++ < 100)
+		if (diff.differing && told++ < ORACLE_MAX_TOLD)
 			printf("differs: %s: %d observations, first: recorded \"%s\", here "
 			       "\"%s\"\n",
 				here.lines[0], diff.differing,
@@ -140,9 +140,11 @@ int oracle_against(const char *path)
 	waitpid(pid, NULL, 0);
 	oracle_block_free(&recorded);
 	oracle_block_free(&here);
-	printf("against %s: %lu sequences and scenarios: %lu differing observations, %lu excused, "
-	       "%lu not compared\n",
-		path, blocks, differing, excused, skipped);
+	if (told > ORACLE_MAX_TOLD)
+		printf("and %lu more\n", told - ORACLE_MAX_TOLD);
+	printf("against %s: %lu sequences and scenarios: %lu differing observations in %lu, "
+	       "%lu excused, %lu not compared\n",
+		path, blocks, differing, told, excused, skipped);
 	oracle_excuses_report(stdout);
 	return status ? status : differing ? 1 : 0;
 }

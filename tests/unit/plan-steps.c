@@ -93,7 +93,7 @@ static const struct row {
 		"rejoin:S>D=mc resume"},
 	{"anon, the same, and it does not merge with its neighbour", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .along = true, .unsure = true, .apart = true}, 0,
-		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S "
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S apart:T move:S>D move:T>S "
 		"resume"},
 	{"anon, the first part of what was moved, and that is not known", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .unsure = true, .end_off = 0x3000}, 0,
@@ -105,11 +105,11 @@ static const struct row {
 	{"anon, all of what was moved, beside what moved along and it does not merge with",
 		RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .along = true, .apart = true}, 0,
-		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S "
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S apart:T move:S>D move:T>S "
 		"resume"},
 	{"anon, all of what was moved, locked, beside what moved along", RM_KIND_ANON, RW,
 		AC | RM_VF_LOCKED, {.fixed = true, .moved = true, .along = true}, 0,
-		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S "
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S apart:T move:S>D move:T>S "
 		"resume"},
 	{"anon, the middle of what was moved", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .moved = true, .start_off = -0x5000, .end_off = 0x3000}, 0,
@@ -140,13 +140,13 @@ static const struct row {
 	{"anon, exec and writable", RM_KIND_ANON, RW | PROT_EXEC, AC, {.fixed = true}, 0,
 		"twin: map:T=prot unlock:T empty:T stop verify:S move:S>D move:T>S resume"},
 	{"anon, locked", RM_KIND_ANON, RW, AC | RM_VF_LOCKED, {.fixed = true}, 0,
-		"twin: map:T=none unlock:T protect:T=rw- apart:T stop verify:S move:S>D move:T>S resume"},
+		"twin: map:T=none unlock:T protect:T=rw- stop verify:S apart:T move:S>D move:T>S resume"},
 	{"anon, locked until it was moved the last time", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .apart = true}, 0,
-		"twin: map:T=prot apart:T stop verify:S move:S>D move:T>S resume"},
+		"twin: map:T=prot stop verify:S apart:T move:S>D move:T>S resume"},
 	{"anon, a part, beside one that it does not merge with", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .apart = true, .end_off = 0x3000}, 0,
-		"twin: map:T=prot apart:T stop verify:S move:S>D move:T>S join:S resume"},
+		"twin: map:T=prot stop verify:S apart:T move:S>D move:T>S join:S resume"},
 	{"anon, a part, between two that it does not merge with", RM_KIND_ANON, RW, AC,
 		{.fixed = true,
 			.unlocked = true,
@@ -156,7 +156,7 @@ static const struct row {
 		0, "twin: map:T=prot stop verify:S move:S>D move:T>S resume"},
 	{"anon, before one that it does not merge with", RM_KIND_ANON, RW, AC,
 		{.fixed = true, .unlocked = true, .apart_behind = true}, 0,
-		"twin: map:T=prot apart:T stop verify:S move:S>D move:T>S resume"},
+		"twin: map:T=prot stop verify:S apart:T move:S>D move:T>S resume"},
 	{"anon, key", RM_KIND_ANON, RW, AC, {.fixed = true, .pkey = 3}, 0,
 		"twin: map:T=none unlock:T protect:T=rw- protect:T=rw- stop verify:S move:S>D "
 		"move:T>S resume"},
@@ -327,7 +327,7 @@ static const struct row {
 		RM_VF_DONTFORK | RM_VF_RANDOM, {.fixed = true, .pkey = 2, .policy = true}, 0,
 		"twin: dup:S>T stop verify:S move:S>D move:T>S resume"},
 	{"shared, locked", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true}, 0,
-		"twin: dup:S>T unlock:T empty:T apart:T stop verify:S move:S>D move:T>S resume"},
+		"twin: dup:S>T unlock:T empty:T stop verify:S apart:T move:S>D move:T>S resume"},
 	{"shared, late", RM_KIND_SHARED, RW, 0, {.fixed = true, .variant = LATE}, 0,
 		"twin-late: stop verify:S move:S>D dup:D>S resume"},
 	{"shared, locked, late", RM_KIND_SHARED, RW, RM_VF_LOCKED, {.fixed = true, .variant = LATE},
