@@ -63,7 +63,7 @@ static int open_from_descriptors(const struct rm_vma *vma, bool write, char *buf
 		if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY ||
 			(write && (mode & O_ACCMODE) != O_RDWR) || !is_file_of(fd, vma))
 			continue;
-		found = rm_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+		found = rm_fd_dup_aside(fd);
 	}
 	rm_numbers_close(&fds);
 	return (int)found;

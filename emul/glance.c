@@ -51,7 +51,7 @@ static bool leaves_enough(int fd)
 	bool enough = true;
 
 	for (int i = 0; i < SPARE_FDS; i++) {
-		spare[i] = rm_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+		spare[i] = rm_fd_dup_aside(fd);
 		enough = enough && spare[i] >= 0;
 	}
 	for (int i = 0; i < SPARE_FDS; i++)

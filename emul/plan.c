@@ -268,7 +268,11 @@ static void plan_twin(struct rm_plan *plan, const struct rm_request *piece,
 		if (joins_rest(piece, facts))
 			rm_plan_add(plan, RM_OP_JOIN, RM_SOURCE, RM_NOWHERE, 0);
 	}
-	/* not to be able to, and to find out how what is left counts, may make it merge again */
+	/*
+	 * A head is rejoined only if it has not merged with what lies before it; and a rejoining
+	 * that does not succeed, or only finds out how the twin counts, puts a page back, which may
+	 * merge again.
+	 */
 	if (part && rejoin && goes_on_behind(piece, facts))
 		rm_plan_add(plan, RM_OP_PART, RM_SOURCE, RM_NOWHERE, 0);
 	if (rejoin)

@@ -253,12 +253,6 @@ static bool take_tail(
 	return true;
 }
 
-/* Touched by the kernel's hand: what can not be written stays as it is. */
-static void poke(uintptr_t at)
-{
-	(void)rm_syscall(SYS_rt_sigpending, (long)at, sizeof(uint64_t), 0, 0, 0, 0);
-}
-
 /*
  * Before 6.15: way->at is touched, with what lies at h, if what lies behind that really counts on.
  * Otherwise, as h is only a guess, it would get an anon_vma that nobody else has. An empty page of
@@ -272,7 +266,7 @@ static void touch(const struct way *way, uintptr_t empty, struct rm_ballast *bal
 	if (rm_sys_is_mapped(next) || rm_is_err(rm_shift(empty, page, next)))
 		return;
 	if (rm_is_joined(next))
-		poke(way->at);
+		rm_sys_touch(way->at);
 	rm_let_go(next, page, ballast);
 }
 
@@ -287,7 +281,7 @@ static int by_tail(const struct way *way, const struct head *head, uintptr_t roo
 	const int tail = put_tail(way, way->at, head, room, ballast);
 
 	if (tail > 0 && !rm_is_joined(way->behind)) { /* before 6.15 */
-		poke(way->at);
+		rm_sys_touch(way->at);
 		*poked = true;
 	}
 	return tail;

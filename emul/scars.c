@@ -209,23 +209,21 @@ static bool has_met_itself(uintptr_t at, struct rm_range piece, uintptr_t target
 
 /*
  * Whether there is a seam where a mapping that was moved as a whole begins or ends: what lies on
- * the other side has merged with its twin, or is there, and the twin of a locked mapping has been
- * kept from merging.
+ * the other side has merged with its twin, or is there, and the twin has been kept apart.
  */
-static bool is_seam(uintptr_t at, uintptr_t beyond, bool parted, const struct rm_facts *facts,
+static bool is_seam(uintptr_t at, uintptr_t beyond, bool apart, const struct rm_facts *facts,
 	struct rm_range piece, uintptr_t target)
 {
-	if (parted || (facts->vma.vmflags & RM_VF_LOCKED) || facts->apart_before ||
-		facts->apart_behind)
+	if (apart)
 		return rm_sys_is_mapped(beyond);
 	return facts->known && rm_is_joined(at) && !has_met_itself(at, piece, target);
 }
 
-bool rm_seams_made(
-	const struct rm_facts *facts, struct rm_range piece, struct rm_range rest, uintptr_t target)
+bool rm_seams_made(const struct rm_facts *facts, const struct rm_request *request, uintptr_t target)
 {
-	const uintptr_t ends[] = {piece.start, rm_range_end(piece)},
-			rest_ends[] = {rest.start, rm_range_end(rest)};
+	const struct rm_range piece = request->source;
+	const bool whole = rm_range_is(piece, rm_facts_rest(facts, request));
+	const uintptr_t ends[] = {piece.start, rm_range_end(piece)};
 	bool made = false;
 
 	/* what lies beside it may have come or gone since the facts were read */
@@ -234,7 +232,7 @@ bool rm_seams_made(
 	for (size_t i = 0; i < RM_ARRAY_LEN(ends); i++) {
 		if (is_in(&scars, ends[i]))
 			return false;
-		if (rest_ends[i] != ends[i] || !rm_is_joined(ends[i]))
+		if ((i && !whole) || !rm_is_joined(ends[i])) /* a head goes on behind it */
 			continue;
 		if (has_met_itself(ends[i], piece, target)) /* and is to stay so */
 			return false;
@@ -247,7 +245,8 @@ bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct 
 	uintptr_t target, uint32_t mark)
 {
 	const struct rm_vma *vma = &facts->vma;
-	const bool locked = vma->vmflags & RM_VF_LOCKED;
+	const bool locked = vma->vmflags & RM_VF_LOCKED,
+		   apart = locked || world->parted || facts->apart_before || facts->apart_behind;
 	bool start = false, end = false, whole = true;
 
 	if (!rm_known_watching())
@@ -262,15 +261,15 @@ bool rm_scars_look(struct rm_world *world, const struct rm_facts *facts, struct 
 		if (!locked)
 			look(piece.start);
 	} else {
-		start = is_seam(vma->start, vma->start - rm_page_size(), world->parted, facts,
-			piece, target);
+		start = is_seam(
+			vma->start, vma->start - rm_page_size(), apart, facts, piece, target);
 	}
 	if (vma->end != rm_range_end(piece) || is_in(&scars, vma->end)) {
 		whole = false;
 		if (!locked)
 			look(rm_range_end(piece));
 	} else {
-		end = is_seam(vma->end, vma->end, world->parted, facts, piece, target);
+		end = is_seam(vma->end, vma->end, apart, facts, piece, target);
 	}
 	/*
 	 * If somebody has mapped something meanwhile, it is that which has merged, as everywhere.

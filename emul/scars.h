@@ -57,12 +57,12 @@ void rm_seams_forget(struct rm_range range);
 bool rm_seams_span(struct rm_range range);
 bool rm_seams_at(uintptr_t at);
 /*
- * In the window, after piece, the first part or all of the mapping that the facts are of, rest, has
+ * In the window, after the source, the first part or all of the mapping that the facts are of, has
  * been moved to target and mapped anew: whether it has merged with what 6.18 would not merge it
  * with.
  */
-bool rm_seams_made(const struct rm_facts *facts, struct rm_range piece, struct rm_range rest,
-	uintptr_t target);
+bool rm_seams_made(
+	const struct rm_facts *facts, const struct rm_request *request, uintptr_t target);
 
 /*
  * mremap of a source that spans scars, as if it were one mapping. request->source.len is the new

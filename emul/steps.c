@@ -346,9 +346,7 @@ static uintptr_t rest_end(const struct rm_steps *x)
 
 static int do_rejoin(struct rm_steps *x, struct rm_range range, const struct rm_step *step)
 {
-	int r = x->guarded ? 0
-			   : rm_rejoin(range, rest_end(x), x->at[step->other],
-				     (unsigned int)step->arg);
+	const int r = rm_rejoin(range, rest_end(x), x->at[step->other], (unsigned int)step->arg);
 
 	x->rejoined = r > 0;
 	return r < 0 ? r : 0;
@@ -383,8 +381,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_TOUCH:
 		if (step->arg && !rm_is_joined(r.start) && !rm_is_joined(rm_range_end(r)))
 			return 0;
-		/* by the kernel's hand, so that a page that can not be had is no signal */
-		(void)rm_syscall(SYS_rt_sigpending, (long)r.start, sizeof(uint64_t), 0, 0, 0, 0);
+		rm_sys_touch(r.start);
 		return 0;
 	case RM_OP_ADVISE:
 		return (int)rm_sys_madvise(r.start, r.len, step->arg);
@@ -434,7 +431,7 @@ int rm_steps_do(struct rm_steps *x, const struct rm_step *step)
 	case RM_OP_REJOIN:
 		return do_rejoin(x, r, step);
 	case RM_OP_PART:
-		return x->guarded || x->rejoined ? 0 : rm_part(x);
+		return x->rejoined ? 0 : rm_part(x);
 	case RM_OP_MOVE_TOLD:
 		return do_move_told(x, step->place, step->other);
 	case RM_OP_AWAIT:

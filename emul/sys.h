@@ -109,6 +109,13 @@ static inline long rm_sys_prctl(int op, long a, long b, long c, long d)
  */
 #define RM_FD_ASIDE 200
 
+static inline long rm_fd_dup_aside(int fd)
+{
+	const long high = rm_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, RM_FD_ASIDE, 0, 0, 0);
+
+	return high >= 0 ? high : rm_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+}
+
 static inline long rm_fd_aside(long fd)
 {
 	long high;
@@ -206,6 +213,12 @@ static inline long rm_sys_rt_sigprocmask(int how, const uint64_t *set, uint64_t 
 static inline long rm_sys_rt_sigpending(uint64_t *set)
 {
 	return rm_syscall(SYS_rt_sigpending, (long)set, sizeof(uint64_t), 0, 0, 0, 0);
+}
+
+/* Written to by the kernel's hand: what can not be written, or had, stays as it is, no signal. */
+static inline void rm_sys_touch(uintptr_t at)
+{
+	(void)rm_sys_rt_sigpending((uint64_t *)at);
 }
 
 struct rm_ksigaction {

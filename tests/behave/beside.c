@@ -274,9 +274,10 @@ static void signals_beside(void **state)
 }
 
 /*
- * The lowest free descriptors are the same all the time. A program that closes one and opens something
- * else there counts on that, and one that has dup2'ed onto a descriptor of somebody's would lose it
- * when that is closed. Two ranges side by side, so that what is left is kept from merging.
+ * The lowest free descriptors are the same all the time. A program that closes one and opens
+ * something else there counts on that, and one that has dup2'ed onto a descriptor of somebody's
+ * would lose it when that is closed. Two ranges side by side, so that what is left is kept from
+ * merging.
  */
 #define MOVES_BESIDE 2000
 
