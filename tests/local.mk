@@ -23,12 +23,13 @@ include tests/preload/local.mk
 include tests/faults/local.mk
 include tests/bench/local.mk
 
-# What needs root, huge pages or userfaultfd for all its cases: run as root, with none skipped for want of it.
+# What needs root, huge pages or userfaultfd for all its cases: run as root, with none skipped for want of it. One test takes
+# half of the huge pages and one more; what runs beside it needs fewer than the rest.
 root_tests = $(behave_programs) $(unit_tests) $(fault_tests) $(remap_run_tests)
 check-root:
 	@test "$$(id -u)" = 0 || { echo 'check-root: only root can run this'; exit 1; }
 	@before=$$(cat /proc/sys/vm/nr_hugepages); \
-	test $$before -ge 16 || echo 16 >/proc/sys/vm/nr_hugepages; \
+	test $$before -ge 32 || echo 32 >/proc/sys/vm/nr_hugepages; \
 	$(MAKE) check TESTS='$(root_tests)'; status=$$?; \
 	echo $$before >/proc/sys/vm/nr_hugepages; \
 	if grep -hiE '^SKIP.*(root|privilege|permi|capab|huge page)' $(root_tests:=.log) 2>/dev/null; then \
