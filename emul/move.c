@@ -80,6 +80,16 @@ void rm_move_give_back(struct rm_world *world)
 	world->kept.len = 0;
 }
 
+/*
+ * Whether the kernel's own move holds up nobody, and what is known of the mapping is true and goes
+ * with it: then it is made at once, with the world's lock, so that who moves a heap again and again
+ * pays /proc once where only private memory is moved by the kernel (5.7 to 5.12).
+ */
+static bool nobody_is_told(struct rm_world *world, const struct rm_facts *facts)
+{
+	return facts->uffd.fd < 0 && !facts->target_armed && rm_known_is_valid(world, facts);
+}
+
 long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	const struct rm_facts *facts, bool whole)
 {
@@ -95,6 +105,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 		   loose = all && rm_known_was_loose(world, facts, target);
 	enum rm_variant variant = first_variant(world, piece, facts);
 	struct rm_plan plan;
+	bool native;
 	long r;
 
 	do {
@@ -110,7 +121,8 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 				rm_refuse(plan.reason);
 			return plan.error;
 		}
-		if (whole && plan.steps[0].op == RM_OP_NATIVE)
+		native = plan.steps[0].op == RM_OP_NATIVE;
+		if (whole && native && !nobody_is_told(world, facts))
 			return RM_LEFT_TO_KERNEL;
 		rm_strays_forget(piece->source);
 		rm_charges_forget(piece->source);
@@ -123,8 +135,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	 * It may have failed for what is not true any more; not if it was refused: that has nothing
 	 * to do with facts.
 	 */
+	if (rm_is_err(r) && facts->known && !native && !*rm_refuse_reason())
+		return -ESTALE;
 	if (rm_is_err(r))
-		return facts->known && !*rm_refuse_reason() ? -ESTALE : r == -ETIME ? -EINVAL : r;
+		return r == -ETIME ? -EINVAL : r;
 	world->kept.len = 0; /* taken */
 	rm_origins_moved(piece->source.start, (uintptr_t)r, piece->source.len, piece->source.len);
 	if (!(piece->flags & RM_DONTUNMAP)) { /* there is nothing any more */
@@ -135,7 +149,12 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	rm_known_moved(world, mark, facts, piece->source, (uintptr_t)r);
 	if (rm_uffd_wants_remap_event(&facts->uffd))
 		rm_known_armed((struct rm_range){(uintptr_t)r, piece->source.len});
-	if (plan.steps[0].op != RM_OP_NATIVE) {
+	if (native) {
+		rm_stat_add(RM_STAT_NATIVE, 1);
+		rm_scars_forget(piece->source);
+		rm_seams_forget(piece->source);
+		rm_scars_forget((struct rm_range){(uintptr_t)r, piece->source.len});
+	} else {
 		if (!piece->target)
 			rm_went_to(world, piece->source, (uintptr_t)r);
 		if ((loose && (uintptr_t)r == target) ||
@@ -176,6 +195,30 @@ static long read_apart(void *argument)
 	return rm_facts_read(reading->world, reading->piece, reading->facts);
 }
 
+/*
+ * Where nothing can be read: whether it is for the kernel to say if it moves that (5.7 to 5.12).
+ * What it does not move is private then, as shared memory is asked for: it would take the
+ * destination away before it refuses. A mapping of a file it does refuse so, as it does without us.
+ */
+static bool kernel_may_do(const struct rm_request *request)
+{
+	const struct rm_features *features = rm_features();
+	const size_t page = rm_page_size();
+	long view;
+
+	if (!features->native_anon || !(request->flags & RM_DONTUNMAP) ||
+		!rm_sys_in_one_mapping(
+			request->source.start, request->source.len, features->task_size))
+		return false;
+	if (!(request->flags & RM_FIXED))
+		return true;
+	view = rm_sys_mremap(request->source.start, 0, page, RM_MAYMOVE, 0);
+	if (rm_is_err(view))
+		return view == -EINVAL;
+	rm_sys_munmap((uintptr_t)view, page);
+	return false;
+}
+
 /* What is known from earlier is used once only. */
 static int collect(
 	struct rm_world *world, const struct rm_request *piece, int tries, struct rm_facts *facts)
@@ -186,6 +229,8 @@ static int collect(
 	if (r == -EMFILE)
 		r = (int)rm_apart(world, read_apart, &reading);
 	/* -ENOENT and the like: no /proc, or no smaps in it */
+	if (r && r != -EFAULT && r != -ENOMEM && kernel_may_do(piece))
+		return RM_LEFT_TO_KERNEL;
 	if (r && r != -EFAULT && r != -ENOMEM)
 		return rm_refuse("/proc/self/smaps can not be read, so nothing can be emulated");
 	return r;
@@ -238,6 +283,8 @@ long rm_move_fixed(struct rm_world *world, const struct rm_request *request)
 		r = collect(world, &piece, again.tries, &facts);
 		if (r == -EFAULT && !first) /* a gap at the end */
 			break;
+		if (r == RM_LEFT_TO_KERNEL && !first) /* what could be read before */
+			r = -EINVAL;
 		if (r || (first && facts.vma.start > at)) {
 			result = r ? r : -EFAULT;
 			break;
