@@ -172,7 +172,8 @@ int rm_counted_look(
 	/* where huge pages can not lie they would be split */
 	if (k < 0 || (range.start & (unit - 1)))
 		return 0;
-	at = rm_map_away(len, PROT_NONE, (struct rm_range){range.start - page, len + 2 * page});
+	at = rm_map_remote(len, PROT_NONE, range.start, unit,
+		(struct rm_range){range.start - page, len + 2 * page});
 	if (rm_is_err(at))
 		return 0;
 	room = (uintptr_t)at;

@@ -79,8 +79,8 @@ static bool may_lock_future(struct rm_world *world, struct rm_range source)
 
 	if (!rm_known_is_told(world, source))
 		return true;
-	page = rm_sys_mmap(
-		0, rm_page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	page = rm_map_remote(
+		rm_page_size(), PROT_NONE, 0, rm_page_size(), (struct rm_range){0, 0});
 	fd = rm_sys_open("/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
 		got = rm_sys_read((int)fd, text, sizeof(world->maps.buf) - 1);
@@ -114,7 +114,8 @@ static bool kernel_discharges(struct rm_world *world)
 
 	if (atomic_load(&known))
 		return atomic_load(&known) == 2;
-	room = rm_sys_mmap(0, 3 * page, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	room = rm_sys_mmap(rm_remote_hint(3 * page, 0, page), 3 * page, PROT_NONE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (rm_is_err(room))
 		return false;
 	at = (uintptr_t)room + page;

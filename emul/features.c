@@ -39,17 +39,31 @@
 /* _IOWR('f', 17, struct procmap_query) of 6.11; the structure is 104 bytes */
 #define PROCMAP_QUERY_OP 0xc0686611UL
 
+/* Not where a hole of the program's may be. */
+static long map_remote(size_t len, int prot)
+{
+	return rm_map_remote(len, prot, 0, rm_page_size(), (struct rm_range){0, 0});
+}
+
 /* DONTUNMAP on one page of that kind: 0 and the kernel did it right, or -errno. */
 static int try_dontunmap(int map_flags, int fd)
 {
 	const size_t len = rm_page_size();
-	long old = rm_sys_mmap(0, len, PROT_READ | PROT_WRITE, map_flags, fd, 0), new;
+	const long area = map_remote(2 * len, PROT_NONE);
+	long old, new;
 	int r = -EINVAL;
 
-	if (rm_is_err(old))
+	if (rm_is_err(area))
+		return (int)area;
+	old = rm_sys_mmap(
+		(uintptr_t)area, len, PROT_READ | PROT_WRITE, map_flags | MAP_FIXED, fd, 0);
+	if (rm_is_err(old)) {
+		rm_sys_munmap((uintptr_t)area, 2 * len);
 		return (int)old;
+	}
 	*(volatile char *)old = 'x';
-	new = rm_sys_mremap((uintptr_t)old, len, len, RM_MAYMOVE | RM_DONTUNMAP, 0);
+	new = rm_sys_mremap((uintptr_t)old, len, len, RM_MAYMOVE | RM_FIXED | RM_DONTUNMAP,
+		(uintptr_t)area + len);
 	if (rm_is_err(new)) {
 		r = (int)new;
 	} else {
@@ -57,9 +71,8 @@ static int try_dontunmap(int map_flags, int fd)
 		if (*(volatile char *)new == 'x' &&
 			*(volatile char *)old == (map_flags & MAP_SHARED ? 'x' : 0))
 			r = 0;
-		rm_sys_munmap((uintptr_t) new, len);
 	}
-	rm_sys_munmap((uintptr_t)old, len);
+	rm_sys_munmap((uintptr_t)area, 2 * len);
 	return r;
 }
 
@@ -91,7 +104,7 @@ static int try_file(void)
 static int try_flag(unsigned long flag)
 {
 	const size_t len = rm_page_size();
-	long p = rm_sys_mmap(0, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), r;
+	long p = map_remote(len, PROT_READ), r;
 
 	if (rm_is_err(p))
 		return (int)p;
@@ -113,9 +126,7 @@ static int try_relocate(void)
 static int try_multi_vma(void)
 {
 	const size_t page = rm_page_size();
-	long area = rm_sys_mmap(
-		0, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	long r;
+	long area = map_remote(4 * page, PROT_NONE), r;
 
 	if (rm_is_err(area))
 		return (int)area;
@@ -134,7 +145,7 @@ static int try_multi_vma(void)
 static int try_noop_at_hole(void)
 {
 	const size_t page = rm_page_size();
-	long p = rm_sys_mmap(0, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), r;
+	long p = map_remote(page, PROT_NONE), r;
 
 	if (rm_is_err(p))
 		return (int)p;

@@ -173,7 +173,8 @@ static int allocate(struct rm_world *world)
 
 		if (!objects[i].missed || !objects[i].high)
 			continue;
-		at = rm_sys_mmap(0, objects[i].high - objects[i].low, PROT_READ | PROT_WRITE,
+		at = rm_sys_mmap(rm_remote_hint(objects[i].high - objects[i].low, 0, rm_page_size()),
+			objects[i].high - objects[i].low, PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		if (rm_is_err(at)) {
 			result = (int)at;

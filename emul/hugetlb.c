@@ -177,7 +177,8 @@ static int make_object(size_t len, size_t page, struct object *object, uintptr_t
 			       : rm_refuse("no memfd of huge pages can be made");
 	map = rm_sys_ftruncate((int)fd, (long)len);
 	if (!map)
-		map = rm_sys_mmap(0, len, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0);
+		map = rm_sys_mmap(rm_remote_hint(len, 0, page), len, PROT_READ | PROT_WRITE,
+			MAP_SHARED, (int)fd, 0);
 	if (rm_is_err(map)) {
 		rm_sys_close((int)fd);
 		return map == -ENOMEM ? -ENOMEM : rm_refuse("no huge pages can be mapped");

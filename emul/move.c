@@ -196,27 +196,17 @@ static long read_apart(void *argument)
 }
 
 /*
- * Where nothing can be read: whether it is for the kernel to say if it moves that (5.7 to 5.12).
- * What it does not move is private then, as shared memory is asked for: it would take the
- * destination away before it refuses. A mapping of a file it does refuse so, as it does without us.
+ * Where nothing can be read: whether it is for the kernel to say if it moves that (5.7 to 5.12). It
+ * takes a FIXED destination away before it refuses shared memory, as without us; to ask it by
+ * old_size 0 first would put a warning about private memory into its log (E8).
  */
 static bool kernel_may_do(const struct rm_request *request)
 {
 	const struct rm_features *features = rm_features();
-	const size_t page = rm_page_size();
-	long view;
 
-	if (!features->native_anon || !(request->flags & RM_DONTUNMAP) ||
-		!rm_sys_in_one_mapping(
-			request->source.start, request->source.len, features->task_size))
-		return false;
-	if (!(request->flags & RM_FIXED))
-		return true;
-	view = rm_sys_mremap(request->source.start, 0, page, RM_MAYMOVE, 0);
-	if (rm_is_err(view))
-		return view == -EINVAL;
-	rm_sys_munmap((uintptr_t)view, page);
-	return false;
+	return features->native_anon && (request->flags & RM_DONTUNMAP) &&
+	       rm_sys_in_one_mapping(
+		       request->source.start, request->source.len, features->task_size);
 }
 
 /* What is known from earlier is used once only. */

@@ -48,7 +48,8 @@ int rm_mover_start(struct rm_mover *mover, struct rm_range source, uintptr_t tar
 {
 	const size_t len = rm_page_round(sizeof(struct rm_mover_shared));
 	/* Not into the destination, which may be a hole. */
-	long at = rm_map_away(len, PROT_READ | PROT_WRITE, (struct rm_range){target, source.len});
+	long at = rm_map_remote(len, PROT_READ | PROT_WRITE, 0, rm_page_size(),
+		(struct rm_range){target, source.len});
 	struct rm_mover_shared *shared = (struct rm_mover_shared *)at;
 	long pid, result;
 

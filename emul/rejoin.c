@@ -366,7 +366,7 @@ static int rejoin_at(uintptr_t h, const struct head *head, struct rm_ballast *ba
 	len = way.skip + head->range.len;
 	if (!way.sure)
 		len += 3 * way.unit + (way.behind ? tail_len(&way, h, head) : 0);
-	room = rm_map_away(len, PROT_NONE, way.place);
+	room = rm_map_remote(len, PROT_NONE, 0, way.unit, way.place);
 	if (!rm_is_err(room)) {
 		r = way.sure ? by_head(&way, h, head, (uintptr_t)room, ballast)
 			     : by_neighbour(&way, h, head, (uintptr_t)room, ballast);
@@ -388,8 +388,7 @@ static int counts(uintptr_t at, size_t unit, struct rm_ballast *ballast)
 	const struct rm_range nowhere = {0, 0};
 	const size_t len = 3 * unit;
 	/* at the same offset, so that no huge page is split */
-	const long room = unit == rm_page_size() ? rm_map_away(len, PROT_NONE, nowhere)
-						 : rm_map_congruent(len, at, unit, nowhere);
+	const long room = rm_map_remote(len, PROT_NONE, at, unit, nowhere);
 	const uintptr_t page = (uintptr_t)room + unit;
 	int r = -1;
 

@@ -69,9 +69,11 @@ static int do_reserve(struct rm_steps *x, const struct rm_step *step)
 		addr = rm_sys_mmap(x->piece->target, length_at(x, RM_TARGET), PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
 	else if (step->place == RM_ASIDE && length(x) >= PMD_SIZE)
-		addr = rm_map_congruent(length(x), x->at[RM_SOURCE], PMD_SIZE, fixed_target(x));
+		addr = rm_map_remote(
+			length(x), PROT_NONE, x->at[RM_SOURCE], PMD_SIZE, fixed_target(x));
 	else
-		addr = rm_map_away(length_at(x, step->place), PROT_NONE, fixed_target(x));
+		addr = rm_map_remote(
+			length_at(x, step->place), PROT_NONE, 0, rm_page_size(), fixed_target(x));
 	if (rm_is_err(addr))
 		return (int)addr;
 	x->at[step->place] = (uintptr_t)addr;
@@ -89,16 +91,16 @@ static int make_room(struct rm_steps *x, uintptr_t *where)
 {
 	const size_t page = rm_page_size();
 	const size_t len = length_at(x, RM_TWIN) + 2 * page;
-	long addr = -ENOMEM;
+	size_t align = page;
+	long addr;
 
 	/*
 	 * Page tables that the twin shares with something else would be made at the destination,
 	 * too, when it is moved there, and what is to take huge pages must have none.
 	 */
 	if (x->uffd >= 0 && len >= PMD_SIZE)
-		addr = rm_map_congruent(len, x->at[RM_TARGET] - page, PMD_SIZE, fixed_target(x));
-	if (rm_is_err(addr))
-		addr = rm_map_away(len, PROT_NONE, fixed_target(x));
+		align = PMD_SIZE;
+	addr = rm_map_remote(len, PROT_NONE, x->at[RM_TARGET] - page, align, fixed_target(x));
 	if (rm_is_err(addr))
 		return (int)addr;
 	x->room = (uintptr_t)addr;

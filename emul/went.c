@@ -59,7 +59,7 @@ long rm_went_reserve(const struct rm_world *world, struct rm_range source)
 			return at;
 		rm_sys_munmap((uintptr_t)at, source.len); /* it is taken */
 	}
-	at = source.len >= PMD_SIZE ? rm_map_congruent(source.len, source.start, align, nowhere)
+	at = source.len >= PMD_SIZE ? rm_map_congruent(source.len, source.start, align)
 				    : -ENOMEM;
 	return rm_is_err(at) ? rm_map_away(source.len, PROT_NONE, nowhere) : at;
 }

@@ -27,10 +27,12 @@ extern char __libc_single_threaded __attribute__((weak));
 
 /*
  * Between executables and heaps below and libraries and stacks above, and in nobody's shadow memory
- * (sanitizers); where addresses are shorter the kernel takes no notice of it.
+ * (sanitizers): 4 TiB from a place that each process draws. Where addresses are shorter the kernel
+ * takes no notice of it.
  */
-#define REMOTE	    0x680000000000UL
-#define REMOTE_MASK 0x07ffffffffffUL
+#define REMOTE	     0x680000000000UL
+#define REMOTE_MASK  0x03ffffffffffUL
+#define REMOTE_TRIES 4
 
 static _Atomic(struct rm_world *) the_world;
 
@@ -48,9 +50,9 @@ size_t rm_page_size(void)
 	return s;
 }
 
-static long map_anywhere(size_t len, int prot)
+static long map_near(uintptr_t hint, size_t len, int prot)
 {
-	return rm_sys_mmap(0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return rm_sys_mmap(hint, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 /*
@@ -60,7 +62,7 @@ static long map_anywhere(size_t len, int prot)
 static long map_beside(size_t len, int prot, struct rm_range avoid)
 {
 	const size_t all = avoid.len + 2 * len;
-	const long room = all > avoid.len ? map_anywhere(all, prot) : -ENOMEM;
+	const long room = all > avoid.len ? map_near(0, all, prot) : -ENOMEM;
 	const bool low = (uintptr_t)room + len <= avoid.start ||
 			 (uintptr_t)room >= rm_range_end(avoid);
 
@@ -75,7 +77,7 @@ long rm_map_away(size_t len, int prot, struct rm_range avoid)
 	/* what came to lie in the wrong place stays there until the right one is found */
 	uintptr_t blockers[16];
 	size_t n = 0;
-	long addr = map_anywhere(len, prot), beside;
+	long addr = map_near(0, len, prot), beside;
 
 	while (!rm_is_err(addr) &&
 		rm_range_overlaps((struct rm_range){(uintptr_t)addr, len}, avoid)) {
@@ -90,14 +92,15 @@ long rm_map_away(size_t len, int prot, struct rm_range avoid)
 			break;
 		}
 		blockers[n++] = (uintptr_t)addr;
-		addr = map_anywhere(len, prot);
+		addr = map_near(0, len, prot);
 	}
 	while (n)
 		rm_sys_munmap(blockers[--n], len);
 	return addr;
 }
 
-long rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid)
+/* In a larger hole, of which the rest is free again. */
+static long map_within(size_t len, uintptr_t like, size_t align, struct rm_range avoid)
 {
 	long room = rm_map_away(len + align, PROT_NONE, avoid);
 	size_t before;
@@ -111,22 +114,61 @@ long rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range 
 	return room + (long)before;
 }
 
+long rm_map_congruent(size_t len, uintptr_t like, size_t align)
+{
+	const struct rm_range nowhere = {0, 0};
+	long room = map_near(0, len, PROT_NONE);
+	const uintptr_t beyond = ((uintptr_t)room - like) & (align - 1),
+			below = (uintptr_t)room - beyond;
+
+	if (rm_is_err(room) || !beyond)
+		return room;
+	rm_sys_munmap((uintptr_t)room, len);
+	room = map_near(below, len, PROT_NONE);
+	if (rm_is_err(room) || (uintptr_t)room == below)
+		return room;
+	rm_sys_munmap((uintptr_t)room, len);
+	return map_within(len, like, align, nowhere);
+}
+
+uintptr_t rm_remote_hint(size_t len, uintptr_t like, size_t align)
+{
+	static _Atomic uintptr_t base;
+	static _Atomic size_t used;
+	const size_t page = rm_page_size(), mask = align - 1;
+	uintptr_t first = atomic_load_explicit(&base, memory_order_relaxed), none = 0, at;
+
+	if (!first) {
+		/* the clock, spread by the golden ratio: the next process's is far from here */
+		first = REMOTE + ((uintptr_t)(rm_sys_now_ns() * 0x9e3779b97f4a7c15u >> 16) &
+					 REMOTE_MASK & ~(page - 1));
+		if (!atomic_compare_exchange_strong(&base, &none, first))
+			first = none;
+	}
+	/* a page between, so that one does not merge with the next */
+	at = first + (atomic_fetch_add(&used, rm_page_round(len) + align + page) & REMOTE_MASK);
+	return at + ((like - at) & mask);
+}
+
 long rm_map_remote(size_t len, int prot, uintptr_t like, size_t align, struct rm_range avoid)
 {
-	/* the clock, spread by the golden ratio: the next one is far from this one */
-	const uintptr_t mask = align - 1,
-			drawn = (uintptr_t)(rm_sys_now_ns() * 0x9e3779b97f4a7c15u >> 16),
-			hint = REMOTE + (drawn & REMOTE_MASK & ~mask) + (like & mask);
-	long addr = rm_sys_mmap(
-		hint, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	static _Atomic bool out_of_reach; /* addresses are shorter */
+	const size_t page = rm_page_size();
+	long addr = -ENOMEM;
 
-	if (rm_is_err(addr) || ((uintptr_t)addr == hint &&
-				       !rm_range_overlaps((struct rm_range){hint, len}, avoid)))
-		return addr;
-	rm_sys_munmap((uintptr_t)addr, len);
-	addr = prot == PROT_NONE && align > rm_page_size()
-		       ? rm_map_congruent(len, like, align, avoid)
-		       : -ENOMEM;
+	for (int i = 0; i < REMOTE_TRIES && !atomic_load(&out_of_reach); i++) {
+		const uintptr_t hint = rm_remote_hint(len, like, align);
+
+		addr = map_near(hint, len, prot);
+		if (rm_is_err(addr) ||
+			((uintptr_t)addr == hint &&
+				!rm_range_overlaps((struct rm_range){hint, len}, avoid)))
+			return addr;
+		rm_sys_munmap((uintptr_t)addr, len);
+	}
+	if (len < REMOTE_MASK / 2)
+		atomic_store(&out_of_reach, true);
+	addr = prot == PROT_NONE && align > page ? map_within(len, like, align, avoid) : -ENOMEM;
 	return rm_is_err(addr) ? rm_map_away(len, prot, avoid) : addr;
 }
 

@@ -129,18 +129,21 @@ bool rm_world_is_own(struct rm_range range);
 long __must_check rm_map_away(size_t len, int prot, struct rm_range avoid);
 
 /*
- * Where rm_map_away() finds room, at the offset in align (a power of two) that like has; two or
- * three calls.
+ * A destination: where the kernel would put it, or a little below, at the offset in align (a power
+ * of two) that like has; PROT_NONE. Only if something lies there more than len is mapped for a
+ * moment.
  */
-long __must_check rm_map_congruent(size_t len, uintptr_t like, size_t align, struct rm_range avoid);
+long __must_check rm_map_congruent(size_t len, uintptr_t like, size_t align);
 
 /*
- * Likewise for what outlives the call, PROT_NONE or not: far from where the kernel itself puts
- * things. It takes the first hole from above, which may be one that the program has made by munmap
- * and is about to fill by MAP_FIXED, as it can where nobody else maps anything.
+ * What is our own, for a moment or for good: far from where the kernel puts things, at that offset,
+ * not in avoid. The kernel takes the first hole from above, which may be one that the program has
+ * made by munmap and is about to fill by MAP_FIXED, as it can where nobody else maps anything.
  */
 long __must_check rm_map_remote(
 	size_t len, int prot, uintptr_t like, size_t align, struct rm_range avoid);
+/* Where that would be tried next: the hint of an mmap. Async-signal-safe. */
+uintptr_t rm_remote_hint(size_t len, uintptr_t like, size_t align);
 
 /*
  * Whether the pages before and behind at are of one mapping, and whether range is one mapping, no
