@@ -289,7 +289,7 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 	if (r != -EAGAIN)
 		return r || rm_range_end(range) <= facts->vma.end ? r : -ESTALE;
 	r = rm_maps_find(&world->maps, true, range.start, &now);
-	if (r == -EMFILE)
+	if (r == -EMFILE || r == -EBADF)
 		r = (int)rm_apart(world, look_apart, &looking);
 	if (r < 0)
 		return r;

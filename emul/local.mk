@@ -19,6 +19,7 @@ libemul_la_SOURCES = \
 	emul/deadline.c emul/deadline.h \
 	emul/due.c emul/due.h \
 	emul/features.c emul/features.h \
+	emul/fd.c emul/fd.h \
 	emul/file.c emul/file.h \
 	emul/fill.c emul/fill.h emul/fill-content.c emul/fill-own.h \
 	emul/forked.c emul/forked.h \

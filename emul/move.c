@@ -216,7 +216,7 @@ static int collect(
 	struct reading reading = {world, piece, facts};
 	int r = tries ? rm_facts_read(world, piece, facts) : rm_facts_collect(world, piece, facts);
 
-	if (r == -EMFILE)
+	if (r == -EMFILE || r == -EBADF)
 		r = (int)rm_apart(world, read_apart, &reading);
 	/* -ENOENT and the like: no /proc, or no smaps in it */
 	if (r && r != -EFAULT && r != -ENOMEM && kernel_may_do(piece))

@@ -4,6 +4,8 @@
  */
 #include "emul/numbers.h"
 
+#include <errno.h>
+
 #include "emul/sys.h"
 
 /* struct linux_dirent64, which no header of libc shows. */
@@ -21,7 +23,8 @@ int rm_numbers_open(struct rm_numbers *n, const char *path, char *buf, size_t si
 
 	if (dir < 0)
 		return (int)dir;
-	*n = (struct rm_numbers){.dir = (int)dir, .buf = buf, .size = size};
+	*n = (struct rm_numbers){
+		.dir = (int)dir, .id = rm_fd_id((int)dir), .buf = buf, .size = size};
 	return 0;
 }
 
@@ -36,7 +39,8 @@ int rm_numbers_next(struct rm_numbers *n, int *number)
 			n->at = 0;
 			n->filled = rm_sys_getdents64(n->dir, n->buf, n->size);
 			if (n->filled <= 0)
-				return (int)n->filled;
+				return n->any && rm_fd_is(n->dir, &n->id) ? (int)n->filled : -EBADF;
+			n->any = true;
 		}
 		entry = (const void *)(n->buf + n->at);
 		n->at += entry->reclen;
@@ -54,10 +58,10 @@ int rm_numbers_rewind(struct rm_numbers *n)
 	long r = rm_sys_lseek(n->dir, 0, SEEK_SET);
 
 	n->at = n->filled = 0;
-	return r < 0 ? (int)r : 0;
+	return r ? -EBADF : 0; /* a directory can be rewound */
 }
 
 void rm_numbers_close(struct rm_numbers *n)
 {
-	rm_sys_close(n->dir);
+	rm_fd_close(n->dir, &n->id);
 }

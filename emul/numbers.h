@@ -5,10 +5,13 @@
 #ifndef RM_NUMBERS_H
 #define RM_NUMBERS_H
 
+#include "emul/fd.h"
 #include "emul/types.h"
 
 struct rm_numbers {
 	int dir; /* the directory's descriptor */
+	struct rm_fd_id id;
+	bool any; /* entry has been read: it is a directory */
 	char *buf;
 	size_t size;
 	long filled, at;
@@ -16,7 +19,10 @@ struct rm_numbers {
 
 /* buf is the caller's, at least 1 KiB, and is used until rm_numbers_close. 0 or -errno. */
 int __must_check rm_numbers_open(struct rm_numbers *n, const char *path, char *buf, size_t size);
-/* 1: *number is the next one; 0: no more; -errno. Entries that are not numbers are passed over. */
+/*
+ * 1: *number is the next one; 0: no more; -errno, of which -EBADF: somebody has closed or replaced
+ * the descriptor. Entries that are not numbers are passed over.
+ */
 int __must_check rm_numbers_next(struct rm_numbers *n, int *number);
 /* From the beginning again. 0 or -errno. */
 int __must_check rm_numbers_rewind(struct rm_numbers *n);

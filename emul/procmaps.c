@@ -165,6 +165,7 @@ int rm_maps_open(struct rm_maps *maps, bool smaps, uintptr_t interest)
 	if (fd < 0)
 		return (int)fd;
 	maps->fd = (int)fd;
+	maps->id = rm_fd_id(maps->fd);
 	maps->smaps = smaps;
 	maps->interest = interest;
 	maps->eof = false;
@@ -175,7 +176,7 @@ int rm_maps_open(struct rm_maps *maps, bool smaps, uintptr_t interest)
 
 void rm_maps_close(struct rm_maps *maps)
 {
-	rm_sys_close(maps->fd);
+	rm_fd_close(maps->fd, &maps->id);
 	maps->fd = -1;
 }
 
@@ -222,14 +223,23 @@ static void skip_line(struct rm_maps *maps, long len)
 	maps->position += whole;
 }
 
+/*
+ * What a read that brings no mapping says, if it was of the file that was opened. That has one at
+ * least; what has none came to be there before the descriptor was looked at.
+ */
+static int no_mapping(const struct rm_maps *maps, int r)
+{
+	return maps->position && rm_fd_is(maps->fd, &maps->id) ? r : -EBADF;
+}
+
 int rm_maps_next(struct rm_maps *maps, struct rm_vma *vma)
 {
 	long len = next_line(maps);
 
 	if (len < 0)
-		return len == -1 ? 0 : (int)len;
+		return no_mapping(maps, len == -1 ? 0 : (int)len);
 	if (!rm_maps_parse_header(maps->buf + maps->begin, (size_t)len, vma))
-		return -EIO;
+		return no_mapping(maps, -EIO);
 	skip_line(maps, len);
 	if (!maps->smaps)
 		return 1;
@@ -241,6 +251,8 @@ int rm_maps_next(struct rm_maps *maps, struct rm_vma *vma)
 		const char *line;
 
 		len = next_line(maps);
+		if (len < 0 && !rm_fd_is(maps->fd, &maps->id))
+			return -EBADF;
 		if (len == -1)
 			break;
 		if (len < 0)

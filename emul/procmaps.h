@@ -5,6 +5,7 @@
 #ifndef RM_PROCMAPS_H
 #define RM_PROCMAPS_H
 
+#include "emul/fd.h"
 #include "emul/types.h"
 
 /* VmFlags of smaps that the engine acts on (semantics.md 9). */
@@ -59,6 +60,7 @@ struct rm_vma {
 /* The whole reader; large, so it lives in the world page (world.h), never on a stack. */
 struct rm_maps {
 	int fd;
+	struct rm_fd_id id;
 	bool smaps;
 	bool eof;
 	uintptr_t
@@ -71,7 +73,10 @@ struct rm_maps {
 
 /* interest: the lowest address of which anything but bounds matters; 0 for all. */
 int __must_check rm_maps_open(struct rm_maps *maps, bool smaps, uintptr_t interest);
-/* 1: *vma is the next mapping in address order; 0: no more; -errno. */
+/*
+ * 1: *vma is the next mapping in address order; 0: no more; -errno, of which -EBADF: somebody has
+ * closed or replaced the descriptor.
+ */
 int __must_check rm_maps_next(struct rm_maps *maps, struct rm_vma *vma);
 void rm_maps_close(struct rm_maps *maps);
 

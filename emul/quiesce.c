@@ -365,6 +365,10 @@ static int try_stop(struct rm_world *world, uint64_t patience, struct late *late
 			r = stop_the_rest(world, &tasks, generation, deadline, late);
 			rm_task_close(&tasks);
 		}
+		if (r == -EBADF) { /* somebody closes what is not his */
+			rm_task_open_apart(world, &tasks);
+			r = stop_the_rest(world, &tasks, generation, deadline, late);
+		}
 	}
 	if (!r && !rm_obey_handlers_rest())
 		r = -ETIME;

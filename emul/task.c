@@ -116,9 +116,14 @@ int rm_task_open(struct rm_world *world, struct rm_numbers *tasks)
 
 	if (r != -EMFILE)
 		return r;
+	rm_task_open_apart(world, tasks);
+	return 0;
+}
+
+void rm_task_open_apart(struct rm_world *world, struct rm_numbers *tasks)
+{
 	*tasks = (struct rm_numbers){
 		.dir = -1, .buf = world->dirents, .size = sizeof(world->dirents)};
-	return 0;
 }
 
 struct listing {
@@ -171,8 +176,12 @@ void rm_task_close(struct rm_numbers *tasks)
 
 int rm_task_count_of(const struct rm_numbers *tasks)
 {
-	return tasks->dir < 0 ? rm_task_count(AT_FDCWD, "/proc/self/task")
-			      : rm_task_count(tasks->dir, "");
+	int n;
+
+	if (tasks->dir < 0)
+		return rm_task_count(AT_FDCWD, "/proc/self/task");
+	n = rm_fd_is(tasks->dir, &tasks->id) ? rm_task_count(tasks->dir, "") : 0;
+	return n > 0 ? n : -EBADF; /* another file has not as many links */
 }
 
 int rm_task_count(int dir, const char *path)

@@ -45,6 +45,8 @@ static inline bool rm_task_is_dead(const struct rm_task *task)
  * rm_task_next(). The list may end early if a thread exits (task.c).
  */
 int __must_check rm_task_open(struct rm_world *world, struct rm_numbers *tasks);
+/* The same without one, to begin with. */
+void rm_task_open_apart(struct rm_world *world, struct rm_numbers *tasks);
 int __must_check rm_task_rewind(struct rm_world *world, struct rm_numbers *tasks);
 int __must_check rm_task_next(struct rm_numbers *tasks, int *tid);
 void rm_task_close(struct rm_numbers *tasks);

@@ -5,6 +5,7 @@
  * signal is lost. The stress test does the same for longer and in worse company; where the caller
  * itself may be (signal handlers, children) is process.c.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -443,6 +444,60 @@ static void keeps_holes(int flags, bool lock, bool advised)
 	check(!munmap(area, 4 * len));
 }
 
+/*
+ * Closes what it has not opened, and dup2s onto it, as who wants nothing to be open. Descriptors
+ * below 64 are the test's.
+ */
+static void *closer(void *arg)
+{
+	long wrong = 0;
+
+	(void)arg;
+	atomic_fetch_add(&reads, 1);
+	while (!atomic_load(&stop)) {
+		for (int fd = 64; fd < 240; fd++)
+			close(fd);
+		for (int fd = 196; fd < 210; fd++)
+			wrong += dup2(0, fd) != fd;
+		/* what is there is its own */
+		for (int fd = 196; fd < 210; fd++)
+			wrong += fcntl(fd, F_GETFD) != 0;
+	}
+	return (void *)wrong;
+}
+
+/* Executable, so that its attributes are read each time. */
+static void sibling_closes(void **state)
+{
+	const size_t len = 4 * PAGE;
+	pthread_t thread;
+	bool ok = true;
+	void *wrong;
+	char *p, *to;
+
+	(void)state;
+	to = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	check(to != MAP_FAILED);
+	atomic_store(&stop, false);
+	atomic_store(&reads, 0);
+	check(!pthread_create(&thread, NULL, closer, NULL));
+	while (!atomic_load(&reads))
+		sched_yield();
+	for (int i = 0; i < MOVES_BESIDE && ok; i++) {
+		p = mmap(NULL, len, RW | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ok = p != MAP_FAILED;
+		if (ok)
+			*(volatile int *)p = i;
+		ok = ok && mremap(p, len, len, ONTO, to) == to && *(volatile int *)to == i &&
+		     !munmap(p, len);
+	}
+	atomic_store(&stop, true);
+	check(!pthread_join(thread, &wrong));
+	check(ok);
+	check((long)wrong < MOVES_BESIDE / 20);
+	check(!munmap(to, len));
+}
+
 static void keeps_holes_private(void **state)
 {
 	(void)state;
@@ -478,6 +533,7 @@ int main(void)
 		CASE(two_movers, "dontunmap-by-two-threads-at-once"),
 		CASE(signals_beside, "dontunmap-loses-no-signal"),
 		CASE(keeps_descriptors, "dontunmap-takes-no-descriptor-from-a-sibling"),
+		CASE(sibling_closes, "dontunmap-while-a-sibling-closes-whatever-is-open"),
 		CASE(keeps_holes_private, "dontunmap-maps-nothing-where-a-sibling-has-unmapped"),
 		CASE(keeps_holes_advised, "the-same-with-advice"),
 		CASE(keeps_holes_locked, "the-same-locked"),

@@ -23,6 +23,7 @@ static void maps_over(int fd, bool smaps)
 {
 	memset(&maps, 0, sizeof(maps));
 	maps.fd = fd;
+	maps.id = rm_fd_id(fd);
 	maps.smaps = smaps;
 }
 
@@ -180,16 +181,39 @@ static void files_that_end_early(void **state)
 	assert_int_equal(rm_maps_next(&maps, &vma), 1);
 	assert_false(vma.have_flags);
 	rm_maps_close(&maps);
-	/* nothing; half a header; no header at all */
-	maps_over(file_with("", 0), true);
-	assert_int_equal(rm_maps_next(&maps, &vma), 0);
-	rm_maps_close(&maps);
-	maps_over(file_with(text, 12), true);
+	/* something else behind it */
+	maps_over(file_with("1000-2000 r--p 00000000 08:01 7 /x\nhello\n", 41), false);
+	assert_int_equal(rm_maps_next(&maps, &vma), 1);
 	assert_int_equal(rm_maps_next(&maps, &vma), -EIO);
 	rm_maps_close(&maps);
-	maps_over(file_with("hello\n", 6), false);
-	assert_int_equal(rm_maps_next(&maps, &vma), -EIO);
+}
+
+/* Somebody has put another file there, before anything was read or later: it stays open. */
+static void other_files_are_told(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} others[] = {{"", 0}, {"1000-2000 r-", 12}, {"hello\n", 6}};
+	static const char lines[] = "1000-2000 r--p 00000000 08:01 7 /x\n";
+	struct rm_vma vma;
+	int fd, other;
+
+	(void)state;
+	for (size_t i = 0; i < RM_ARRAY_LEN(others); i++) {
+		maps_over(file_with(others[i].text, others[i].len), true);
+		assert_int_equal(rm_maps_next(&maps, &vma), -EBADF);
+		rm_maps_close(&maps);
+	}
+	fd = file_with(lines, sizeof(lines) - 1);
+	maps_over(fd, false);
+	assert_int_equal(rm_maps_next(&maps, &vma), 1);
+	other = file_with("", 0);
+	assert_int_equal(dup2(other, fd), fd);
+	assert_int_equal(rm_maps_next(&maps, &vma), -EBADF);
 	rm_maps_close(&maps);
+	assert_int_equal(fcntl(fd, F_GETFD), 0);
+	assert_int_equal(close(fd) || close(other), 0);
 }
 
 static void errors_of_read_come_through(void **state)
@@ -199,6 +223,7 @@ static void errors_of_read_come_through(void **state)
 
 	(void)state;
 	maps_over(fd, true);
+	maps.position = 1; /* of the file, which has had a mapping */
 	assert_int_equal(rm_maps_next(&maps, &vma), -EISDIR);
 	rm_maps_close(&maps);
 	maps_over(-1, true);
@@ -287,6 +312,7 @@ int main(void)
 		cmocka_unit_test(reads_may_be_cut_anywhere),
 		cmocka_unit_test(endless_line_costs_its_own_end_only),
 		cmocka_unit_test(files_that_end_early),
+		cmocka_unit_test(other_files_are_told),
 		cmocka_unit_test(errors_of_read_come_through),
 		cmocka_unit_test(own_mappings_are_found),
 		cmocka_unit_test(query_says_what_maps_says),
