@@ -37,8 +37,10 @@
 #include "emul/restart.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <ucontext.h>
 
 #include "emul/call-number.h"
@@ -73,6 +75,9 @@ enum timeout_kind {
 	TIMEOUT_CLOCK,	 /* clock_nanosleep: absolute, or in the restart block */
 	TIMEOUT_FUTEX,	 /* FUTEX_WAIT_BITSET: absolute; FUTEX_WAIT: in the restart block */
 	TIMEOUT_RING,	 /* in a struct that the flags tell of */
+	/* no wait, but ended by any signal; what has been done is done again */
+	DRAIN,	  /* tcdrain(3), not the other ioctls (tty_ioctl()) */
+	ALLOCATE, /* fallocate that adds: tmpfs and hugetlbfs give up what they have got */
 };
 
 static const struct wait {
@@ -91,6 +96,7 @@ static const struct wait {
 	{SYS_io_getevents, TIMEOUT_POINTER, 5}, {SYS_io_pgetevents, TIMEOUT_POINTER, 5},
 	{SYS_epoll_pwait2, TIMEOUT_POINTER, 4}, {SYS_io_uring_enter, TIMEOUT_RING, 0},
 	{SYS_io_uring_register, TIMEOUT_NONE, 0}, /* waits before it changes anything */
+	{SYS_ioctl, DRAIN, 0}, {SYS_fallocate, ALLOCATE, 0},
 };
 
 static const int argument_register[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
@@ -154,6 +160,11 @@ static enum way way_on(const greg_t *regs, const struct wait *wait, int tid)
 		break;
 	case TIMEOUT_RING:
 		return way_on_ring(regs);
+	case DRAIN:
+		return (uint32_t)argument(regs, 2) == TCSBRK && argument(regs, 3) ? WAY_AGAIN
+										  : WAY_NONE;
+	case ALLOCATE:
+		return argument(regs, 2) & ~(uint64_t)FALLOC_FL_KEEP_SIZE ? WAY_NONE : WAY_AGAIN;
 	}
 	return WAY_NONE;
 }

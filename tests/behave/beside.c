@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 #include "tests/behave/behave.h"
 
@@ -445,6 +446,61 @@ static void keeps_holes(int flags, bool lock, bool advised)
 }
 
 /*
+ * Calls that the kernel ends with EINTR when any signal comes, though they do not wait for
+ * anything: tcdrain (tty_ioctl()), and fallocate of tmpfs (shmem_fallocate()).
+ */
+#define ALLOCATED (16UL << 20)
+
+static void *drainer(void *arg)
+{
+	const int *fds = arg;
+	long wrong = 0;
+
+	atomic_fetch_add(&reads, 1);
+	while (!atomic_load(&stop)) {
+		for (int i = 0; i < 100; i++)
+			wrong += tcdrain(fds[0]) != 0;
+		wrong += fallocate(fds[1], 0, 0, ALLOCATED) != 0;
+		wrong += ftruncate(fds[1], 0) != 0;
+		atomic_fetch_add(&reads, 1);
+	}
+	return (void *)wrong;
+}
+
+static void sibling_drains(void **state)
+{
+	const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	char slave[64];
+	pthread_t thread;
+	void *wrong;
+	bool ok = true;
+	int fds[2];
+
+	(void)state;
+	check(master >= 0 && !grantpt(master) && !unlockpt(master) &&
+		!ptsname_r(master, slave, sizeof(slave)));
+	fds[0] = open(slave, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	fds[1] = (int)syscall(SYS_memfd_create, "beside", 1U);
+	check(fds[0] >= 0 && fds[1] >= 0);
+	arena_make_filled(&a, 8, RW, ANON);
+	atomic_store(&stop, false);
+	atomic_store(&reads, 0);
+	check(!pthread_create(&thread, NULL, drainer, fds));
+	/* until it has come through a few times beside moves */
+	for (int i = 0; ok && (i < 1000 || atomic_load(&reads) < 20); i++) {
+		ok = mremap(a.source, a.len, a.len, ONTO, a.target) == a.target &&
+		     mremap(a.target, a.len, a.len, ONTO, a.source) == a.source;
+		usleep(200);
+	}
+	atomic_store(&stop, true);
+	check(!pthread_join(thread, &wrong));
+	check(ok);
+	check_is((long)wrong, 0);
+	arena_end(&a);
+	check(!close(master) && !close(fds[0]) && !close(fds[1]));
+}
+
+/*
  * Closes what it has not opened, and dup2s onto it, as who wants nothing to be open. Descriptors
  * below 64 are the test's.
  */
@@ -533,6 +589,7 @@ int main(void)
 		CASE(two_movers, "dontunmap-by-two-threads-at-once"),
 		CASE(signals_beside, "dontunmap-loses-no-signal"),
 		CASE(keeps_descriptors, "dontunmap-takes-no-descriptor-from-a-sibling"),
+		CASE(sibling_drains, "dontunmap-while-a-sibling-drains-a-terminal-and-allocates"),
 		CASE(sibling_closes, "dontunmap-while-a-sibling-closes-whatever-is-open"),
 		CASE(keeps_holes_private, "dontunmap-maps-nothing-where-a-sibling-has-unmapped"),
 		CASE(keeps_holes_advised, "the-same-with-advice"),
