@@ -6,7 +6,8 @@
  * that has got a part, wait for the rest; a signal ends them with the size of that part, whether it
  * has a handler with SA_RESTART or not. Many programs that catch no signals count on the whole. So
  * where the context shows such a call, just returned with less than it was asked for, the rest is
- * transferred here, in the stop handler, after the stop.
+ * transferred here, in the stop handler, after the stop. So it is with random numbers and with
+ * reads of /dev/zero, /dev/full and /dev/urandom, which look for a signal after each page or few.
  *
  * That must be exactly what the call would have done:
  *
@@ -35,7 +36,9 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <ucontext.h>
 
@@ -49,13 +52,15 @@
 
 #define ROOM	4096	   /* PIPE_BUF: what a pipe that is ready takes without waiting */
 #define WAIT_NS 1000000ULL /* after a socket was ready and then was not */
+#define TURN	16384	   /* what is taken from a source that is always ready */
 
 struct transfer {
 	int fd;
 	bool in, pipe;
-	unsigned int flags; /* of send and recv */
-	struct iovec one;   /* the only piece, or, if there are more: */
-	uintptr_t pieces;   /* struct iovec[n] */
+	bool random, source; /* getrandom; that or a device that is always ready */
+	unsigned int flags;  /* of send and recv */
+	struct iovec one;    /* the only piece, or, if there are more: */
+	uintptr_t pieces;    /* struct iovec[n] */
 	size_t n;
 };
 
@@ -70,6 +75,14 @@ static bool parse_call(const greg_t *regs, int nr, struct transfer *t)
 	t->n = 1;
 	t->one = buffer;
 	switch (nr) {
+	case SYS_getrandom:
+		t->in = t->random = true;
+		t->one = (struct iovec){(void *)regs[REG_RDI], (size_t)regs[REG_RSI]};
+		t->flags = (unsigned int)regs[REG_RDX];
+		return true;
+	case SYS_read:
+		t->in = true;
+		return true;
 	case SYS_recvfrom:
 	case SYS_sendto:
 		t->in = nr == SYS_recvfrom;
@@ -131,14 +144,34 @@ static bool is_whole_on_socket(const struct transfer *t)
 	       (!t->in || rm_sockopt(t->fd, SO_RCVLOWAT) == 1);
 }
 
+/*
+ * A read of these brings all of it but for signals (read_iter_zero(), get_random_bytes_user()), and
+ * so does getrandom, unless it is asked for what /dev/random has.
+ */
+static bool is_source(const struct stat *st)
+{
+	enum { MEMORY = 1, ZERO = 5, FULL = 7, URANDOM = 9 };
+
+	return S_ISCHR(st->st_mode) && major(st->st_rdev) == MEMORY &&
+	       (minor(st->st_rdev) == ZERO || minor(st->st_rdev) == FULL ||
+		       minor(st->st_rdev) == URANDOM);
+}
+
 /* Whether it waits for all of it. */
 static bool is_whole(struct transfer *t)
 {
-	const long flags = rm_syscall(SYS_fcntl, t->fd, F_GETFL, 0, 0, 0, 0);
+	const long flags = t->random ? 0 : rm_syscall(SYS_fcntl, t->fd, F_GETFL, 0, 0, 0, 0);
 	struct stat st;
 
-	if (flags < 0 || (flags & O_NONBLOCK) ||
-		rm_syscall(SYS_fstat, t->fd, (long)&st, 0, 0, 0, 0))
+	t->source = t->random;
+	if (t->random)
+		return !(t->flags & GRND_RANDOM);
+	if (rm_syscall(SYS_fstat, t->fd, (long)&st, 0, 0, 0, 0))
+		return false;
+	t->source = t->in && is_source(&st);
+	if (t->source)
+		return true;
+	if (flags < 0 || (flags & O_NONBLOCK))
 		return false;
 	t->pipe = S_ISFIFO(st.st_mode);
 	return t->pipe ? !t->in : S_ISSOCK(st.st_mode) && is_whole_on_socket(t);
@@ -159,11 +192,26 @@ static long write_some(const struct transfer *t, uintptr_t at, size_t len, const
 	return r;
 }
 
+/* The program's signals are let in before each turn. */
+static long take_some(const struct transfer *t, uintptr_t at, size_t len, const uint64_t *mask)
+{
+	struct timespec none = {0, 0};
+	const size_t turn = len < TURN ? len : TURN;
+	const long r = rm_wait_for(-1, 0, &none, mask);
+
+	if (r < 0)
+		return r;
+	return t->random ? rm_syscall(SYS_getrandom, (long)at, (long)turn, t->flags, 0, 0, 0)
+			 : rm_sys_read(t->fd, (void *)at, turn);
+}
+
 /* As much as there is or goes at the moment: a number of bytes; 0 or -errno if that was all. */
 static long transfer_some(const struct transfer *t, uintptr_t at, size_t len, const uint64_t *mask)
 {
 	const int errors = t->pipe ? POLLNVAL : POLLNVAL | POLLERR | (t->in ? 0 : POLLHUP);
 
+	if (t->source)
+		return take_some(t, at, len, mask);
 	for (;;) {
 		const long ready = rm_wait_for(t->fd, t->in ? POLLIN : POLLOUT, NULL, mask);
 		long r;

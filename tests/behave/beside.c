@@ -467,13 +467,73 @@ static void *drainer(void *arg)
 	return (void *)wrong;
 }
 
+/* Reads that any signal ends with a part after some pages. */
+static void *taker(void *arg)
+{
+	static char buf[4UL << 20];
+	const int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC),
+		  full = open("/dev/full", O_RDONLY | O_CLOEXEC),
+		  urandom = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	const size_t some = 256UL << 10;
+	long wrong = 0;
+
+	(void)arg;
+	while (!atomic_load(&stop)) {
+		memset(buf, 1, sizeof(buf));
+		wrong += read(zero, buf, sizeof(buf)) != (ssize_t)sizeof(buf);
+		wrong += memchr(buf, 1, sizeof(buf)) != NULL;
+		wrong += read(full, buf, sizeof(buf)) != (ssize_t)sizeof(buf);
+		wrong += read(urandom, buf, some) != (ssize_t)some;
+		memset(buf, 0, some);
+		wrong += syscall(SYS_getrandom, buf, some, 0) != (long)some;
+		wrong += !memcmp(buf + some - 16, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+		atomic_fetch_add(&reads, 1);
+	}
+	close(zero);
+	close(full);
+	close(urandom);
+	return (void *)wrong;
+}
+
+/* Two ranges of memory change places until the other thread has come through often enough. */
+static bool move_until(unsigned long most)
+{
+	bool ok = true;
+
+	for (int i = 0; ok && (i < 500 || atomic_load(&reads) < most); i++) {
+		ok = mremap(a.source, a.len, a.len, ONTO, a.target) == a.target &&
+		     mremap(a.target, a.len, a.len, ONTO, a.source) == a.source;
+		usleep(200);
+	}
+	return ok;
+}
+
+static void sibling_takes(void **state)
+{
+	pthread_t thread;
+	void *wrong;
+	bool ok;
+
+	(void)state;
+	arena_make_filled(&a, 8, RW, ANON);
+	atomic_store(&stop, false);
+	atomic_store(&reads, 0);
+	check(!pthread_create(&thread, NULL, taker, NULL));
+	ok = move_until(30);
+	atomic_store(&stop, true);
+	check(!pthread_join(thread, &wrong));
+	check(ok);
+	check_is((long)wrong, 0);
+	arena_end(&a);
+}
+
 static void sibling_drains(void **state)
 {
 	const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	char slave[64];
 	pthread_t thread;
 	void *wrong;
-	bool ok = true;
+	bool ok;
 	int fds[2];
 
 	(void)state;
@@ -486,12 +546,7 @@ static void sibling_drains(void **state)
 	atomic_store(&stop, false);
 	atomic_store(&reads, 0);
 	check(!pthread_create(&thread, NULL, drainer, fds));
-	/* until it has come through a few times beside moves */
-	for (int i = 0; ok && (i < 1000 || atomic_load(&reads) < 20); i++) {
-		ok = mremap(a.source, a.len, a.len, ONTO, a.target) == a.target &&
-		     mremap(a.target, a.len, a.len, ONTO, a.source) == a.source;
-		usleep(200);
-	}
+	ok = move_until(30);
 	atomic_store(&stop, true);
 	check(!pthread_join(thread, &wrong));
 	check(ok);
@@ -590,6 +645,7 @@ int main(void)
 		CASE(signals_beside, "dontunmap-loses-no-signal"),
 		CASE(keeps_descriptors, "dontunmap-takes-no-descriptor-from-a-sibling"),
 		CASE(sibling_drains, "dontunmap-while-a-sibling-drains-a-terminal-and-allocates"),
+		CASE(sibling_takes, "dontunmap-while-a-sibling-reads-zeros-and-random-numbers"),
 		CASE(sibling_closes, "dontunmap-while-a-sibling-closes-whatever-is-open"),
 		CASE(keeps_holes_private, "dontunmap-maps-nothing-where-a-sibling-has-unmapped"),
 		CASE(keeps_holes_advised, "the-same-with-advice"),
