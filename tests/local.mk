@@ -13,6 +13,7 @@ AM_TESTS_ENVIRONMENT = \
 EXTRA_DIST += tests/tap.sh tests/tap-run tests/tap-run.t
 TESTS += tests/tap-run.t
 
+include tests/beside/local.mk
 include tests/stress/local.mk
 include tests/tools/local.mk
 include tests/oracle/local.mk
