@@ -434,7 +434,7 @@ static bool entry_holds(const struct rm_world *world, const struct rm_facts *fac
 	       e->serial == facts->known_serial;
 }
 
-bool rm_known_is_valid(const struct rm_world *world, const struct rm_facts *facts)
+static bool is_valid(const struct rm_world *world, const struct rm_facts *facts)
 {
 	return facts->known && entry_holds(world, facts);
 }
@@ -444,7 +444,7 @@ void rm_known_is_loose(
 {
 	_Atomic uintptr_t *loose;
 
-	if (!rm_known_is_valid(world, facts))
+	if (!is_valid(world, facts))
 		return;
 	loose = &world->known.ranges[facts->known - 1].loose;
 	atomic_store(loose, target);
@@ -455,7 +455,7 @@ void rm_known_is_loose(
 bool rm_known_was_loose(
 	const struct rm_world *world, const struct rm_facts *facts, uintptr_t target)
 {
-	return target && rm_known_is_valid(world, facts) &&
+	return target && is_valid(world, facts) &&
 	       atomic_load(&world->known.ranges[facts->known - 1].loose) == target;
 }
 

@@ -133,8 +133,6 @@ int __must_check rm_known_promise(struct rm_world *world, struct rm_range range)
  * The caller has stopped the other threads, or there are none.
  */
 bool rm_known_holds(struct rm_world *world, const struct rm_facts *facts);
-/* Whether the facts are kept, and nothing has been said to change them. */
-bool rm_known_is_valid(const struct rm_world *world, const struct rm_facts *facts);
 /*
  * When the mapping that known facts are of was moved to target its twin merged with nothing. That
  * is kept, too, if nothing has changed since the mark, until something comes to lie beside it.

@@ -81,13 +81,13 @@ void rm_move_give_back(struct rm_world *world)
 }
 
 /*
- * Whether the kernel's own move holds up nobody, and what is known of the mapping is true and goes
- * with it: then it is made at once, with the world's lock, so that who moves a heap again and again
- * pays /proc once where only private memory is moved by the kernel (5.7 to 5.12).
+ * Whether the kernel's own move holds up nobody, and what is known of the mapping goes with it: then
+ * it is made at once, with the world's lock, so that who moves a heap again and again pays /proc
+ * once where only private memory is moved by the kernel (5.7 to 5.12).
  */
-static bool nobody_is_told(struct rm_world *world, const struct rm_facts *facts)
+static bool nobody_is_told(const struct rm_facts *facts)
 {
-	return facts->uffd.fd < 0 && !facts->target_armed && rm_known_is_valid(world, facts);
+	return facts->known && facts->uffd.fd < 0 && !facts->target_armed;
 }
 
 long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
@@ -122,7 +122,10 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 			return plan.error;
 		}
 		native = plan.steps[0].op == RM_OP_NATIVE;
-		if (whole && native && !nobody_is_told(world, facts))
+		/* the kernel does not verify, and takes a destination away before it refuses */
+		if (whole && native && facts->known && !rm_known_holds(world, facts))
+			return -ESTALE;
+		if (whole && native && !nobody_is_told(facts))
 			return RM_LEFT_TO_KERNEL;
 		rm_strays_forget(piece->source);
 		rm_charges_forget(piece->source);
@@ -135,7 +138,7 @@ long rm_move_piece(struct rm_world *world, const struct rm_request *piece,
 	 * It may have failed for what is not true any more; not if it was refused: that has nothing
 	 * to do with facts.
 	 */
-	if (rm_is_err(r) && facts->known && !native && !*rm_refuse_reason())
+	if (rm_is_err(r) && facts->known && !(whole && native) && !*rm_refuse_reason())
 		return -ESTALE;
 	if (rm_is_err(r))
 		return r == -ETIME ? -EINVAL : r;

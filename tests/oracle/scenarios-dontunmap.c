@@ -52,6 +52,15 @@ const struct oracle_scenario oracle_scenarios_dontunmap[] = {
 		"mmap A+4 20p memfd-private rw- off=2; write A+9 1p; mremap A+14 4p 4p "
 		"MAYMOVE|FIXED|DONTUNMAP A+10; read A+4 20p",
 		NULL},
+	/*
+	 * In pieces when it comes, and one since; on a kernel that leaves it in pieces what is
+	 * known of one of them is not true of all.
+	 */
+	{"dontunmap-of-a-moved-files-head-and-then-all-of-it",
+		"mmap A+4 6p memfd-private rw- off=2; write A+4 6p; mlock A+4 1p; mremap A+4 6p 6p "
+		"MAYMOVE|FIXED|DONTUNMAP B+4; mremap B+4 2p 2p MAYMOVE|FIXED|DONTUNMAP C+4; "
+		"mremap B+4 6p 6p MAYMOVE|FIXED D+4",
+		NULL},
 	{"dontunmap-of-a-file-onto-what-is-behind-it",
 		"mmap A+4 20p memfd-private rw- off=2; write A+20 1p; mremap A+14 4p 4p "
 		"MAYMOVE|FIXED|DONTUNMAP A+18; read A+4 20p",
