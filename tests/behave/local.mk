@@ -16,6 +16,7 @@ behave_linked_cflags = $(behave_cflags) -Dmremap=remap_mremap -DBEHAVE_LINKED
 behave_programs = \
 	tests/behave/advice.behave \
 	tests/behave/beside.behave \
+	tests/behave/siblings.behave \
 	tests/behave/calls.behave \
 	tests/behave/errno.behave \
 	tests/behave/limits.behave \
@@ -48,6 +49,7 @@ behave_programs = \
 behave_linked = \
 	tests/behave/advice-linked \
 	tests/behave/beside-linked \
+	tests/behave/siblings-linked \
 	tests/behave/calls-linked \
 	tests/behave/errno-linked \
 	tests/behave/limits-linked \
@@ -95,6 +97,13 @@ tests_behave_beside_linked_SOURCES = tests/behave/beside.c $(behave_common)
 tests_behave_beside_linked_CFLAGS = $(behave_linked_cflags)
 tests_behave_beside_linked_LDFLAGS = $(AM_LDFLAGS) -static
 tests_behave_beside_linked_LDADD = libremap.la $(CMOCKA_LIBS)
+tests_behave_siblings_behave_SOURCES = tests/behave/siblings.c $(behave_common)
+tests_behave_siblings_behave_CFLAGS = $(behave_cflags)
+tests_behave_siblings_behave_LDADD = $(CMOCKA_LIBS)
+tests_behave_siblings_linked_SOURCES = tests/behave/siblings.c $(behave_common)
+tests_behave_siblings_linked_CFLAGS = $(behave_linked_cflags)
+tests_behave_siblings_linked_LDFLAGS = $(AM_LDFLAGS) -static
+tests_behave_siblings_linked_LDADD = libremap.la $(CMOCKA_LIBS)
 
 tests_behave_calls_behave_SOURCES = tests/behave/calls.c $(behave_common)
 tests_behave_calls_behave_CFLAGS = $(behave_cflags)

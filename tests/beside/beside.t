@@ -66,7 +66,7 @@ program() {
 if [ -n "$python" ]; then
 	program "CPython's tests" "$pause" "$python" -m test -q $modules
 else
-	tap_skip "Python and its tests are not installed (libpython3-testsuite)" "CPython's tests"
+	tap_skip "Python and its tests are not installed (libpython3.11-testsuite)" "CPython's tests"
 fi
 # stress NAME PAUSE SECONDS STRESSOR...
 stress() {
