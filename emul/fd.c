@@ -28,9 +28,10 @@ struct rm_fd_id rm_fd_id(int fd)
 bool rm_fd_is(int fd, const struct rm_fd_id *id)
 {
 	struct rm_fd_id now;
+	const long r = identify(fd, &now);
 
-	/* a filter may refuse to say */
-	return identify(fd, &now) != -EBADF && now.dev == id->dev && now.ino == id->ino;
+	/* a filter may refuse to say, now or before: then it is taken for ours, as it nearly always is */
+	return r != -EBADF && (r || !id->ino || (now.dev == id->dev && now.ino == id->ino));
 }
 
 void rm_fd_close(int fd, const struct rm_fd_id *id)
