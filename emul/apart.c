@@ -3,10 +3,10 @@
  * A process that has its own descriptors and our memory.
  *
  * The kernel needs no descriptor to move pages, we need one to look at /proc. When RLIMIT_NOFILE is
- * reached, or other threads close or replace ours (fd.h), the looking is done by a process made without CLONE_FILES: the limit and the table are
- * its own, so that nothing of what it does can be seen in ours. /proc/self is its own, too, but
- * shows the same memory. It has no exit signal, so the program sees no SIGCHLD, and we sleep until
- * it has ended (CLONE_VFORK).
+ * reached, or other threads close or replace ours (fd.h), the looking is done by a process made
+ * without CLONE_FILES: the limit and the table are its own, so that nothing of what it does can be
+ * seen in ours. /proc/self is its own, too, but shows the same memory. It has no exit signal, so
+ * the program sees no SIGCHLD, and we sleep until it has ended (CLONE_VFORK).
  *
  * Raw system calls only, no libc: in a window as well. Threads are not in /proc/self there, but the
  * wrong process's.

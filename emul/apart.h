@@ -5,6 +5,9 @@
 #ifndef RM_APART_H
 #define RM_APART_H
 
+#include <errno.h>
+#include <stdbool.h>
+
 #include "emul/world.h"
 
 /*
@@ -13,5 +16,11 @@
  * be such a process. What it opens it has to close.
  */
 long __must_check rm_apart(struct rm_world *world, long (*function)(void *), void *argument);
+
+/* Whether what failed so may be done there: no descriptor was free, or ours has gone (fd.h). */
+static inline bool rm_apart_helps(long error)
+{
+	return error == -EMFILE || error == -EBADF;
+}
 
 #endif

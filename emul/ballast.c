@@ -13,7 +13,7 @@ bool rm_ballast_get(struct rm_range *part)
 	bool got = true;
 	long at;
 
-	at = rm_map_remote(len, PROT_NONE, 0, page, (struct rm_range){0, 0});
+	at = rm_map_own(len, PROT_NONE);
 	if (rm_is_err(at))
 		return false;
 	for (size_t i = 0; i < ISLANDS && got; i++)

@@ -79,8 +79,7 @@ static bool may_lock_future(struct rm_world *world, struct rm_range source)
 
 	if (!rm_known_is_told(world, source))
 		return true;
-	page = rm_map_remote(
-		rm_page_size(), PROT_NONE, 0, rm_page_size(), (struct rm_range){0, 0});
+	page = rm_map_own(rm_page_size(), PROT_NONE);
 	fd = rm_sys_open("/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
 		got = rm_sys_read((int)fd, text, sizeof(world->maps.buf) - 1);
@@ -289,7 +288,7 @@ int rm_facts_verify(struct rm_world *world, const struct rm_facts *facts, struct
 	if (r != -EAGAIN)
 		return r || rm_range_end(range) <= facts->vma.end ? r : -ESTALE;
 	r = rm_maps_find(&world->maps, true, range.start, &now);
-	if (r == -EMFILE || r == -EBADF)
+	if (rm_apart_helps(r))
 		r = (int)rm_apart(world, look_apart, &looking);
 	if (r < 0)
 		return r;

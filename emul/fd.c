@@ -3,7 +3,6 @@
 #include "emul/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "emul/sys.h"
@@ -11,7 +10,7 @@
 static long identify(int fd, struct rm_fd_id *id)
 {
 	struct stat st;
-	const long r = rm_syscall(SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH, 0, 0);
+	const long r = rm_syscall(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
 
 	*id = r ? (struct rm_fd_id){0, 0} : (struct rm_fd_id){st.st_dev, st.st_ino};
 	return r;
@@ -30,7 +29,7 @@ bool rm_fd_is(int fd, const struct rm_fd_id *id)
 	struct rm_fd_id now;
 	const long r = identify(fd, &now);
 
-	/* a filter may refuse to say, now or before: then it is taken for ours, as it nearly always is */
+	/* a filter may refuse to say, now or before: it is taken for ours, as it nearly always is */
 	return r != -EBADF && (r || !id->ino || (now.dev == id->dev && now.ino == id->ino));
 }
 

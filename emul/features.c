@@ -39,17 +39,11 @@
 /* _IOWR('f', 17, struct procmap_query) of 6.11; the structure is 104 bytes */
 #define PROCMAP_QUERY_OP 0xc0686611UL
 
-/* Not where a hole of the program's may be. */
-static long map_remote(size_t len, int prot)
-{
-	return rm_map_remote(len, prot, 0, rm_page_size(), (struct rm_range){0, 0});
-}
-
 /* DONTUNMAP on one page of that kind: 0 and the kernel did it right, or -errno. */
 static int try_dontunmap(int map_flags, int fd)
 {
 	const size_t len = rm_page_size();
-	const long area = map_remote(2 * len, PROT_NONE);
+	const long area = rm_map_own(2 * len, PROT_NONE);
 	long old, new;
 	int r = -EINVAL;
 
@@ -104,7 +98,7 @@ static int try_file(void)
 static int try_flag(unsigned long flag)
 {
 	const size_t len = rm_page_size();
-	long p = map_remote(len, PROT_READ), r;
+	long p = rm_map_own(len, PROT_READ), r;
 
 	if (rm_is_err(p))
 		return (int)p;
@@ -126,7 +120,7 @@ static int try_relocate(void)
 static int try_multi_vma(void)
 {
 	const size_t page = rm_page_size();
-	long area = map_remote(4 * page, PROT_NONE), r;
+	long area = rm_map_own(4 * page, PROT_NONE), r;
 
 	if (rm_is_err(area))
 		return (int)area;
@@ -145,7 +139,7 @@ static int try_multi_vma(void)
 static int try_noop_at_hole(void)
 {
 	const size_t page = rm_page_size();
-	long p = map_remote(page, PROT_NONE), r;
+	long p = rm_map_own(page, PROT_NONE), r;
 
 	if (rm_is_err(p))
 		return (int)p;

@@ -165,8 +165,7 @@ static struct rm_fill *get_slot(unsigned int *slot)
 
 		*slot = i;
 		if (!fill) {
-			at = rm_map_remote(rm_page_round(sizeof(*fill)), PROT_READ | PROT_WRITE, 0,
-				rm_page_size(), (struct rm_range){0, 0});
+			at = rm_map_own(rm_page_round(sizeof(*fill)), PROT_READ | PROT_WRITE);
 			return rm_is_err(at) ? NULL : (struct rm_fill *)at;
 		}
 		/* its stack is in use until the kernel says that there is no such thread */

@@ -169,19 +169,20 @@ static int allocate(struct rm_world *world)
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct rm_vma vma;
+		size_t len;
 		long at;
 
 		if (!objects[i].missed || !objects[i].high)
 			continue;
-		at = rm_sys_mmap(rm_remote_hint(objects[i].high - objects[i].low, 0, rm_page_size()),
-			objects[i].high - objects[i].low, PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		len = objects[i].high - objects[i].low;
+		at = rm_sys_mmap(rm_remote_hint(len, 0, rm_page_size()), len,
+			PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		if (rm_is_err(at)) {
 			result = (int)at;
 			continue;
 		}
 		if (rm_maps_find(&world->maps, false, (uintptr_t)at, &vma) <= 0) {
-			rm_sys_munmap((uintptr_t)at, objects[i].high - objects[i].low);
+			rm_sys_munmap((uintptr_t)at, len);
 			result = -ENOMEM;
 			continue;
 		}

@@ -434,17 +434,12 @@ static bool entry_holds(const struct rm_world *world, const struct rm_facts *fac
 	       e->serial == facts->known_serial;
 }
 
-static bool is_valid(const struct rm_world *world, const struct rm_facts *facts)
-{
-	return facts->known && entry_holds(world, facts);
-}
-
 void rm_known_is_loose(
 	struct rm_world *world, const struct rm_facts *facts, uint32_t mark, uintptr_t target)
 {
 	_Atomic uintptr_t *loose;
 
-	if (!is_valid(world, facts))
+	if (!facts->known || !entry_holds(world, facts))
 		return;
 	loose = &world->known.ranges[facts->known - 1].loose;
 	atomic_store(loose, target);
@@ -455,7 +450,7 @@ void rm_known_is_loose(
 bool rm_known_was_loose(
 	const struct rm_world *world, const struct rm_facts *facts, uintptr_t target)
 {
-	return target && is_valid(world, facts) &&
+	return facts->known && target && entry_holds(world, facts) &&
 	       atomic_load(&world->known.ranges[facts->known - 1].loose) == target;
 }
 

@@ -219,14 +219,14 @@ static int collect(
 	struct reading reading = {world, piece, facts};
 	int r = tries ? rm_facts_read(world, piece, facts) : rm_facts_collect(world, piece, facts);
 
-	if (r == -EMFILE || r == -EBADF)
+	if (rm_apart_helps(r))
 		r = (int)rm_apart(world, read_apart, &reading);
+	if (!r || r == -EFAULT || r == -ENOMEM)
+		return r;
 	/* -ENOENT and the like: no /proc, or no smaps in it */
-	if (r && r != -EFAULT && r != -ENOMEM && kernel_may_do(piece))
-		return RM_LEFT_TO_KERNEL;
-	if (r && r != -EFAULT && r != -ENOMEM)
-		return rm_refuse("/proc/self/smaps can not be read, so nothing can be emulated");
-	return r;
+	return kernel_may_do(piece) ? RM_LEFT_TO_KERNEL
+				    : rm_refuse("/proc/self/smaps can not be read, so nothing can "
+						"be emulated");
 }
 
 /*

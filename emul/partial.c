@@ -76,7 +76,7 @@ static bool parse_call(const greg_t *regs, int nr, struct transfer *t)
 	t->one = buffer;
 	switch (nr) {
 	case SYS_getrandom:
-		t->in = t->random = true;
+		t->in = t->random = t->source = true;
 		t->one = (struct iovec){(void *)regs[REG_RDI], (size_t)regs[REG_RSI]};
 		t->flags = (unsigned int)regs[REG_RDX];
 		return true;
@@ -160,10 +160,9 @@ static bool is_source(const struct stat *st)
 /* Whether it waits for all of it. */
 static bool is_whole(struct transfer *t)
 {
-	const long flags = t->random ? 0 : rm_syscall(SYS_fcntl, t->fd, F_GETFL, 0, 0, 0, 0);
 	struct stat st;
+	long flags;
 
-	t->source = t->random;
 	if (t->random)
 		return !(t->flags & GRND_RANDOM);
 	if (rm_syscall(SYS_fstat, t->fd, (long)&st, 0, 0, 0, 0))
@@ -171,6 +170,7 @@ static bool is_whole(struct transfer *t)
 	t->source = t->in && is_source(&st);
 	if (t->source)
 		return true;
+	flags = rm_syscall(SYS_fcntl, t->fd, F_GETFL, 0, 0, 0, 0);
 	if (flags < 0 || (flags & O_NONBLOCK))
 		return false;
 	t->pipe = S_ISFIFO(st.st_mode);

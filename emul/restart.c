@@ -4,10 +4,11 @@
  *
  * Most system calls that our signal interrupts are restarted by the kernel (SA_RESTART). Some never
  * are, signal(7) lists them: poll, epoll_wait, select, sleeps, waits for signals, System V and
- * futex waits with a timeout. Their caller would see EINTR although no handler of the program ran.
- * So where the context shows such a call, just returned with EINTR, it is set back onto the system
- * call instruction with the number in place: the arguments are still in their registers, and the
- * wait begins again when our handler returns.
+ * futex waits with a timeout; and there are tcdrain and fallocate, which do not wait for anybody.
+ * Their caller would see EINTR although no handler of the program ran. So where the context shows
+ * such a call, just returned with EINTR, it is set back onto the system call instruction with the
+ * number in place: the arguments are still in their registers, and the wait begins again when our
+ * handler returns.
  *
  * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one
  * that the kernel has updated in memory with the time that remains. For poll, sleeps and relative

@@ -91,15 +91,13 @@ static int make_room(struct rm_steps *x, uintptr_t *where)
 {
 	const size_t page = rm_page_size();
 	const size_t len = length_at(x, RM_TWIN) + 2 * page;
-	size_t align = page;
-	long addr;
-
 	/*
 	 * Page tables that the twin shares with something else would be made at the destination,
 	 * too, when it is moved there, and what is to take huge pages must have none.
 	 */
-	if (x->uffd >= 0 && len >= PMD_SIZE)
-		align = PMD_SIZE;
+	const size_t align = x->uffd >= 0 && len >= PMD_SIZE ? PMD_SIZE : page;
+	long addr;
+
 	addr = rm_map_remote(len, PROT_NONE, x->at[RM_TARGET] - page, align, fixed_target(x));
 	if (rm_is_err(addr))
 		return (int)addr;

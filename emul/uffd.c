@@ -32,10 +32,8 @@
 #define UFFDIO_REGISTER_MODE_MINOR ((uint64_t)1 << 2)
 #endif
 
-#define NEW_UFFD	_IO(0xAA, 0) /* USERFAULTFD_IOC_NEW of /dev/userfaultfd, 6.1 */
-#define USER_ONLY	1	     /* UFFD_USER_MODE_ONLY, 5.11 */
-#define TEST_PAGES	0x500000000000UL
-#define TEST_PAGES_MASK 0x0ffffffff000UL
+#define NEW_UFFD  _IO(0xAA, 0) /* USERFAULTFD_IOC_NEW of /dev/userfaultfd, 6.1 */
+#define USER_ONLY 1	       /* UFFD_USER_MODE_ONLY, 5.11 */
 
 static uint64_t mode_of(uint32_t vmflags)
 {
@@ -147,14 +145,10 @@ static bool is_userfaultfd(int dir, int fd)
 	       !memcmp(link, wanted, sizeof(wanted) - 1);
 }
 
-/*
- * The page that descriptors are asked for first; somewhere below where executables, heaps and
- * libraries lie.
- */
+/* The page that descriptors are asked for first. */
 static int map_test_page(struct rm_range *page)
 {
-	long at = rm_sys_mmap(TEST_PAGES + (rm_sys_now_ns() * 4096 & TEST_PAGES_MASK), page->len,
-		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at = rm_map_own(page->len, PROT_READ | PROT_WRITE);
 
 	page->start = (uintptr_t)at;
 	return rm_is_err(at) ? (int)at : 0;

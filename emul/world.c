@@ -50,6 +50,7 @@ size_t rm_page_size(void)
 	return s;
 }
 
+/* Anywhere if the hint is 0. */
 static long map_near(uintptr_t hint, size_t len, int prot)
 {
 	return rm_sys_mmap(hint, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -170,6 +171,11 @@ long rm_map_remote(size_t len, int prot, uintptr_t like, size_t align, struct rm
 		atomic_store(&out_of_reach, true);
 	addr = prot == PROT_NONE && align > page ? map_within(len, like, align, avoid) : -ENOMEM;
 	return rm_is_err(addr) ? rm_map_away(len, prot, avoid) : addr;
+}
+
+long rm_map_own(size_t len, int prot)
+{
+	return rm_map_remote(len, prot, 0, rm_page_size(), (struct rm_range){0, 0});
 }
 
 /* Made by whoever comes first; a loser of the race gives its own back. Never unmapped again. */

@@ -142,6 +142,8 @@ long __must_check rm_map_congruent(size_t len, uintptr_t like, size_t align);
  */
 long __must_check rm_map_remote(
 	size_t len, int prot, uintptr_t like, size_t align, struct rm_range avoid);
+/* The same anywhere there. */
+long __must_check rm_map_own(size_t len, int prot);
 /* Where that would be tried next: the hint of an mmap. Async-signal-safe. */
 uintptr_t rm_remote_hint(size_t len, uintptr_t like, size_t align);
 

@@ -273,6 +273,76 @@ static void signals_beside(void **state)
 	arena_end(&a);
 }
 
+/*
+ * The lowest free descriptors are the same all the time. A program that closes one and opens
+ * something else there counts on that, and one that has dup2'ed onto a descriptor of somebody's
+ * would lose it when that is closed. Two ranges side by side, so that what is left is kept from
+ * merging.
+ */
+#define MOVES_BESIDE 2000
+
+static atomic_bool settled;
+static int lowest, next_lowest;
+
+static void *opener(void *arg)
+{
+	long wrong = 0;
+
+	(void)arg;
+	atomic_fetch_add(&reads, 1);
+	while (!atomic_load(&settled))
+		sched_yield();
+	while (!atomic_load(&stop)) {
+		const int first = dup(0), next = dup(0);
+
+		wrong += first != lowest || next != next_lowest;
+		close(next);
+		close(first);
+	}
+	return (void *)wrong;
+}
+
+static void keeps_descriptors(void **state)
+{
+	char *area, *from, *to, *gone;
+	pthread_t thread;
+	void *wrong;
+	bool ok = true;
+
+	(void)state;
+	if (!strcmp(behave_config(), "linked"))
+		behave_skip("/proc is read each time");
+	area = mmap(NULL, 16 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	check(area != MAP_FAILED);
+	lowest = dup(0);
+	next_lowest = dup(0);
+	check(lowest >= 0 && next_lowest > lowest);
+	check(!close(lowest) && !close(next_lowest));
+	from = area;
+	to = area + 8 * PAGE;
+	atomic_store(&stop, false);
+	atomic_store(&settled, false);
+	atomic_store(&reads, 0);
+	check(!pthread_create(&thread, NULL, opener, NULL));
+	while (!atomic_load(&reads))
+		sched_yield();
+	for (int i = 0; i < MOVES_BESIDE && ok; i++) {
+		atomic_store(&settled, i >= 100);
+		*(volatile int *)from = i;
+		ok = mremap(from, 8 * PAGE, 8 * PAGE, ONTO, to) == to && *(volatile int *)to == i;
+		gone = from;
+		from = to;
+		to = gone;
+	}
+	atomic_store(&settled, true);
+	atomic_store(&stop, true);
+	check(!pthread_join(thread, &wrong));
+	check(ok);
+	/* /proc may have to be read now and then: a thread that is slow to stop is looked at there */
+	check((long)wrong < MOVES_BESIDE / 20);
+	check(!munmap(area, 16 * PAGE));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
@@ -283,6 +353,7 @@ int main(void)
 		CASE(fork_beside, "dontunmap-while-a-sibling-forks"),
 		CASE(two_movers, "dontunmap-by-two-threads-at-once"),
 		CASE(signals_beside, "dontunmap-loses-no-signal"),
+		CASE(keeps_descriptors, "dontunmap-takes-no-descriptor-from-a-sibling"),
 	};
 
 	return BEHAVE_RUN(cases);

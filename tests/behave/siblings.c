@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What other threads' own calls see of MREMAP_DONTUNMAP beside them: nothing. Their descriptors and
- * the holes that they have made are theirs, and calls that any signal would cut short are not.
+ * What other threads' own calls see of MREMAP_DONTUNMAP beside them: nothing. What they put where
+ * descriptors of ours were, and the holes that they have made, are theirs, and calls that any signal would cut short are not.
  * What they see of the memory that moves is beside.c.
  */
 #include <fcntl.h>
@@ -13,78 +13,30 @@
 
 #include "tests/behave/behave.h"
 
+#define MOVES 2000
+
 static struct arena a;
+static pthread_t sibling;
 static atomic_bool stop;
-static atomic_ulong reads;
+static atomic_ulong rounds; /* of the sibling's */
 
-/*
- * The lowest free descriptors are the same all the time. A program that closes one and opens
- * something else there counts on that, and one that has dup2'ed onto a descriptor of somebody's
- * would lose it when that is closed. Two ranges side by side, so that what is left is kept from
- * merging.
- */
-#define MOVES_BESIDE 2000
-
-static atomic_bool settled;
-static int lowest, next_lowest;
-
-static void *opener(void *arg)
+static void begin_sibling(void *(*calls)(void *), void *arg)
 {
-	long wrong = 0;
-
-	(void)arg;
-	atomic_fetch_add(&reads, 1);
-	while (!atomic_load(&settled))
+	atomic_store(&stop, false);
+	atomic_store(&rounds, 0);
+	check(!pthread_create(&sibling, NULL, calls, arg));
+	while (!atomic_load(&rounds))
 		sched_yield();
-	while (!atomic_load(&stop)) {
-		const int first = dup(0), next = dup(0);
-
-		wrong += first != lowest || next != next_lowest;
-		close(next);
-		close(first);
-	}
-	return (void *)wrong;
 }
 
-static void keeps_descriptors(void **state)
+/* What it has found wrong. */
+static long end_sibling(void)
 {
-	char *area, *from, *to, *gone;
-	pthread_t thread;
 	void *wrong;
-	bool ok = true;
 
-	(void)state;
-	if (!strcmp(behave_config(), "linked"))
-		behave_skip("/proc is read each time");
-	area = mmap(NULL, 16 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	check(area != MAP_FAILED);
-	lowest = dup(0);
-	next_lowest = dup(0);
-	check(lowest >= 0 && next_lowest > lowest);
-	check(!close(lowest) && !close(next_lowest));
-	from = area;
-	to = area + 8 * PAGE;
-	atomic_store(&stop, false);
-	atomic_store(&settled, false);
-	atomic_store(&reads, 0);
-	check(!pthread_create(&thread, NULL, opener, NULL));
-	while (!atomic_load(&reads))
-		sched_yield();
-	for (int i = 0; i < MOVES_BESIDE && ok; i++) {
-		atomic_store(&settled, i >= 100);
-		*(volatile int *)from = i;
-		ok = mremap(from, 8 * PAGE, 8 * PAGE, ONTO, to) == to && *(volatile int *)to == i;
-		gone = from;
-		from = to;
-		to = gone;
-	}
-	atomic_store(&settled, true);
 	atomic_store(&stop, true);
-	check(!pthread_join(thread, &wrong));
-	check(ok);
-	/* /proc may have to be read now and then: a thread that is slow to stop is looked at there */
-	check((long)wrong < MOVES_BESIDE / 20);
-	check(!munmap(area, 16 * PAGE));
+	check(!pthread_join(sibling, &wrong));
+	return (long)wrong;
 }
 
 /*
@@ -105,6 +57,8 @@ static void leave_one_hole(void)
 	}
 }
 
+static atomic_bool settled; /* the first moves, which make what libremap needs for good, are over */
+
 /*
  * What it has unmapped stays a hole: nobody else maps anything, and a move to a fixed place needs
  * none. The kernel gives the first hole from above to who asks for any.
@@ -115,8 +69,8 @@ static void *unmapper(void *arg)
 	long wrong = 0;
 
 	(void)arg;
-	atomic_fetch_add(&reads, 1);
-	while (!atomic_load(&settled))
+	atomic_fetch_add(&rounds, 1);
+	while (!atomic_load(&settled) && !atomic_load(&stop))
 		sched_yield();
 	while (!atomic_load(&stop)) {
 		char *p = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *q;
@@ -150,8 +104,6 @@ static void keeps_holes(int flags, bool lock, bool advised)
 {
 	const size_t len = 16 * PAGE;
 	char *area, *p, *to;
-	pthread_t thread;
-	void *wrong;
 	bool ok = true;
 
 	leave_one_hole();
@@ -159,13 +111,9 @@ static void keeps_holes(int flags, bool lock, bool advised)
 	check(area != MAP_FAILED);
 	p = area + PAGE;
 	to = area + 2 * len;
-	atomic_store(&stop, false);
 	atomic_store(&settled, false);
-	atomic_store(&reads, 0);
-	check(!pthread_create(&thread, NULL, unmapper, NULL));
-	while (!atomic_load(&reads))
-		sched_yield();
-	for (int i = 0; i < MOVES_BESIDE / 2 && ok; i++) {
+	begin_sibling(unmapper, NULL);
+	for (int i = 0; i < MOVES / 2 && ok; i++) {
 		atomic_store(&settled, i >= 100);
 		if (i % 8 == 0) {
 			ok = mmap(p, len, RW, flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p &&
@@ -179,11 +127,8 @@ static void keeps_holes(int flags, bool lock, bool advised)
 		}
 		ok = move_all_ways(p, to, len, i);
 	}
-	atomic_store(&settled, true);
-	atomic_store(&stop, true);
-	check(!pthread_join(thread, &wrong));
+	check_is(end_sibling(), 0);
 	check(ok);
-	check_is((long)wrong, 0);
 	check(!munmap(area, 4 * len));
 }
 
@@ -198,13 +143,13 @@ static void *drainer(void *arg)
 	const int *fds = arg;
 	long wrong = 0;
 
-	atomic_fetch_add(&reads, 1);
+	atomic_fetch_add(&rounds, 1);
 	while (!atomic_load(&stop)) {
 		for (int i = 0; i < 100; i++)
 			wrong += tcdrain(fds[0]) != 0;
 		wrong += fallocate(fds[1], 0, 0, ALLOCATED) != 0;
 		wrong += ftruncate(fds[1], 0) != 0;
-		atomic_fetch_add(&reads, 1);
+		atomic_fetch_add(&rounds, 1);
 	}
 	return (void *)wrong;
 }
@@ -229,7 +174,7 @@ static void *taker(void *arg)
 		memset(buf, 0, some);
 		wrong += getrandom(buf, some, 0) != (ssize_t)some;
 		wrong += !memcmp(buf + some - 16, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
-		atomic_fetch_add(&reads, 1);
+		atomic_fetch_add(&rounds, 1);
 	}
 	close(zero);
 	close(full);
@@ -237,45 +182,33 @@ static void *taker(void *arg)
 	return (void *)wrong;
 }
 
-/* Two ranges of memory change places until the other thread has come through often enough. */
-static bool move_until(unsigned long most)
+/* Two ranges of memory change places until the sibling has come through often enough. */
+static void move_beside(void *(*calls)(void *), void *arg)
 {
 	bool ok = true;
 
-	for (int i = 0; ok && (i < 500 || atomic_load(&reads) < most); i++) {
+	arena_make_filled(&a, 8, RW, ANON);
+	begin_sibling(calls, arg);
+	for (int i = 0; ok && (i < 500 || atomic_load(&rounds) < 30); i++) {
 		ok = mremap(a.source, a.len, a.len, ONTO, a.target) == a.target &&
 		     mremap(a.target, a.len, a.len, ONTO, a.source) == a.source;
 		usleep(200);
 	}
-	return ok;
+	check_is(end_sibling(), 0);
+	check(ok);
+	arena_end(&a);
 }
 
 static void sibling_takes(void **state)
 {
-	pthread_t thread;
-	void *wrong;
-	bool ok;
-
 	(void)state;
-	arena_make_filled(&a, 8, RW, ANON);
-	atomic_store(&stop, false);
-	atomic_store(&reads, 0);
-	check(!pthread_create(&thread, NULL, taker, NULL));
-	ok = move_until(30);
-	atomic_store(&stop, true);
-	check(!pthread_join(thread, &wrong));
-	check(ok);
-	check_is((long)wrong, 0);
-	arena_end(&a);
+	move_beside(taker, NULL);
 }
 
 static void sibling_drains(void **state)
 {
 	const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	char slave[64];
-	pthread_t thread;
-	void *wrong;
-	bool ok;
 	int fds[2];
 
 	(void)state;
@@ -284,16 +217,7 @@ static void sibling_drains(void **state)
 	fds[0] = open(slave, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	fds[1] = (int)syscall(SYS_memfd_create, "beside", 1U);
 	check(fds[0] >= 0 && fds[1] >= 0);
-	arena_make_filled(&a, 8, RW, ANON);
-	atomic_store(&stop, false);
-	atomic_store(&reads, 0);
-	check(!pthread_create(&thread, NULL, drainer, fds));
-	ok = move_until(30);
-	atomic_store(&stop, true);
-	check(!pthread_join(thread, &wrong));
-	check(ok);
-	check_is((long)wrong, 0);
-	arena_end(&a);
+	move_beside(drainer, fds);
 	check(!close(master) && !close(fds[0]) && !close(fds[1]));
 }
 
@@ -306,7 +230,7 @@ static void *closer(void *arg)
 	long wrong = 0;
 
 	(void)arg;
-	atomic_fetch_add(&reads, 1);
+	atomic_fetch_add(&rounds, 1);
 	while (!atomic_load(&stop)) {
 		for (int fd = 64; fd < 240; fd++)
 			close(fd);
@@ -323,20 +247,14 @@ static void *closer(void *arg)
 static void sibling_closes(void **state)
 {
 	const size_t len = 4 * PAGE;
-	pthread_t thread;
 	bool ok = true;
-	void *wrong;
 	char *p, *to;
 
 	(void)state;
 	to = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	check(to != MAP_FAILED);
-	atomic_store(&stop, false);
-	atomic_store(&reads, 0);
-	check(!pthread_create(&thread, NULL, closer, NULL));
-	while (!atomic_load(&reads))
-		sched_yield();
-	for (int i = 0; i < MOVES_BESIDE && ok; i++) {
+	begin_sibling(closer, NULL);
+	for (int i = 0; i < MOVES && ok; i++) {
 		p = mmap(NULL, len, RW | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		ok = p != MAP_FAILED;
 		if (ok)
@@ -344,10 +262,8 @@ static void sibling_closes(void **state)
 		ok = ok && mremap(p, len, len, ONTO, to) == to && *(volatile int *)to == i &&
 		     !munmap(p, len);
 	}
-	atomic_store(&stop, true);
-	check(!pthread_join(thread, &wrong));
+	check(end_sibling() < MOVES / 20);
 	check(ok);
-	check((long)wrong < MOVES_BESIDE / 20);
 	check(!munmap(to, len));
 }
 
@@ -378,14 +294,13 @@ static void keeps_holes_shared(void **state)
 int main(void)
 {
 	static const struct CMUnitTest cases[] = {
-		CASE(keeps_descriptors, "dontunmap-takes-no-descriptor-from-a-sibling"),
 		CASE(sibling_drains, "dontunmap-while-a-sibling-drains-a-terminal-and-allocates"),
 		CASE(sibling_takes, "dontunmap-while-a-sibling-reads-zeros-and-random-numbers"),
 		CASE(sibling_closes, "dontunmap-while-a-sibling-closes-whatever-is-open"),
 		CASE(keeps_holes_private, "dontunmap-maps-nothing-where-a-sibling-has-unmapped"),
-		CASE(keeps_holes_advised, "the-same-with-advice"),
-		CASE(keeps_holes_locked, "the-same-locked"),
-		CASE(keeps_holes_shared, "the-same-of-shared-memory"),
+		CASE(keeps_holes_advised, "dontunmap-of-advised-memory-maps-nothing-there"),
+		CASE(keeps_holes_locked, "dontunmap-of-locked-memory-maps-nothing-there"),
+		CASE(keeps_holes_shared, "dontunmap-of-shared-memory-maps-nothing-there"),
 	};
 
 	return BEHAVE_RUN(cases);

@@ -23,8 +23,7 @@ done
 
 # beside CONFIG PAUSE COMMAND...: its status; what it printed is in $dir/output, how the moves went in $processes, $moves and $bad.
 beside() {
-	config=$1 report=$dir/report
-	pause_now=$2
+	config=$1 pause_now=$2 report=$dir/report
 	shift 2
 	head -c 4096 /dev/zero >"$report"
 	# shellcheck disable=SC2046 # words
@@ -62,12 +61,6 @@ program() {
 	done
 }
 
-# shellcheck disable=SC2086 # words
-if [ -n "$python" ]; then
-	program "CPython's tests" "$pause" "$python" -m test -q $modules
-else
-	tap_skip "Python and its tests are not installed (libpython3.11-testsuite)" "CPython's tests"
-fi
 # stress NAME PAUSE SECONDS STRESSOR...
 stress() {
 	name=$1 pause_of=$2 seconds=$3
@@ -79,6 +72,12 @@ stress() {
 	program "$name" "$pause_of" stress-ng "$@" --timeout "$seconds" --verify --no-rand-seed
 }
 
+# shellcheck disable=SC2086 # words
+if [ -n "$python" ]; then
+	program "CPython's tests" "$pause" "$python" -m test -q $modules
+else
+	tap_skip "Python and its tests are not installed (libpython3.11-testsuite)" "CPython's tests"
+fi
 # shellcheck disable=SC2086 # words
 if command -v stress-ng >/dev/null; then
 	stress "stress-ng, few stressors" $((pause / 2)) 5 $few

@@ -7,9 +7,10 @@
  *   MOVER_PAUSE=N       microseconds between two moves (1000)
  *   MOVER_FORKED=yes    forked children have a thread, too
  *
- * Each process begins its thread when it is loaded, also after an exec. The thread blocks every signal but those that a fault
- * raises, so the program's signals go where they would, and it takes nothing that the program could
- * notice: no descriptor, no name; two mappings for each kind of memory, made once, in one region.
+ * Each process begins its thread when it is loaded, also after an exec. The thread blocks every
+ * signal but those that a fault raises, so the program's signals go where they would, and it takes
+ * nothing that the program could notice: no descriptor, no name; two mappings for each kind of
+ * memory, made once, in one region.
  *
  * The kinds are those that libremap emulates in different ways: one page and many, all of a mapping
  * and its head, with advice, shared. Each move's result and content are checked, the old range's
@@ -76,34 +77,36 @@ static bool make(struct kind *kind)
 		       madvise(kind->here, len, MADV_DONTDUMP));
 }
 
+static bool move_to(char *from, char *to, size_t len)
+{
+	uint64_t none = 0;
+
+	if (mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to)
+		return true;
+	atomic_compare_exchange_strong(&report->first_errno, &none, (uint64_t)errno);
+	atomic_fetch_add(&report->failed, 1);
+	return false;
+}
+
 static void move(struct kind *kind, uint64_t value)
 {
 	const size_t len = (kind->head ? kind->head : kind->pages) * PAGE;
-	volatile uint64_t *from = (volatile uint64_t *)kind->here,
-			  *to = (volatile uint64_t *)kind->there;
-	uint64_t none = 0;
-	char *old = kind->here;
+	char *from = kind->here, *to = kind->there;
 
-	*from = value;
-	if (mremap(old, len, len, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, kind->there) !=
-		kind->there) {
-		atomic_compare_exchange_strong(&report->first_errno, &none, (uint64_t)errno);
-		atomic_fetch_add(&report->failed, 1);
+	*(volatile uint64_t *)from = value;
+	if (!move_to(from, to, len))
+		return;
+	atomic_fetch_add(&report->moves, 1);
+	if (*(volatile uint64_t *)to != value ||
+		*(volatile uint64_t *)from != (kind->flags & MAP_SHARED ? value : 0))
+		atomic_fetch_add(&report->wrong, 1);
+	if (kind->head) {
+		/* nor is the place that it comes back from ever a hole, which others might be given */
+		(void)move_to(to, from, len);
 		return;
 	}
-	atomic_fetch_add(&report->moves, 1);
-	if (*to != value || *from != (kind->flags & MAP_SHARED ? value : 0))
-		atomic_fetch_add(&report->wrong, 1);
-	/* nor is the place that a head comes back from ever a hole, which others might be given */
-	if (kind->head && mremap(kind->there, len, len,
-				  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, old) != old) {
-		atomic_compare_exchange_strong(&report->first_errno, &none, (uint64_t)errno);
-		atomic_fetch_add(&report->failed, 1);
-	}
-	if (!kind->head) {
-		kind->here = kind->there;
-		kind->there = old;
-	}
+	kind->here = to;
+	kind->there = from;
 }
 
 static void *keep_moving(void *arg)
@@ -118,12 +121,19 @@ static void *keep_moving(void *arg)
 	return NULL;
 }
 
+/*
+ * Of a child, too: where the parent was in the middle of a move it has moved, or not, and advised
+ * memory is not there. So it makes its own, and keeps what it has inherited.
+ */
 static void start(void)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
 	pthread_t thread;
 
+	for (size_t i = 0; i < KINDS; i++)
+		if (!make(&kinds[i]))
+			return;
 	sigfillset(&all);
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
@@ -134,18 +144,6 @@ static void start(void)
 		atomic_fetch_add(&report->processes, 1);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
-}
-
-/*
- * Where the parent was in the middle of a move it has moved, or not; and advised memory is not
- * there. So the child makes its own, and keeps what it has inherited.
- */
-static void start_forked(void)
-{
-	for (size_t i = 0; i < KINDS; i++)
-		if (!make(&kinds[i]))
-			return;
-	start();
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -163,10 +161,7 @@ __attribute__((constructor)) static void begin(void)
 	report = at;
 	if (us)
 		pause_us = strtol(us, NULL, 10);
-	for (size_t i = 0; i < KINDS; i++)
-		if (!make(&kinds[i]))
-			return;
-	if (secure_getenv("MOVER_FORKED") && pthread_atfork(NULL, NULL, start_forked))
+	if (secure_getenv("MOVER_FORKED") && pthread_atfork(NULL, NULL, start))
 		return;
 	start();
 }

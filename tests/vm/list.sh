@@ -28,7 +28,7 @@ done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
 # What libremap does by itself, never this kernel's flag.
 for subject in advice calls errno limits locked monitor-moves parts placement private-anonymous private-file shared \
-	tiles userfaultfd userfaultfd-events; do
+	siblings tiles userfaultfd userfaultfd-events; do
 	line behave/$subject 300 "RM_CONFIGS=emulate sh tests/behave/run-configs tests/behave/$subject.behave"
 done
 line preload/waits 300 './remap-run --emulate -- tests/preload/waits'
