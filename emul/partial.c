@@ -21,7 +21,9 @@
  *   itself;
  * - an error, which a call that has transferred something leaves for the next one to tell, is left
  *   there: a socket that has one is not asked any more. A pipe that nobody reads any more raises
- *   SIGPIPE also beside a partial result, so that is asked.
+ *   SIGPIPE also beside a partial result, so that is asked;
+ * - what has ended it has ended it: the next stop, which may come before the program goes on, finds
+ *   the same context, with a part of what was asked for, and must not go on (rm_call_is_over()).
  *
  * x86-64 only, as restart.c. Threads that are stopped by ptrace (freeze.c) have no handler to do
  * this in, and their calls stay cut short: remap(7).
@@ -232,31 +234,41 @@ static long transfer_some(const struct transfer *t, uintptr_t at, size_t len, co
 	}
 }
 
-void rm_partial_go_on(void *context)
+/* Until all is transferred, or something ends it. */
+static void go_on(const struct transfer *t, greg_t *regs, const uint64_t *mask)
 {
-	ucontext_t *uc = context;
-	greg_t *regs = uc->uc_mcontext.gregs;
-	struct transfer t;
 	struct iovec piece;
-	uint64_t mask;
 	size_t before = 0;
 
-	if (regs[REG_RAX] <= 0 || !parse_call(regs, rm_call_number(regs), &t) ||
-		!asks_for_more(&t, (size_t)regs[REG_RAX]) || !is_whole(&t) ||
-		!rm_has_room_to_wait(uc) || rm_due_here(rm_due_signals(uc)))
-		return;
-	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
-	rm_stat_add(RM_STAT_RESTARTED, 1);
-	for (size_t i = 0; i < t.n && read_piece(&t, i, &piece); before += piece.iov_len, i++)
+	for (size_t i = 0; i < t->n && read_piece(t, i, &piece); before += piece.iov_len, i++)
 		while ((size_t)regs[REG_RAX] < before + piece.iov_len) {
 			const size_t inside = (size_t)regs[REG_RAX] - before;
-			const long r = transfer_some(&t, (uintptr_t)piece.iov_base + inside,
-				piece.iov_len - inside, &mask);
+			const long r = transfer_some(t, (uintptr_t)piece.iov_base + inside,
+				piece.iov_len - inside, mask);
 
 			if (r <= 0)
 				return;
 			regs[REG_RAX] += r;
 		}
+}
+
+void rm_partial_go_on(void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+	struct transfer t;
+	uint64_t mask;
+
+	if (regs[REG_RAX] <= 0 || !parse_call(regs, rm_call_number(regs), &t) ||
+		!asks_for_more(&t, (size_t)regs[REG_RAX]) || !is_whole(&t) ||
+		!rm_has_room_to_wait(uc))
+		return;
+	if (!rm_due_here(rm_due_signals(uc))) {
+		memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+		rm_stat_add(RM_STAT_RESTARTED, 1);
+		go_on(&t, regs, &mask);
+	}
+	rm_call_is_over(regs);
 }
 
 #else

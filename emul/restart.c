@@ -24,7 +24,7 @@
  * the shim does. Else it is left as it is: EINTR, documented in remap(7). A call that the kernel
  * would have restarted is ended with EINTR when a handler without SA_RESTART is due for the
  * program. Likewise when a signal of the program is waiting to be delivered: then EINTR is what the
- * program is due.
+ * program is due, also if the next stop comes first (rm_call_is_over()).
  *
  * A thread that was stopped by ptrace (freeze.c) has neither frame nor handler: there the tracer
  * turns EINTR back into what the kernel says to itself of waits that go on when no handler runs,
@@ -293,6 +293,7 @@ static bool end_instead(ucontext_t *uc)
 		return false;
 	regs[REG_RAX] = -EINTR;
 	regs[REG_RIP] += SYSCALL_LEN;
+	rm_call_is_over(regs);
 	return true;
 }
 
@@ -328,8 +329,12 @@ bool rm_restart_wait(void *context)
 	nr = rm_call_number(regs);
 	wait = find_wait(nr);
 	way = wait ? way_on(regs, wait, tid) : WAY_NONE;
-	if (way == WAY_NONE || is_due(uc))
+	if (way == WAY_NONE)
 		return false;
+	if (is_due(uc)) {
+		rm_call_is_over(regs);
+		return false;
+	}
 	if (way == WAY_BLOCK)
 		return can_leave(uc);
 	put_rest(regs, wait, tid);

@@ -80,15 +80,20 @@ void rm_timed_go_on(void *context)
 		return;
 	nr = rm_call_number(regs);
 	events = events_of(nr);
-	if (!events || (nr == SYS_connect && !may_be_polled(fd)) || !rm_has_room_to_wait(uc) ||
-		rm_due_here(rm_due_signals(uc)))
+	if (!events || (nr == SYS_connect && !may_be_polled(fd)) || !rm_has_room_to_wait(uc))
 		return;
+	if (rm_due_here(rm_due_signals(uc))) {
+		rm_call_is_over(regs);
+		return;
+	}
 	rest = rm_deadline_rest_ns(tid);
 	timeout = (struct timespec){(time_t)(rest / NS_PER_S), (long)(rest % NS_PER_S)};
 	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
 	ready = rm_wait_for(fd, events, &timeout, &mask);
-	if (ready < 0)
+	if (ready < 0) {
+		rm_call_is_over(regs);
 		return;
+	}
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	if (ready) {
 		regs[REG_RAX] = nr;

@@ -6,7 +6,8 @@
  * natively, a handler of the program or the other end's going away, still does, and what does not
  * wait still does not. Run by transfers.t, natively and emulated.
  *
- * TAP on standard output. A call that does not return makes the alarm end the program.
+ * TAP on standard output. A call that does not return makes the alarm end the program, a minute
+ * after the last one has.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,11 +28,12 @@
 #include <unistd.h>
 
 #include "libremap.h"
+#include "tests/preload/until-stop.h"
 
 #define PAGE  4096UL
 #define LEN   ((size_t)2 << 20)
 #define SLICE ((size_t)24 << 10) /* what the other end transfers before it rests */
-#define HANGS 100		 /* seconds */
+#define HANGS 60		 /* seconds */
 
 static int tests;
 static unsigned char *sent, *received;
@@ -40,6 +42,7 @@ static void ok(bool good, const char *what, const char *where)
 {
 	printf("%sok %d - %s%s\n", good ? "" : "not ", ++tests, what, where);
 	fflush(stdout);
+	alarm(HANGS);
 }
 
 static void on_alarm(int sig)
@@ -319,11 +322,18 @@ static bool is_part(const struct work *w)
 	       !memcmp(sent, received, w->most < (size_t)w->said ? w->most : (size_t)w->said);
 }
 
+/* The next stop comes before the call has returned to the program. */
+static void on_signal_until_stop(int sig)
+{
+	on_signal(sig);
+	block_until_stop();
+}
+
 /* The other end stops in the middle, and a handler of the program ends the call, as ever. */
-static void a_handler(int flags, const char *what)
+static void a_handler(void (*handler)(int), int flags, const char *what)
 {
 	for (size_t i = 0; i < TRANSFERS; i++) {
-		struct sigaction act = {.sa_handler = on_signal, .sa_flags = flags};
+		struct sigaction act = {.sa_handler = handler, .sa_flags = flags};
 		struct work w = {.transfer = &transfers[i], .most = LEN / 4};
 
 		sigaction(SIGUSR1, &act, NULL);
@@ -423,8 +433,9 @@ int main(void)
 		sent[i] = (unsigned char)(i * 2654435761U >> 13);
 	all_of_it();
 	on_another_stack();
-	a_handler(0, "ended by a handler: ");
-	a_handler(SA_RESTART, "ended by a handler with SA_RESTART: ");
+	a_handler(on_signal, 0, "ended by a handler: ");
+	a_handler(on_signal, SA_RESTART, "ended by a handler with SA_RESTART: ");
+	a_handler(on_signal_until_stop, SA_RESTART, "ended by a handler before a stop: ");
 	the_end();
 	at_once();
 	a_cancelled_thread();

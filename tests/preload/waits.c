@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "libremap.h"
+#include "tests/preload/until-stop.h"
 
 #define PAGE	4096UL
 #define WAIT_MS 500
@@ -379,6 +380,12 @@ static void on_usr1_waiting(int sig)
 		;
 }
 
+static void on_usr1_until_stop(int sig)
+{
+	on_usr1(sig);
+	block_until_stop();
+}
+
 /*
  * When the thread sleeps in its wait. A handler that runs just before a wait goes on does not end
  * it (remap(7), LIMITS), as one that runs just before a wait begins.
@@ -435,6 +442,29 @@ static void a_handler_that_waits(void)
 		"epoll_wait: ", "a handler that waits is not cut short, what it interrupts is");
 }
 
+/*
+ * The next stop comes before the call has returned to the program: of what waited in libremap's
+ * handler it can be told that it is over.
+ */
+static void a_handler_before_a_stop(void)
+{
+	struct sigaction act = {.sa_handler = on_usr1_until_stop};
+
+	sigaction(SIGUSR1, &act, NULL);
+	for (size_t i = 0; i < WAITS; i++) {
+		struct waiter w = {.wait = i};
+
+		if (!waits[i].socket)
+			continue;
+		atomic_store(&handled, 0);
+		move_beside(&w, send_usr1);
+		if (w.said != -EINTR || handled != 1)
+			printf("# it said %d, handled %d\n", w.said, handled);
+		ok(w.said == -EINTR && handled == 1,
+			"ended by a handler before a stop: ", waits[i].name);
+	}
+}
+
 static void arguments(void)
 {
 	struct sembuf down = {0, -1, 0};
@@ -477,6 +507,7 @@ int main(void)
 	something_comes_to_a_socket();
 	a_signal_of_the_program();
 	a_handler_that_waits();
+	a_handler_before_a_stop();
 	arguments();
 	semctl(semaphores, 0, IPC_RMID);
 	printf("1..%d\n", tests);
