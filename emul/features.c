@@ -156,12 +156,13 @@ static long open_userfaultfd(void)
 	if (fd == -EPERM)
 		fd = rm_syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY_FLAG,
 			0, 0, 0, 0, 0);
-	return fd;
+	return rm_fd_aside(fd);
 }
 
 static int try_userfaultfd(void)
 {
-	long fd = rm_syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0);
+	long fd = rm_fd_aside(
+		rm_syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0));
 
 	if (fd < 0)
 		return (int)fd;
