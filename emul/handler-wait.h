@@ -6,22 +6,33 @@
 #ifndef RM_HANDLER_WAIT_H
 #define RM_HANDLER_WAIT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 #include <ucontext.h>
 
-/*
- * Waits for these events of poll(2), with that signal mask, for ever if timeout is NULL. What there
- * is of them and of errors; 0 if it is late; -EINTR if a handler of the program has run, which the
- * next stop's is not.
- */
-long rm_wait_for(int fd, short events, struct timespec *timeout, const uint64_t *mask);
+#include "emul/fd.h"
+#include "emul/types.h"
+
+/* One that has begun. */
+struct rm_wait {
+	ucontext_t *uc; /* what the handler has interrupted */
+	uint64_t mask;	/* there */
+	int signals;	/* a signalfd, or -1: handlers interrupt the wait itself */
+	struct rm_fd_id id;
+	uint64_t watched;
+};
 
 /*
- * Whether handlers can interrupt this one: the next stop's, and the program's. What is known of
- * alternate stacks is how large they are, and 8 KiB, as many are, are too small for that.
+ * Whether there can be one: on a small alternate signal stack only if a descriptor can be had.
  */
-bool rm_has_room_to_wait(const ucontext_t *uc);
+bool __must_check rm_wait_begin(struct rm_wait *wait, ucontext_t *uc);
+void rm_wait_end(struct rm_wait *wait);
+
+/*
+ * Waits for these events of poll(2), for ever if timeout is NULL, and leaves there what remains.
+ * What there is of them and of errors; 0 if it is late; -EINTR if a handler of the program has run,
+ * or is to run now, which the next stop's is not.
+ */
+long rm_wait_for(struct rm_wait *wait, int fd, short events, struct timespec *timeout);
 
 #endif

@@ -103,12 +103,36 @@ static void pass_on(int sig, siginfo_t *info, void *context)
 		next(sig, info, context);
 }
 
-RM_LEFT_EARLY static void on_stop(int sig, siginfo_t *info, void *context)
+static bool obey_next(void *context)
+{
+	siginfo_t next;
+
+	if (!take_next(&next))
+		return false;
+	if (is_ours(&next))
+		obey(atomic_load(&stopping.world), &next, context);
+	else
+		pass_on(RM_STOP_SIGNAL, &next, context);
+	return true;
+}
+
+void rm_obey_pending(void *context)
+{
+	while (obey_next(context))
+		;
+}
+
+void rm_obey_inside(bool inside)
 {
 	struct rm_world *world = atomic_load(&stopping.world);
 	const int tid = rm_sys_gettid();
-	_Atomic int *inside;
-	siginfo_t another;
+
+	atomic_store(&world->inside[(unsigned int)tid % RM_INSIDE], inside ? tid : 0);
+}
+
+RM_LEFT_EARLY static void on_stop(int sig, siginfo_t *info, void *context)
+{
+	struct rm_world *world = atomic_load(&stopping.world);
 	bool leave;
 
 	if (!is_ours(info) || !world) {
@@ -116,16 +140,12 @@ RM_LEFT_EARLY static void on_stop(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	context = rm_restart_was_leaving(context);
-	inside = &world->inside[(unsigned int)tid % RM_INSIDE];
-	atomic_store(inside, tid);
+	rm_obey_inside(true);
 	obey(world, info, context);
-	while ((leave = rm_restart_wait(context)) && take_next(&another)) {
-		if (is_ours(&another))
-			obey(world, &another, context);
-		else
-			pass_on(sig, &another, context);
-	}
-	atomic_store(inside, 0);
+	do
+		leave = rm_restart_wait(context);
+	while (leave && obey_next(context));
+	rm_obey_inside(false);
 	if (leave)
 		rm_restart_leave(context);
 	rm_timed_go_on(context);

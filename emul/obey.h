@@ -22,6 +22,16 @@ void rm_obey_to(struct rm_world *world);
  * generation's stop.
  */
 void rm_obey_sign(siginfo_t *info, int pid, uint32_t generation, uint32_t slot);
+/*
+ * In the handler: obeys the stops whose signals are pending. context is what the handler has
+ * interrupted.
+ */
+void rm_obey_pending(void *context);
+/*
+ * In the handler: whether the calling thread, which blocks the signal there, will obey soon all the
+ * same.
+ */
+void rm_obey_inside(bool inside);
 /* Who stands still goes on. */
 void rm_obey_release(struct rm_world *world);
 /* Takes what the calling thread was sent and has not been shown, of stops that are over. */

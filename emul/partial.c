@@ -13,12 +13,11 @@
  *
  * - what does not wait (O_NONBLOCK, MSG_DONTWAIT), has a timeout of its own (SO_SNDTIMEO), or is
  *   cut short for other reasons too (files, terminals, records, messages with a boundary) is left
- *   as it is, and so are calls of threads that would have to wait on a small alternate stack;
- * - all waiting is done in ppoll(2) with the context's signal mask. A handler of the program ends
- *   that, and with it the transfer, as it would have ended the call; the next stop's does not
- *   (restart.c). What is transferred in between does not wait: at most PIPE_BUF bytes to a pipe
- *   that has room, MSG_DONTWAIT on sockets. So no transfer in this handler is ever cut short
- *   itself;
+ *   as it is;
+ * - all waiting is open to signals (handler-wait.c). A handler of the program ends it, and with it
+ *   the transfer, as it would have ended the call; the next stop's does not. What is transferred in
+ *   between does not wait: at most PIPE_BUF bytes to a pipe that has room, MSG_DONTWAIT on sockets.
+ *   So no transfer in this handler is ever cut short itself;
  * - an error, which a call that has transferred something leaves for the next one to tell, is left
  *   there: a socket that has one is not asked any more. A pipe that nobody reads any more raises
  *   SIGPIPE also beside a partial result, so that is asked;
@@ -180,26 +179,28 @@ static bool is_whole(struct transfer *t)
 }
 
 /*
- * To a pipe. Another writer may have taken the room meanwhile, so it is open to signals: that it is
- * all or nothing keeps it whole.
+ * To a pipe. Another writer may have taken the room meanwhile, so it is open to signals, where there
+ * is room for them: that it is all or nothing keeps it whole.
  */
-static long write_some(const struct transfer *t, uintptr_t at, size_t len, const uint64_t *mask)
+static long write_some(struct rm_wait *wait, const struct transfer *t, uintptr_t at, size_t len)
 {
-	uint64_t blocked;
+	uint64_t blocked = 0;
 	long r;
 
-	rm_sys_rt_sigprocmask(SIG_SETMASK, mask, &blocked);
+	if (wait->signals < 0)
+		rm_sys_rt_sigprocmask(SIG_SETMASK, &wait->mask, &blocked);
 	r = rm_sys_write(t->fd, (const void *)at, len < ROOM ? len : ROOM);
-	rm_sys_rt_sigprocmask(SIG_SETMASK, &blocked, NULL);
+	if (wait->signals < 0)
+		rm_sys_rt_sigprocmask(SIG_SETMASK, &blocked, NULL);
 	return r;
 }
 
 /* The program's signals are let in before each turn. */
-static long take_some(const struct transfer *t, uintptr_t at, size_t len, const uint64_t *mask)
+static long take_some(struct rm_wait *wait, const struct transfer *t, uintptr_t at, size_t len)
 {
 	struct timespec none = {0, 0};
 	const size_t turn = len < TURN ? len : TURN;
-	const long r = rm_wait_for(-1, 0, &none, mask);
+	const long r = rm_wait_for(wait, -1, 0, &none);
 
 	if (r < 0)
 		return r;
@@ -208,20 +209,20 @@ static long take_some(const struct transfer *t, uintptr_t at, size_t len, const 
 }
 
 /* As much as there is or goes at the moment: a number of bytes; 0 or -errno if that was all. */
-static long transfer_some(const struct transfer *t, uintptr_t at, size_t len, const uint64_t *mask)
+static long transfer_some(struct rm_wait *wait, const struct transfer *t, uintptr_t at, size_t len)
 {
 	const int errors = t->pipe ? POLLNVAL : POLLNVAL | POLLERR | (t->in ? 0 : POLLHUP);
 
 	if (t->source)
-		return take_some(t, at, len, mask);
+		return take_some(wait, t, at, len);
 	for (;;) {
-		const long ready = rm_wait_for(t->fd, t->in ? POLLIN : POLLOUT, NULL, mask);
+		const long ready = rm_wait_for(wait, t->fd, t->in ? POLLIN : POLLOUT, NULL);
 		long r;
 
 		if (ready < 0 || (ready & errors))
 			return ready < 0 ? ready : -EIO;
 		if (t->pipe)
-			return write_some(t, at, len, mask);
+			return write_some(wait, t, at, len);
 		if (t->in)
 			r = rm_syscall(SYS_recvfrom, t->fd, (long)at, (long)len,
 				(t->flags & ~(unsigned int)MSG_WAITALL) | MSG_DONTWAIT, 0, 0);
@@ -235,7 +236,7 @@ static long transfer_some(const struct transfer *t, uintptr_t at, size_t len, co
 }
 
 /* Until all is transferred, or something ends it. */
-static void go_on(const struct transfer *t, greg_t *regs, const uint64_t *mask)
+static void go_on(struct rm_wait *wait, const struct transfer *t, greg_t *regs)
 {
 	struct iovec piece;
 	size_t before = 0;
@@ -243,8 +244,8 @@ static void go_on(const struct transfer *t, greg_t *regs, const uint64_t *mask)
 	for (size_t i = 0; i < t->n && read_piece(t, i, &piece); before += piece.iov_len, i++)
 		while ((size_t)regs[REG_RAX] < before + piece.iov_len) {
 			const size_t inside = (size_t)regs[REG_RAX] - before;
-			const long r = transfer_some(t, (uintptr_t)piece.iov_base + inside,
-				piece.iov_len - inside, mask);
+			const long r = transfer_some(wait, t, (uintptr_t)piece.iov_base + inside,
+				piece.iov_len - inside);
 
 			if (r <= 0)
 				return;
@@ -257,16 +258,17 @@ void rm_partial_go_on(void *context)
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
 	struct transfer t;
-	uint64_t mask;
+	struct rm_wait wait;
 
 	if (regs[REG_RAX] <= 0 || !parse_call(regs, rm_call_number(regs), &t) ||
-		!asks_for_more(&t, (size_t)regs[REG_RAX]) || !is_whole(&t) ||
-		!rm_has_room_to_wait(uc))
+		!asks_for_more(&t, (size_t)regs[REG_RAX]) || !is_whole(&t))
 		return;
 	if (!rm_due_here(rm_due_signals(uc))) {
-		memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+		if (!rm_wait_begin(&wait, uc))
+			return;
 		rm_stat_add(RM_STAT_RESTARTED, 1);
-		go_on(&t, regs, &mask);
+		go_on(&wait, &t, regs);
+		rm_wait_end(&wait);
 	}
 	rm_call_is_over(regs);
 }

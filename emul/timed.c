@@ -67,8 +67,9 @@ void rm_timed_go_on(void *context)
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
 	const int fd = (int)regs[REG_RDI];
+	struct rm_wait wait;
 	struct timespec timeout;
-	uint64_t mask, rest;
+	uint64_t rest;
 	short events;
 	long ready;
 	int nr, tid;
@@ -80,16 +81,18 @@ void rm_timed_go_on(void *context)
 		return;
 	nr = rm_call_number(regs);
 	events = events_of(nr);
-	if (!events || (nr == SYS_connect && !may_be_polled(fd)) || !rm_has_room_to_wait(uc))
+	if (!events || (nr == SYS_connect && !may_be_polled(fd)))
 		return;
 	if (rm_due_here(rm_due_signals(uc))) {
 		rm_call_is_over(regs);
 		return;
 	}
+	if (!rm_wait_begin(&wait, uc))
+		return;
 	rest = rm_deadline_rest_ns(tid);
 	timeout = (struct timespec){(time_t)(rest / NS_PER_S), (long)(rest % NS_PER_S)};
-	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
-	ready = rm_wait_for(fd, events, &timeout, &mask);
+	ready = rm_wait_for(&wait, fd, events, &timeout);
+	rm_wait_end(&wait);
 	if (ready < 0) {
 		rm_call_is_over(regs);
 		return;

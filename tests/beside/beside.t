@@ -76,8 +76,10 @@ stress() {
 # shellcheck disable=SC2086 # words
 if [ -n "$python" ]; then
 	program "CPython's tests" "$pause" "$python" -m test -q -i test_close_file $modules
+	program "CPython's tests of interrupted reads and writes" "$pause" "$python" -m test -q -m '*_interrupted_*' test_io
 else
 	tap_skip "Python and its tests are not installed (libpython3.11-testsuite)" "CPython's tests"
+	tap_skip "Python and its tests are not installed (libpython3.11-testsuite)" "CPython's tests of interrupted reads and writes"
 fi
 # shellcheck disable=SC2086 # words
 if command -v stress-ng >/dev/null; then

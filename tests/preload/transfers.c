@@ -32,6 +32,8 @@
 
 #define PAGE  4096UL
 #define LEN   ((size_t)2 << 20)
+#define LARGE ((size_t)64 << 10) /* alternate signal stacks: handlers can nest there */
+#define SMALL ((size_t)8 << 10)	 /* or can not */
 #define SLICE ((size_t)24 << 10) /* what the other end transfers before it rests */
 #define HANGS 60		 /* seconds */
 
@@ -275,32 +277,18 @@ static int move_beside(struct work *w, void (*meanwhile)(struct work *))
 	return moves;
 }
 
-static void all_of_it(void)
+static void all_of_it(size_t stack, const char *what)
 {
 	for (size_t i = 0; i < TRANSFERS; i++) {
-		struct work w = {.transfer = &transfers[i], .most = LEN};
+		struct work w = {.transfer = &transfers[i], .most = LEN, .stack = stack};
 		int moves = move_beside(&w, NULL);
 		bool same = !memcmp(sent, received, LEN);
 
 		if (moves < 10 || w.said != (ssize_t)LEN || !same)
 			printf("# %zd of %zu, %s after %d moves\n", w.said, LEN,
 				same ? "all" : "not all", moves);
-		ok(moves >= 10 && w.said == (ssize_t)LEN && same, "all of it: ", w.transfer->name);
+		ok(moves >= 10 && w.said == (ssize_t)LEN && same, what, w.transfer->name);
 	}
-}
-
-/* On a small one there may be no room to wait: nothing is damaged, then. */
-static void on_another_stack(void)
-{
-	struct work large = {.transfer = &transfers[0], .most = LEN, .stack = 64 << 10},
-		    small = {.transfer = &transfers[0], .most = LEN, .stack = 8 << 10};
-
-	move_beside(&large, NULL);
-	ok(large.said == (ssize_t)LEN && !memcmp(sent, received, LEN),
-		"alternate stack: ", transfers[0].name);
-	move_beside(&small, NULL);
-	ok(small.said > 0 && !memcmp(sent, received, (size_t)small.said),
-		"small alternate stack: ", transfers[0].name);
 }
 
 static atomic_int handled;
@@ -330,11 +318,11 @@ static void on_signal_until_stop(int sig)
 }
 
 /* The other end stops in the middle, and a handler of the program ends the call, as ever. */
-static void a_handler(void (*handler)(int), int flags, const char *what)
+static void a_handler(void (*handler)(int), int flags, size_t stack, const char *what)
 {
 	for (size_t i = 0; i < TRANSFERS; i++) {
 		struct sigaction act = {.sa_handler = handler, .sa_flags = flags};
-		struct work w = {.transfer = &transfers[i], .most = LEN / 4};
+		struct work w = {.transfer = &transfers[i], .most = LEN / 4, .stack = stack};
 
 		sigaction(SIGUSR1, &act, NULL);
 		atomic_store(&handled, 0);
@@ -343,6 +331,23 @@ static void a_handler(void (*handler)(int), int flags, const char *what)
 			printf("# it said %zd, handled %d\n", w.said, handled);
 		ok(is_part(&w) && handled == 1, what, w.transfer->name);
 	}
+}
+
+static void send_what_is_ignored(struct work *w)
+{
+	for (int i = 0; i < 3; i++)
+		syscall(SYS_tgkill, getpid(), atomic_load(&w->tid), SIGUSR2);
+	kill(getpid(), SIGUSR2);
+}
+
+/* What the program ignores ends nothing, wherever it waits. */
+static void ignored(size_t stack, const char *what)
+{
+	struct work w = {.transfer = &transfers[0], .most = LEN, .stack = stack};
+
+	signal(SIGUSR2, SIG_IGN);
+	move_beside(&w, send_what_is_ignored);
+	ok(w.said == (ssize_t)LEN && !memcmp(sent, received, LEN), what, w.transfer->name);
 }
 
 /* Who writes to a pipe that nobody reads any more gets SIGPIPE also beside a partial result. */
@@ -431,11 +436,17 @@ int main(void)
 		die("memory");
 	for (size_t i = 0; i < LEN; i++)
 		sent[i] = (unsigned char)(i * 2654435761U >> 13);
-	all_of_it();
-	on_another_stack();
-	a_handler(on_signal, 0, "ended by a handler: ");
-	a_handler(on_signal, SA_RESTART, "ended by a handler with SA_RESTART: ");
-	a_handler(on_signal_until_stop, SA_RESTART, "ended by a handler before a stop: ");
+	all_of_it(0, "all of it: ");
+	all_of_it(LARGE, "all of it, alternate stack: ");
+	all_of_it(SMALL, "all of it, small alternate stack: ");
+	a_handler(on_signal, 0, 0, "ended by a handler: ");
+	a_handler(on_signal, SA_RESTART, 0, "ended by a handler with SA_RESTART: ");
+	a_handler(on_signal, 0, SMALL, "ended by a handler, small alternate stack: ");
+	a_handler(on_signal_until_stop, SA_RESTART, 0, "ended by a handler before a stop: ");
+	a_handler(on_signal_until_stop, 0, SMALL,
+		"ended by a handler before a stop, small alternate stack: ");
+	ignored(0, "ignored signals: ");
+	ignored(SMALL, "ignored signals, small alternate stack: ");
 	the_end();
 	at_once();
 	a_cancelled_thread();

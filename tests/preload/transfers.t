@@ -3,7 +3,7 @@
 . "${srcdir:-.}/tests/tap.sh"
 
 beside_moves() { # CONFIG COMMAND...
-	tap_passes 50 "$@" "$(tap_program tests/preload/transfers)"
+	tap_passes 86 "$@" "$(tap_program tests/preload/transfers)"
 }
 
 tap_in_configs beside_moves native emulate pretend-4.14

@@ -235,7 +235,8 @@ static const struct {
 
 struct waiter {
 	size_t wait;
-	bool deaf; /* it blocks every signal */
+	bool deaf;  /* it blocks every signal */
+	bool small; /* it has an alternate signal stack that holds one frame */
 	int said;
 	uint64_t took;
 	_Atomic pid_t tid;
@@ -246,15 +247,23 @@ static void *run_waiter(void *arg)
 {
 	struct waiter *w = arg;
 	uint64_t began;
+	const stack_t none = {.ss_flags = SS_DISABLE};
+	char *guarded = mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const stack_t own = {.ss_sp = guarded + PAGE, .ss_size = 2 * PAGE};
 	sigset_t all;
 
 	sigfillset(&all);
 	if (w->deaf)
 		pthread_sigmask(SIG_BLOCK, &all, NULL);
+	if (w->small && (mprotect(guarded + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE) ||
+				sigaltstack(&own, NULL)))
+		perror("# sigaltstack");
 	began = now_ns();
 	atomic_store(&w->tid, (pid_t)syscall(SYS_gettid));
 	w->said = waits[w->wait].wait();
 	w->took = now_ns() - began;
+	sigaltstack(&none, NULL);
+	munmap(guarded, 3 * PAGE);
 	atomic_store(&w->over, true);
 	return NULL;
 }
@@ -295,15 +304,17 @@ static bool is_missing(size_t wait, int said)
 	return said == -ENOSYS && !strcmp(waits[wait].name, "epoll_pwait2");
 }
 
-static void to_the_end(bool deaf)
+static void to_the_end(bool deaf, bool small)
 {
 	for (size_t i = 0; i < WAITS; i++) {
-		struct waiter w = {.wait = i, .deaf = deaf};
+		struct waiter w = {.wait = i, .deaf = deaf, .small = small};
 		char what[80];
 		int moves;
 
 		snprintf(what, sizeof(what), "%s%s", waits[i].name,
-			deaf ? ", every signal blocked" : "");
+			deaf	? ", every signal blocked"
+			: small ? ", small alternate stack"
+				: "");
 		/*
 		 * what a thread that blocks every signal is told by epoll_pwait with a mask of its
 		 * own is not of interest
@@ -311,6 +322,8 @@ static void to_the_end(bool deaf)
 		if (deaf && waits[i].wait == w_epoll_pwait)
 			continue;
 		if (deaf && waits[i].socket) /* no handler could go on with them: remap(7) */
+			continue;
+		if (small && !waits[i].socket) /* what does not wait in the handler needs no room */
 			continue;
 		moves = move_beside(&w, NULL);
 		if (is_missing(i, w.said)) {
@@ -409,12 +422,14 @@ static void send_usr1(struct waiter *w)
 }
 
 /* A handler of the program's ends the wait, as ever. */
-static void a_signal_of_the_program(void)
+static void a_signal_of_the_program(bool small)
 {
 	for (size_t i = 0; i < WAITS; i++) {
 		struct sigaction act = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
-		struct waiter w = {.wait = i};
+		struct waiter w = {.wait = i, .small = small};
 
+		if (small && !waits[i].socket)
+			continue;
 		sigaction(SIGUSR1, &act, NULL);
 		atomic_store(&handled, 0);
 		move_beside(&w, send_usr1);
@@ -425,7 +440,10 @@ static void a_signal_of_the_program(void)
 		}
 		if (w.said != -EINTR || handled != 1)
 			printf("# it said %d, handled %d\n", w.said, handled);
-		ok(w.said == -EINTR && handled == 1, "ended by a handler: ", waits[i].name);
+		ok(w.said == -EINTR && handled == 1,
+			small ? "ended by a handler, small alternate stack: "
+			      : "ended by a handler: ",
+			waits[i].name);
 	}
 }
 
@@ -501,11 +519,13 @@ int main(void)
 		perror("Bail out! epoll, a semaphore, a pipe");
 		return 1;
 	}
-	to_the_end(false);
-	to_the_end(true);
+	to_the_end(false, false);
+	to_the_end(true, false);
+	to_the_end(false, true);
 	something_comes();
 	something_comes_to_a_socket();
-	a_signal_of_the_program();
+	a_signal_of_the_program(false);
+	a_signal_of_the_program(true);
 	a_handler_that_waits();
 	a_handler_before_a_stop();
 	arguments();

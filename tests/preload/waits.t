@@ -3,7 +3,7 @@
 . "${srcdir:-.}/tests/tap.sh"
 
 beside_moves() { # CONFIG COMMAND...
-	tap_passes 41 "$@" "$(tap_program tests/preload/waits)"
+	tap_passes 55 "$@" "$(tap_program tests/preload/waits)"
 }
 
 tap_in_configs beside_moves native emulate pretend-4.14
