@@ -8,7 +8,7 @@
  * Their caller would see EINTR although no handler of the program ran. So where the context shows
  * such a call, just returned with EINTR, it is set back onto the system call instruction with the
  * number in place: the arguments are still in their registers, and the wait begins again when our
- * handler returns.
+ * handler returns. Should fallocate not get done between two stops, it is done in the handler.
  *
  * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one
  * that the kernel has updated in memory with the time that remains. For poll, sleeps and relative
@@ -78,7 +78,7 @@ enum timeout_kind {
 	TIMEOUT_RING,	 /* in a struct that the flags tell of */
 	/* no wait, but ended by any signal; what has been done is done again */
 	DRAIN,	  /* tcdrain(3), not the other ioctls (tty_ioctl()) */
-	ALLOCATE, /* fallocate that adds: tmpfs and hugetlbfs give up what they have got */
+	ALLOCATE, /* fallocate that adds: tmpfs gives back what it has got */
 };
 
 static const struct wait {
@@ -218,6 +218,38 @@ static bool can_leave(const ucontext_t *uc)
 	       !((unsigned int)uc->uc_stack.ss_flags & (1U << 31));
 }
 
+/*
+ * What gives back what it has got when a signal comes makes no headway if stops come faster than it
+ * is done: how often each thread has begun it anew, at the same place of its stack. Threads share
+ * an entry at times; that a call is then said to starve early does no harm.
+ */
+#define PATIENCE 3
+
+static bool is_starving(const greg_t *regs, int tid)
+{
+	static struct {
+		_Atomic uint64_t call;
+		_Atomic unsigned int tries;
+	} counts[64];
+	const uint64_t call = (uint64_t)regs[REG_RSP] ^ (uint64_t)tid;
+	const unsigned int i = (unsigned int)tid % RM_ARRAY_LEN(counts);
+
+	if (atomic_exchange(&counts[i].call, call) != call)
+		atomic_store(&counts[i].tries, 0);
+	return atomic_fetch_add(&counts[i].tries, 1) >= PATIENCE;
+}
+
+/*
+ * The call itself, with every signal blocked: the next stop waits for it (quiesce.c), and so does
+ * what comes for the program, as if it had come a little later.
+ */
+static long call_here(const greg_t *regs, int nr)
+{
+	return rm_syscall(nr, (long)argument(regs, 1), (long)argument(regs, 2),
+		(long)argument(regs, 3), (long)argument(regs, 4), (long)argument(regs, 5),
+		(long)argument(regs, 6));
+}
+
 static bool is_due(const ucontext_t *uc)
 {
 	return rm_due_here(rm_due_signals(uc));
@@ -337,10 +369,15 @@ bool rm_restart_wait(void *context)
 	}
 	if (way == WAY_BLOCK)
 		return can_leave(uc);
+	rm_stat_add(RM_STAT_RESTARTED, 1);
+	if (wait->kind == ALLOCATE && is_starving(regs, tid)) {
+		regs[REG_RAX] = call_here(regs, nr);
+		if (regs[REG_RAX] != -EINTR)
+			return false;
+	}
 	put_rest(regs, wait, tid);
 	regs[REG_RAX] = nr;
 	regs[REG_RIP] -= SYSCALL_LEN;
-	rm_stat_add(RM_STAT_RESTARTED, 1);
 	return false;
 }
 

@@ -134,7 +134,8 @@ static void keeps_holes(int flags, bool lock, bool advised)
 
 /*
  * Calls that the kernel ends with EINTR when any signal comes, though they do not wait for
- * anything: tcdrain (tty_ioctl()), and fallocate of tmpfs (shmem_fallocate()).
+ * anything: tcdrain (tty_ioctl()), and, on older kernels, fallocate of tmpfs (shmem_fallocate()),
+ * which gives back what it has got. Under TCG that takes longer than from one move to the next.
  */
 #define ALLOCATED (16UL << 20)
 

@@ -28,9 +28,12 @@ done
 line stress-mirror 600 'STRESS_ROUNDS=10 STRESS_LARGE=8192 sh tests/stress/mirror.t'
 # What libremap does by itself, never this kernel's flag.
 for subject in advice calls errno limits locked monitor-moves parts placement private-anonymous private-file shared \
-	siblings tiles userfaultfd userfaultfd-events; do
+	tiles userfaultfd userfaultfd-events; do
 	line behave/$subject 300 "RM_CONFIGS=emulate sh tests/behave/run-configs tests/behave/$subject.behave"
 done
+# Of siblings what differs from kernel to kernel; its other cases take long here, or count what happens in moments.
+line behave/siblings-drain 300 "RM_CONFIGS=emulate RM_CASE='*sibling-drains*' sh tests/behave/run-configs tests/behave/siblings.behave"
+line behave/siblings-read 300 "RM_CONFIGS=emulate RM_CASE='*sibling-reads*' sh tests/behave/run-configs tests/behave/siblings.behave"
 line preload/waits 300 './remap-run --emulate -- tests/preload/waits'
 line preload/transfers 300 './remap-run --emulate -- tests/preload/transfers'
 quick='destination-kept facts-collect fill-thread glance-check guard-window known-ranges neighbour-changes'
