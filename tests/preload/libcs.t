@@ -29,6 +29,11 @@ for folder in $RM_LIBCS; do
 	done
 done
 
+# How many cases a program has, as its own test says.
+cases() { # NAME
+	sed -n 's/.*tap_passes \([0-9][0-9]*\) .*/\1/p' "$RM_SRC/tests/preload/$1.t"
+}
+
 # Programs are built with another C library: transfers, waits, stress. What follows CC is for all of them.
 build_tests() { # CC OPTION...
 	for name in transfers waits; do
@@ -51,7 +56,7 @@ linked_with_musl() {
 	(cd "$work/musl" && musl-gcc "$@" -c "$RM_SRC"/emul/*.c "$RM_SRC/emul/stub.S" &&
 		build_tests musl-gcc "$@" -Dmremap=remap_mremap) >"$work/log" 2>&1
 	built $? "musl: the engine and its tests are built"
-	tap_passes 41 "musl, linked: transfers" env LIBREMAP_CONF=native:no "$work/transfers"
+	tap_passes "$(cases transfers)" "musl, linked: transfers" env LIBREMAP_CONF=native:no "$work/transfers"
 	for name in $stress_scenes forks; do
 		tap_passes 3 "musl, linked: stress, $name" env LIBREMAP_CONF=native:no \
 			"$work/stress" --scene "$name" --moves 200 --seconds 120
@@ -77,8 +82,7 @@ built_with() { # FOLDER
 		cd ../tests && echo >none.c && "$@" -c none.c && build_tests "$@") >"$work/log" 2>&1
 	built $? "$libc: the preload and its tests are built"
 	for name in waits transfers; do
-		[ $name = waits ] && cases=34 || cases=41
-		tap_passes "$cases" "$libc: $name" env LIBREMAP_CONF=native:no "LD_PRELOAD=$work/preload.so" \
+		tap_passes "$(cases $name)" "$libc: $name" env LIBREMAP_CONF=native:no "LD_PRELOAD=$work/preload.so" \
 			"$loader" --library-path "${loader%/*}" "$work/$name"
 	done
 	for name in $stress_scenes; do
