@@ -19,7 +19,7 @@ uint64_t rm_due_signals(const ucontext_t *uc)
 
 	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked));
 	rm_sys_rt_sigpending(&pending);
-	pending &= ~blocked & ~(1ULL << (RM_STOP_SIGNAL - 1));
+	pending &= ~blocked & ~RM_STOP_BIT;
 	for (int sig = 1; sig <= 64; sig++)
 		if ((pending & 1ULL << (sig - 1)) && rm_is_ignored(sig))
 			pending &= ~(1ULL << (sig - 1));

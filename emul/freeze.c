@@ -44,7 +44,7 @@ static bool has_stop(const char *status, const char *line)
 {
 	uint64_t signals;
 
-	return rm_task_signals(status, line, &signals) && (signals & 1ULL << (RM_STOP_SIGNAL - 1));
+	return rm_task_signals(status, line, &signals) && (signals & RM_STOP_BIT);
 }
 
 /*

@@ -29,7 +29,6 @@
 
 #define AT_LEAST   51 /* AT_MINSIGSTKSZ, 5.14: of a signal's frame */
 #define STACK_ROOM 16384
-#define STOP	   (1ULL << (RM_STOP_SIGNAL - 1))
 
 /* Whether handlers can interrupt this one: the next stop's, and the program's. */
 static bool has_room(const ucontext_t *uc)
@@ -57,7 +56,7 @@ bool rm_wait_begin(struct rm_wait *wait, ucontext_t *uc)
 	wait->signals = -1;
 	if (has_room(uc))
 		return true;
-	wait->watched = ~wait->mask | STOP;
+	wait->watched = ~wait->mask | RM_STOP_BIT;
 	wait->signals = (int)rm_fd_aside(watch(-1, wait->watched));
 	if (wait->signals < 0)
 		return false;
@@ -86,7 +85,7 @@ static bool outlasts_signals(struct rm_wait *wait)
 	if (rm_due_here(rm_due_signals(wait->uc)))
 		return false;
 	rm_sys_rt_sigpending(&pending);
-	wait->watched &= ~pending | STOP;
+	wait->watched &= ~pending | RM_STOP_BIT;
 	return watch(wait->signals, wait->watched) >= 0;
 }
 

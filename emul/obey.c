@@ -88,7 +88,7 @@ static void obey(struct rm_world *world, const siginfo_t *info, const ucontext_t
  */
 static bool take_next(siginfo_t *info)
 {
-	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
+	const uint64_t stop = RM_STOP_BIT;
 	const struct timespec now = {0, 0};
 
 	return rm_syscall(SYS_rt_sigtimedwait, (long)&stop, (long)info, (long)&now, sizeof(stop), 0,

@@ -16,6 +16,7 @@
  * shared with libc is said in obey.c.
  */
 #define RM_STOP_SIGNAL 33
+#define RM_STOP_BIT    (1ULL << (RM_STOP_SIGNAL - 1)) /* in a mask of the kernel */
 
 void rm_quiesce_set_mode(int mode);
 /* The mode unless one was set before. */

@@ -240,14 +240,13 @@ static bool is_starving(const greg_t *regs, int tid)
 }
 
 /*
- * The call itself, with every signal blocked: the next stop waits for it (quiesce.c), and so does
- * what comes for the program, as if it had come a little later.
+ * The call itself, with every signal blocked: the next stop waits for it (rm_obey_inside()), and so
+ * does what comes for the program, as if it had come a little later.
  */
-static long call_here(const greg_t *regs, int nr)
+static long allocate_here(const greg_t *regs)
 {
-	return rm_syscall(nr, (long)argument(regs, 1), (long)argument(regs, 2),
-		(long)argument(regs, 3), (long)argument(regs, 4), (long)argument(regs, 5),
-		(long)argument(regs, 6));
+	return rm_syscall(SYS_fallocate, (long)argument(regs, 1), (long)argument(regs, 2),
+		(long)argument(regs, 3), (long)argument(regs, 4), 0, 0);
 }
 
 static bool is_due(const ucontext_t *uc)
@@ -371,7 +370,7 @@ bool rm_restart_wait(void *context)
 		return can_leave(uc);
 	rm_stat_add(RM_STAT_RESTARTED, 1);
 	if (wait->kind == ALLOCATE && is_starving(regs, tid)) {
-		regs[REG_RAX] = call_here(regs, nr);
+		regs[REG_RAX] = allocate_here(regs);
 		if (regs[REG_RAX] != -EINTR)
 			return false;
 	}

@@ -60,7 +60,7 @@
 #define KILL_BIT    (1ULL << (SIGKILL - 1)) /* the kernel takes these two out of every mask */
 #define STOP_BIT    (1ULL << (SIGSTOP - 1))
 #define ALL_SIGNALS (~0ULL)
-#define BUT_STOP    (ALL_SIGNALS & ~(1ULL << (RM_STOP_SIGNAL - 1)))
+#define BUT_STOP    (ALL_SIGNALS & ~RM_STOP_BIT)
 
 typedef void (*handler_t)(int, siginfo_t *, void *);
 

@@ -267,7 +267,7 @@ static bool shares_parents_memory(int pid)
 /* What the program blocks itself stays blocked, ignored or not: it may be waiting for it. */
 static void enter_among_others(struct rm_world *world, uint64_t *saved_mask)
 {
-	const uint64_t stop = 1ULL << (RM_STOP_SIGNAL - 1);
+	const uint64_t stop = RM_STOP_BIT;
 	const uint64_t blocked = rm_signals_to_block(), all_but_stop = blocked & ~stop;
 
 	rm_sys_rt_sigprocmask(SIG_BLOCK, &all_but_stop, saved_mask);

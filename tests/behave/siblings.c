@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What other threads' own calls see of MREMAP_DONTUNMAP beside them: nothing. What they put where
- * descriptors of ours were, and the holes that they have made, are theirs, and calls that any signal would cut short are not.
- * What they see of the memory that moves is beside.c.
+ * descriptors of ours were, and the holes that they have made, are theirs, and calls that any
+ * signal would cut short are not. What they see of the memory that moves is beside.c.
  */
 #include <fcntl.h>
 #include <pthread.h>

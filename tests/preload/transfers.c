@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "libremap.h"
+#include "tests/preload/guarded-stack.h"
 #include "tests/preload/until-stop.h"
 
 #define PAGE  4096UL
@@ -203,18 +204,11 @@ struct work {
 static void *run_caller(void *arg)
 {
 	struct work *w = arg;
-	const stack_t none = {.ss_flags = SS_DISABLE};
-	char *guarded = mmap(NULL, 32 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	stack_t own = {.ss_sp = guarded + 32 * PAGE - w->stack, .ss_size = w->stack};
+	char *stack = guarded_stack_begin(w->stack);
 
-	if (w->stack && (mprotect(guarded + PAGE, 31 * PAGE, PROT_READ | PROT_WRITE) ||
-				mprotect(guarded, 32 * PAGE - w->stack, PROT_NONE) ||
-				sigaltstack(&own, NULL)))
-		die("sigaltstack");
 	atomic_store(&w->tid, (pid_t)syscall(SYS_gettid));
 	w->said = w->transfer->call(w->ends[0]);
-	sigaltstack(&none, NULL);
-	munmap(guarded, 32 * PAGE);
+	guarded_stack_end(stack, w->stack);
 	atomic_store(&w->over, true);
 	return NULL;
 }

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "libremap.h"
+#include "tests/preload/guarded-stack.h"
 #include "tests/preload/until-stop.h"
 
 #define PAGE	4096UL
@@ -247,23 +248,18 @@ static void *run_waiter(void *arg)
 {
 	struct waiter *w = arg;
 	uint64_t began;
-	const stack_t none = {.ss_flags = SS_DISABLE};
-	char *guarded = mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	const stack_t own = {.ss_sp = guarded + PAGE, .ss_size = 2 * PAGE};
+	const size_t size = w->small ? 2 * PAGE : 0;
+	char *stack = guarded_stack_begin(size);
 	sigset_t all;
 
 	sigfillset(&all);
 	if (w->deaf)
 		pthread_sigmask(SIG_BLOCK, &all, NULL);
-	if (w->small && (mprotect(guarded + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE) ||
-				sigaltstack(&own, NULL)))
-		perror("# sigaltstack");
 	began = now_ns();
 	atomic_store(&w->tid, (pid_t)syscall(SYS_gettid));
 	w->said = waits[w->wait].wait();
 	w->took = now_ns() - began;
-	sigaltstack(&none, NULL);
-	munmap(guarded, 3 * PAGE);
+	guarded_stack_end(stack, size);
 	atomic_store(&w->over, true);
 	return NULL;
 }
