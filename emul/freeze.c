@@ -6,10 +6,11 @@
  *
  * PTRACE_SEIZE and PTRACE_INTERRUPT stop a thread whatever it blocks, and system calls that it is
  * in are restarted by the kernel as after SIGSTOP; those that are not (epoll_wait for one,
- * signal(7)) the helper turns back: restart.c. A stop for a signal of the program's own is passed
- * on when the thread is let go. The helper has no exit signal, so the program gets no SIGCHLD; it
- * dies with us (PR_SET_PDEATHSIG), and when it dies the kernel lets its tracees go. It runs on a
- * stack in the world and makes raw system calls only.
+ * signal(7)) the helper turns back: restart.c. A thread that turns out to hear the signal after all
+ * is let go with it. A stop for a signal of the program's own is passed on when the thread is let
+ * go. The helper has no exit signal, so the program gets no SIGCHLD; it dies with us
+ * (PR_SET_PDEATHSIG), and when it dies the kernel lets its tracees go. It runs on a stack in the
+ * world and makes raw system calls only.
  *
  * It costs some hundred microseconds, and is used for those threads only. Where ptrace is forbidden
  * (another tracer, a filter, an undumpable process) the threads stay unstopped and the call is
@@ -28,6 +29,7 @@
 
 #include "emul/clone.h"
 #include "emul/log.h"
+#include "emul/obey.h"
 #include "emul/quiesce.h"
 #include "emul/restart.h"
 #include "emul/sys.h"
@@ -89,6 +91,35 @@ static bool is_coming(int pid, int tid)
 	return !rm_task_read_of(pid, tid, &task) && (task.state == 'R' || task.state == 't');
 }
 
+/*
+ * Whether a thread that stands still does not block the signal any more. It was found deaf before
+ * it was interrupted, and may be anywhere by now: in a read that has been cut short, which only our
+ * handler can go on with (partial.c). Old kernels say the mask of a ppoll, new ones (5.13) the one
+ * from before it; the signal gets through where either leaves it open.
+ */
+static bool hears(int tid)
+{
+	uint64_t mask = ~0ULL;
+
+	return !sys_ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), (long)&mask) &&
+	       !(mask & RM_STOP_BIT);
+}
+
+/* Lets it go again, with the signal: it stops by itself. */
+static bool tell(struct rm_world *world, uint32_t generation, unsigned int index, int signal)
+{
+	struct rm_slot *slot = &world->slots[index];
+	siginfo_t info;
+
+	rm_obey_sign(&info, world->pid, generation, index);
+	if (rm_sys_rt_tgsigqueueinfo(world->pid, slot->tid, RM_STOP_SIGNAL, &info))
+		return false;
+	slot->deaf_looks = 0;
+	slot->state = RM_SLOT_SENT;
+	sys_ptrace(PTRACE_DETACH, slot->tid, 0, signal);
+	return true;
+}
+
 /* The thread stands still when this returns true; *signal is what it was about to be given. */
 static bool seize(struct rm_world *world, uint32_t generation, int tid, int *signal)
 {
@@ -116,7 +147,6 @@ static bool seize(struct rm_world *world, uint32_t generation, int tid, int *sig
 	}
 	if (r != tid || !WIFSTOPPED(status))
 		return false; /* it has died */
-	let_wait(tid);
 	*signal = status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
 	return true;
 }
@@ -139,8 +169,10 @@ static int helper(void *argument)
 				break;
 			if (slot->state != RM_SLOT_DEAF || atomic_load(&slot->acked) == generation)
 				continue;
-			if (!seize(world, generation, slot->tid, &signals[n]))
+			if (!seize(world, generation, slot->tid, &signals[n]) ||
+				(hears(slot->tid) && tell(world, generation, i, signals[n])))
 				continue;
+			let_wait(slot->tid);
 			frozen[n++] = slot->tid;
 			atomic_store(&slot->acked, generation);
 			atomic_fetch_add(&world->arrivals, 1);

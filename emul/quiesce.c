@@ -105,6 +105,16 @@ static bool is_deaf(struct rm_world *world, int tid, bool sent)
 	       rm_freeze_needed(tid, sent);
 }
 
+/* Where the thread is among those that were deaf last time; ndeaf: it was not. */
+static unsigned int find_deaf(const struct rm_freezer *freezer, int tid)
+{
+	unsigned int i = 0;
+
+	while (i < freezer->ndeaf && freezer->deaf[i] != tid)
+		i++;
+	return i;
+}
+
 /*
  * Whether the thread was deaf last time and is so still. If it has opened its ears it is struck
  * off.
@@ -112,15 +122,13 @@ static bool is_deaf(struct rm_world *world, int tid, bool sent)
 static bool known_deaf(struct rm_world *world, int tid)
 {
 	struct rm_freezer *freezer = &world->freezer;
+	const unsigned int i = find_deaf(freezer, tid);
 
-	for (unsigned int i = 0; i < freezer->ndeaf; i++) {
-		if (freezer->deaf[i] != tid)
-			continue;
-		if (is_deaf(world, tid, false))
-			return true;
-		freezer->deaf[i] = freezer->deaf[--freezer->ndeaf];
+	if (i == freezer->ndeaf)
 		return false;
-	}
+	if (is_deaf(world, tid, false))
+		return true;
+	freezer->deaf[i] = freezer->deaf[--freezer->ndeaf];
 	return false;
 }
 
@@ -136,7 +144,8 @@ static void judge_deaf(struct rm_world *world, struct rm_slot *slot)
 	slot->deaf_looks = is_deaf(world, slot->tid, true) ? slot->deaf_looks + 1 : 0;
 	if (slot->deaf_looks < DEAF_LOOKS || freezer->ndeaf == RM_DEAF)
 		return;
-	freezer->deaf[freezer->ndeaf++] = slot->tid;
+	if (find_deaf(freezer, slot->tid) == freezer->ndeaf)
+		freezer->deaf[freezer->ndeaf++] = slot->tid;
 	slot->state = RM_SLOT_DEAF;
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/random.h>
 #include <termios.h>
@@ -183,6 +184,32 @@ static void *taker(void *arg)
 	return (void *)wrong;
 }
 
+/*
+ * Blocks every signal for so long that it is stopped from outside, and reads as soon as it does
+ * not: that it was deaf when the stop began counts for nothing then.
+ */
+static void *blocker(void *arg)
+{
+	static char buf[4UL << 20];
+	const int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	const struct timespec moment = {0, 8000000};
+	const uint64_t all = ~0ULL;
+	uint64_t before;
+	long wrong = 0;
+
+	(void)arg;
+	while (!atomic_load(&stop)) {
+		/* libc lets nobody block those that it uses itself */
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+		nanosleep(&moment, NULL);
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(all));
+		wrong += read(zero, buf, sizeof(buf)) != (ssize_t)sizeof(buf);
+		atomic_fetch_add(&rounds, 1);
+	}
+	close(zero);
+	return (void *)wrong;
+}
+
 /* Two ranges of memory change places until the sibling has come through often enough. */
 static void move_beside(void *(*calls)(void *), void *arg)
 {
@@ -204,6 +231,12 @@ static void sibling_takes(void **state)
 {
 	(void)state;
 	move_beside(taker, NULL);
+}
+
+static void sibling_blocks(void **state)
+{
+	(void)state;
+	move_beside(blocker, NULL);
 }
 
 static void sibling_drains(void **state)
@@ -297,6 +330,7 @@ int main(void)
 	static const struct CMUnitTest cases[] = {
 		CASE(sibling_drains, "dontunmap-while-a-sibling-drains-a-terminal-and-allocates"),
 		CASE(sibling_takes, "dontunmap-while-a-sibling-reads-zeros-and-random-numbers"),
+		CASE(sibling_blocks, "dontunmap-while-a-sibling-blocks-signals-and-reads-zeros"),
 		CASE(sibling_closes, "dontunmap-while-a-sibling-closes-whatever-is-open"),
 		CASE(keeps_holes_private, "dontunmap-maps-nothing-where-a-sibling-has-unmapped"),
 		CASE(keeps_holes_advised, "dontunmap-of-advised-memory-maps-nothing-there"),

@@ -33,7 +33,7 @@ for subject in advice calls errno limits locked monitor-moves parts placement pr
 done
 # Of siblings what differs from kernel to kernel; its other cases take long here, or count what happens in moments.
 line behave/siblings-drain 300 "RM_CONFIGS=emulate RM_CASE='*sibling-drains*' sh tests/behave/run-configs tests/behave/siblings.behave"
-line behave/siblings-read 300 "RM_CONFIGS=emulate RM_CASE='*sibling-reads*' sh tests/behave/run-configs tests/behave/siblings.behave"
+line behave/siblings-read 300 "RM_CONFIGS=emulate RM_CASE='*reads-zeros*' sh tests/behave/run-configs tests/behave/siblings.behave"
 line preload/waits 300 './remap-run --emulate -- tests/preload/waits'
 line preload/transfers 300 './remap-run --emulate -- tests/preload/transfers'
 quick='destination-kept facts-collect fill-thread glance-check guard-window known-ranges neighbour-changes'
