@@ -12,7 +12,8 @@
  * A slot belongs to one thread at a time; who finds it taken by another notes nothing, and its wait
  * is ended with EINTR as one that nobody has seen. A thread that is gone (cancelled, or a parent's
  * after fork) leaves its slot when its time is over. That a noted deadline is of the very call that
- * was interrupted shows in the argument.
+ * was interrupted shows in the argument. The call's first argument is noted as well, as arm64 may
+ * have lost it (call-code.c).
  */
 #include "emul/deadline.h"
 
@@ -28,6 +29,7 @@
 static struct slot {
 	_Atomic int tid;	   /* 0: free */
 	_Atomic uint64_t ends;	   /* ns of the monotonic clock; 0: nothing is noted */
+	_Atomic uint64_t first;	   /* argument of the call */
 	_Atomic uint64_t argument; /* the timeout as it stands in the register */
 	struct timespec rest;
 } slots[SLOTS];
@@ -49,14 +51,16 @@ static bool take(struct slot *slot, int tid, uint64_t now)
 }
 
 /* A handler that comes in between finds nothing noted, and leaves nothing. */
-static void note(struct slot *slot, uint64_t argument, uint64_t ends)
+static void note(struct slot *slot, uint64_t first, uint64_t argument, uint64_t ends)
 {
 	atomic_store(&slot->ends, 0);
+	atomic_store(&slot->first, first);
 	atomic_store(&slot->argument, argument);
 	atomic_store(&slot->ends, ends);
 }
 
-void rm_deadline_begin(struct rm_deadline *outer, uint64_t argument, uint64_t timeout_ns)
+void rm_deadline_begin(
+	struct rm_deadline *outer, uint64_t first, uint64_t argument, uint64_t timeout_ns)
 {
 	const int tid = rm_sys_gettid();
 	const uint64_t now = rm_sys_now_ns();
@@ -67,8 +71,9 @@ void rm_deadline_begin(struct rm_deadline *outer, uint64_t argument, uint64_t ti
 		return;
 	outer->slot = (unsigned int)(slot - slots);
 	outer->ends = atomic_load(&slot->ends);
+	outer->first = atomic_load(&slot->first);
 	outer->argument = atomic_load(&slot->argument);
-	note(slot, argument, timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX);
+	note(slot, first, argument, timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX);
 }
 
 void rm_deadline_end(const struct rm_deadline *outer)
@@ -77,7 +82,7 @@ void rm_deadline_end(const struct rm_deadline *outer)
 
 	if (!outer->known)
 		return;
-	note(slot, outer->argument, outer->ends);
+	note(slot, outer->first, outer->argument, outer->ends);
 	if (!outer->ends)
 		atomic_store(&slot->tid, 0);
 }
@@ -88,6 +93,11 @@ bool rm_deadline_is_known(int tid, uint64_t argument)
 
 	return atomic_load(&slot->tid) == tid && atomic_load(&slot->ends) &&
 	       atomic_load(&slot->argument) == argument;
+}
+
+uint64_t rm_deadline_first(int tid)
+{
+	return atomic_load(&slot_of(tid)->first);
 }
 
 static uint64_t rest_ns(const struct slot *slot)

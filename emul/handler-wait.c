@@ -13,8 +13,6 @@
  */
 #include "emul/handler-wait.h"
 
-#if defined(__x86_64__)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -31,7 +29,7 @@
 #define STACK_ROOM 16384
 
 /* Whether handlers can interrupt this one: the next stop's, and the program's. */
-static bool has_room(const ucontext_t *uc)
+bool rm_wait_has_room(const ucontext_t *uc)
 {
 	const stack_t *stack = &uc->uc_stack;
 	const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -54,7 +52,7 @@ bool rm_wait_begin(struct rm_wait *wait, ucontext_t *uc)
 	wait->uc = uc;
 	memcpy(&wait->mask, &uc->uc_sigmask, sizeof(wait->mask));
 	wait->signals = -1;
-	if (has_room(uc))
+	if (rm_wait_has_room(uc))
 		return true;
 	wait->watched = ~wait->mask | RM_STOP_BIT;
 	wait->signals = (int)rm_fd_aside(watch(-1, wait->watched));
@@ -115,5 +113,3 @@ long rm_wait_for(struct rm_wait *wait, int fd, short events, struct timespec *ti
 
 	return r > 0 ? what.revents : r;
 }
-
-#endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waiting in the stop handler, after the stop, for what the interrupted call was waiting for.
- * x86-64 only. Async-signal-safe.
+ * Async-signal-safe.
  */
 #ifndef RM_HANDLER_WAIT_H
 #define RM_HANDLER_WAIT_H
@@ -21,6 +21,9 @@ struct rm_wait {
 	struct rm_fd_id id;
 	uint64_t watched;
 };
+
+/* Whether handlers can interrupt this one. */
+bool rm_wait_has_room(const ucontext_t *uc);
 
 /*
  * Whether there can be one: on a small alternate signal stack only if a descriptor can be had.

@@ -5,6 +5,8 @@ libemul_la_SOURCES = \
 	emul/api.c emul/api.h \
 	emul/attributes.c emul/attributes.h \
 	emul/born.c emul/born.h \
+	emul/call.c emul/call.h \
+	emul/call-code.c emul/call-code.h \
 	emul/call-number.c emul/call-number.h \
 	emul/cgroup.c emul/cgroup.h \
 	emul/clone.h \
@@ -31,6 +33,7 @@ libemul_la_SOURCES = \
 	emul/hugetlb.c emul/hugetlb.h \
 	emul/ignored.c emul/ignored.h \
 	emul/known.c emul/known.h \
+	emul/leave.c emul/leave.h \
 	emul/log.c emul/log.h \
 	emul/mirror.c emul/mirror.h \
 	emul/relocate.c emul/relocate.h \

@@ -28,7 +28,9 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "emul/call.h"
 #include "emul/ignored.h"
+#include "emul/leave.h"
 #include "emul/partial.h"
 #include "emul/quiesce.h"
 #include "emul/restart.h"
@@ -44,15 +46,6 @@ static struct {
 } stopping;
 
 extern void rm_sigreturn(void);
-
-static uintptr_t context_stack(const ucontext_t *context)
-{
-#if defined(__x86_64__)
-	return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
-#else
-	return (uintptr_t)context->uc_mcontext.sp;
-#endif
-}
 
 static bool is_ours(const siginfo_t *info)
 {
@@ -71,7 +64,7 @@ static void obey(struct rm_world *world, const siginfo_t *info, const ucontext_t
 
 	if (atomic_load(&world->generation) != generation || index >= RM_SLOTS)
 		return;
-	if (rm_range_holds(world->range, context_stack(context)) ||
+	if (rm_range_holds(world->range, rm_context_stack(context)) ||
 		rm_range_holds(world->range, (uintptr_t)&on_stack))
 		atomic_fetch_add(&world->trouble, 1);
 	atomic_store(&world->slots[index].acked, generation);

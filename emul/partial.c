@@ -24,14 +24,12 @@
  * - what has ended it has ended it: the next stop, which may come before the program goes on, finds
  *   the same context, with a part of what was asked for, and must not go on (rm_call_is_over()).
  *
- * x86-64 only, as restart.c. Threads that are stopped by ptrace (freeze.c) have no handler to do
+ * Not where the call is not known (call.c). Threads that are stopped by ptrace (freeze.c) have no handler to do
  * this in, and their calls stay cut short: remap(7).
  *
  * Runs in the stop handler: async-signal-safe, raw system calls only.
  */
 #include "emul/partial.h"
-
-#if defined(__x86_64__)
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -43,7 +41,7 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
-#include "emul/call-number.h"
+#include "emul/call.h"
 #include "emul/copy.h"
 #include "emul/due.h"
 #include "emul/handler-wait.h"
@@ -66,44 +64,45 @@ struct transfer {
 };
 
 /* What the call was asked for; false if it is none of these. */
-static bool parse_call(const greg_t *regs, int nr, struct transfer *t)
+static bool parse_call(const struct rm_call *call, struct transfer *t)
 {
-	const struct iovec buffer = {(void *)regs[REG_RSI], (size_t)regs[REG_RDX]};
+	const uint64_t *args = call->args;
+	const struct iovec buffer = {(void *)(uintptr_t)args[1], (size_t)args[2]};
 	struct msghdr message;
 
 	memset(t, 0, sizeof(*t));
-	t->fd = (int)regs[REG_RDI];
+	t->fd = (int)args[0];
 	t->n = 1;
 	t->one = buffer;
-	switch (nr) {
+	switch (call->nr) {
 	case SYS_getrandom:
 		t->in = t->random = t->source = true;
-		t->one = (struct iovec){(void *)regs[REG_RDI], (size_t)regs[REG_RSI]};
-		t->flags = (unsigned int)regs[REG_RDX];
+		t->one = (struct iovec){(void *)(uintptr_t)args[0], (size_t)args[1]};
+		t->flags = (unsigned int)args[2];
 		return true;
 	case SYS_read:
 		t->in = true;
 		return true;
 	case SYS_recvfrom:
 	case SYS_sendto:
-		t->in = nr == SYS_recvfrom;
-		t->flags = (unsigned int)regs[REG_R10];
+		t->in = call->nr == SYS_recvfrom;
+		t->flags = (unsigned int)args[3];
 		return true;
 	case SYS_recvmsg:
 	case SYS_sendmsg:
-		t->in = nr == SYS_recvmsg;
-		t->flags = (unsigned int)regs[REG_RDX];
-		if (!rm_read_own((uintptr_t)regs[REG_RSI], &message, sizeof(message)))
+		t->in = call->nr == SYS_recvmsg;
+		t->flags = (unsigned int)args[2];
+		if (!rm_read_own((uintptr_t)args[1], &message, sizeof(message)))
 			return false;
 		t->pieces = (uintptr_t)message.msg_iov;
 		t->n = message.msg_iovlen;
 		return true;
 	case SYS_writev:
-		t->pieces = (uintptr_t)regs[REG_RSI];
-		t->n = (size_t)regs[REG_RDX];
+		t->pieces = (uintptr_t)args[1];
+		t->n = (size_t)args[2];
 		return true;
 	default:
-		return nr == SYS_write;
+		return call->nr == SYS_write;
 	}
 }
 
@@ -236,48 +235,40 @@ static long transfer_some(struct rm_wait *wait, const struct transfer *t, uintpt
 }
 
 /* Until all is transferred, or something ends it. */
-static void go_on(struct rm_wait *wait, const struct transfer *t, greg_t *regs)
+static void go_on(struct rm_wait *wait, const struct transfer *t, ucontext_t *uc)
 {
 	struct iovec piece;
 	size_t before = 0;
 
 	for (size_t i = 0; i < t->n && read_piece(t, i, &piece); before += piece.iov_len, i++)
-		while ((size_t)regs[REG_RAX] < before + piece.iov_len) {
-			const size_t inside = (size_t)regs[REG_RAX] - before;
+		while ((size_t)rm_call_result(uc) < before + piece.iov_len) {
+			const size_t inside = (size_t)rm_call_result(uc) - before;
 			const long r = transfer_some(wait, t, (uintptr_t)piece.iov_base + inside,
 				piece.iov_len - inside);
 
 			if (r <= 0)
 				return;
-			regs[REG_RAX] += r;
+			rm_call_set_result(uc, rm_call_result(uc) + r);
 		}
 }
 
 void rm_partial_go_on(void *context)
 {
 	ucontext_t *uc = context;
-	greg_t *regs = uc->uc_mcontext.gregs;
+	const long done = rm_call_result(uc);
+	struct rm_call call;
 	struct transfer t;
 	struct rm_wait wait;
 
-	if (regs[REG_RAX] <= 0 || !parse_call(regs, rm_call_number(regs), &t) ||
-		!asks_for_more(&t, (size_t)regs[REG_RAX]) || !is_whole(&t))
+	if (done <= 0 || !rm_call_find(uc, &call) || !call.whole || !parse_call(&call, &t) ||
+		!asks_for_more(&t, (size_t)done) || !is_whole(&t))
 		return;
 	if (!rm_due_here(rm_due_signals(uc))) {
 		if (!rm_wait_begin(&wait, uc))
 			return;
 		rm_stat_add(RM_STAT_RESTARTED, 1);
-		go_on(&wait, &t, regs);
+		go_on(&wait, &t, uc);
 		rm_wait_end(&wait);
 	}
-	rm_call_is_over(regs);
+	rm_call_is_over(uc);
 }
-
-#else
-
-void rm_partial_go_on(void *context)
-{
-	(void)context;
-}
-
-#endif

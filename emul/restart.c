@@ -12,12 +12,8 @@
  *
  * That is done only if beginning again is the same as going on: no timeout; an absolute one; or one
  * that the kernel has updated in memory with the time that remains. For poll, sleeps and relative
- * futex waits the kernel itself has kept what remains, in the thread's restart block, for
- * restart_syscall(2); but the return from a signal handler makes it forget. So those contexts are
- * gone back to without that return: mask, registers and floating point state are put back here, and
- * restart_syscall is what the program's own system call instruction then executes. Should a handler
- * of the program run in between, its return clears the restart block, and the answer is EINTR, as
- * it must be.
+ * futex waits the kernel itself has kept what remains, and goes on with that if the handler is left
+ * without the return that makes it forget (leave.c).
  *
  * What has a relative timeout in a register and no restart block (epoll_wait, semtimedop,
  * sigtimedwait) begins again with what remains, if somebody has noted when it ends (deadline.c):
@@ -30,8 +26,8 @@
  * turns EINTR back into what the kernel says to itself of waits that go on when no handler runs,
  * ERESTARTNOHAND. It knows the number.
  *
- * x86-64: the number is known from the code before the system call (call-number.c), in every wait
- * of glibc and musl. arm64 has overwritten the first argument by then: nothing is restarted there.
+ * How the call is known, and its arguments: call.c. On arm64 where the first argument is not known
+ * nothing is begun again.
  *
  * Runs in the stop handler: async-signal-safe, raw system calls only.
  */
@@ -44,18 +40,21 @@
 #include <sys/ioctl.h>
 #include <ucontext.h>
 
-#include "emul/call-number.h"
+#include "emul/call.h"
 #include "emul/copy.h"
 #include "emul/deadline.h"
 #include "emul/due.h"
+#include "emul/leave.h"
 #include "emul/quiesce.h"
 #include "emul/stats.h"
 #include "emul/sys.h"
 
-#if defined(__x86_64__)
-
 #ifndef SYS_io_pgetevents
+#if defined(__x86_64__)
 #define SYS_io_pgetevents 333
+#else
+#define SYS_io_pgetevents 292
+#endif
 #endif
 #ifndef SYS_io_uring_enter
 #define SYS_io_uring_enter    426
@@ -86,12 +85,16 @@ static const struct wait {
 	enum timeout_kind kind;
 	int arg;
 } waits[] = {
+#if defined(__x86_64__) /* elsewhere libc's are the others */
 	{SYS_poll, TIMEOUT_BLOCK, 0}, {SYS_epoll_wait, TIMEOUT_MS, 4},
-	{SYS_epoll_pwait, TIMEOUT_MS, 4}, {SYS_select, TIMEOUT_UPDATED, 5},
-	{SYS_pselect6, TIMEOUT_UPDATED, 5}, {SYS_ppoll, TIMEOUT_UPDATED, 3},
-	{SYS_nanosleep, TIMEOUT_BLOCK, 0}, {SYS_clock_nanosleep, TIMEOUT_CLOCK, 0},
-	{SYS_futex, TIMEOUT_FUTEX, 0}, {SYS_rt_sigtimedwait, TIMEOUT_POINTER, 3},
-	{SYS_rt_sigsuspend, TIMEOUT_NONE, 0}, {SYS_pause, TIMEOUT_NONE, 0},
+	{SYS_select, TIMEOUT_UPDATED, 5}, {SYS_pause, TIMEOUT_NONE, 0},
+#else /* what the kernel has gone on with by itself, after ptrace for one */
+	{SYS_restart_syscall, TIMEOUT_BLOCK, 0},
+#endif
+	{SYS_epoll_pwait, TIMEOUT_MS, 4}, {SYS_pselect6, TIMEOUT_UPDATED, 5},
+	{SYS_ppoll, TIMEOUT_UPDATED, 3}, {SYS_nanosleep, TIMEOUT_BLOCK, 0},
+	{SYS_clock_nanosleep, TIMEOUT_CLOCK, 0}, {SYS_futex, TIMEOUT_FUTEX, 0},
+	{SYS_rt_sigtimedwait, TIMEOUT_POINTER, 3}, {SYS_rt_sigsuspend, TIMEOUT_NONE, 0},
 	{SYS_semop, TIMEOUT_NONE, 0}, {SYS_semtimedop, TIMEOUT_POINTER, 4},
 	{SYS_msgrcv, TIMEOUT_NONE, 0}, {SYS_msgsnd, TIMEOUT_NONE, 0},
 	{SYS_io_getevents, TIMEOUT_POINTER, 5}, {SYS_io_pgetevents, TIMEOUT_POINTER, 5},
@@ -100,24 +103,15 @@ static const struct wait {
 	{SYS_ioctl, DRAIN, 0}, {SYS_fallocate, ALLOCATE, 0},
 };
 
-static const int argument_register[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
-
-static uint64_t argument(const greg_t *regs, int arg)
-{
-	return (uint64_t)regs[argument_register[arg - 1]];
-}
-
 enum way { WAY_NONE, WAY_AGAIN, WAY_BLOCK };
-
-#define ERESTARTNOHAND 514 /* the kernel's own, include/linux/errno.h: only tracers see it */
 
 /*
  * io_uring_enter says EINTR only if it has submitted nothing (io_uring_enter(), io_cqring_wait()).
  */
-static enum way way_on_ring(const greg_t *regs)
+static enum way way_on_ring(const struct rm_call *call)
 {
 	enum { EXT_ARG = 1 << 3, ABS_TIMER = 1 << 5, EXT_ARG_REG = 1 << 6 };
-	const uint64_t flags = argument(regs, 4);
+	const uint64_t flags = call->args[3];
 	struct {
 		uint64_t sigmask;
 		uint32_t sigmask_size, min_wait_us;
@@ -126,16 +120,16 @@ static enum way way_on_ring(const greg_t *regs)
 
 	if (!(flags & EXT_ARG))
 		return WAY_AGAIN;
-	if ((flags & EXT_ARG_REG) || !rm_read_own(argument(regs, 5), &more, sizeof(more)) ||
+	if ((flags & EXT_ARG_REG) || !rm_read_own(call->args[4], &more, sizeof(more)) ||
 		more.min_wait_us)
 		return WAY_NONE;
 	return !more.timeout || (flags & ABS_TIMER) ? WAY_AGAIN : WAY_NONE;
 }
 
 /* Whether the thread's wait can go on, and how: by beginning again, or from the restart block. */
-static enum way way_on(const greg_t *regs, const struct wait *wait, int tid)
+static enum way way_on(const struct rm_call *call, const struct wait *wait, int tid)
 {
-	const uint64_t timeout = wait->arg ? argument(regs, wait->arg) : 0;
+	const uint64_t timeout = wait->arg ? call->args[wait->arg - 1] : 0;
 
 	switch (wait->kind) {
 	case TIMEOUT_NONE:
@@ -150,22 +144,21 @@ static enum way way_on(const greg_t *regs, const struct wait *wait, int tid)
 	case TIMEOUT_BLOCK:
 		return WAY_BLOCK;
 	case TIMEOUT_CLOCK:
-		return argument(regs, 2) & TIMER_ABSTIME ? WAY_AGAIN : WAY_BLOCK;
+		return call->args[1] & TIMER_ABSTIME ? WAY_AGAIN : WAY_BLOCK;
 	case TIMEOUT_FUTEX:
-		switch (argument(regs, 2) & FUTEX_CMD_MASK) {
+		switch (call->args[1] & FUTEX_CMD_MASK) {
 		case FUTEX_WAIT_BITSET:
-			return WAY_AGAIN;
+			return call->whole ? WAY_AGAIN : WAY_BLOCK; /* kept as well */
 		case FUTEX_WAIT:
 			return WAY_BLOCK;
 		}
 		break;
 	case TIMEOUT_RING:
-		return way_on_ring(regs);
+		return way_on_ring(call);
 	case DRAIN:
-		return (uint32_t)argument(regs, 2) == TCSBRK && argument(regs, 3) ? WAY_AGAIN
-										  : WAY_NONE;
+		return (uint32_t)call->args[1] == TCSBRK && call->args[2] ? WAY_AGAIN : WAY_NONE;
 	case ALLOCATE:
-		return argument(regs, 2) & ~(uint64_t)FALLOC_FL_KEEP_SIZE ? WAY_NONE : WAY_AGAIN;
+		return call->args[1] & ~(uint64_t)FALLOC_FL_KEEP_SIZE ? WAY_NONE : WAY_AGAIN;
 	}
 	return WAY_NONE;
 }
@@ -179,43 +172,14 @@ static const struct wait *find_wait(long nr)
 }
 
 /* What begins again does so with what remains of its time. */
-static void put_rest(greg_t *regs, const struct wait *wait, int tid)
+static void put_rest(struct rm_call *call, const struct wait *wait, int tid)
 {
-	greg_t *timeout = wait->arg ? &regs[argument_register[wait->arg - 1]] : NULL;
+	uint64_t *timeout = wait->arg ? &call->args[wait->arg - 1] : NULL;
 
 	if (wait->kind == TIMEOUT_MS && (int32_t)*timeout >= 0)
-		*timeout = (greg_t)rm_deadline_rest_ms(tid);
+		*timeout = rm_deadline_rest_ms(tid);
 	else if (wait->kind == TIMEOUT_POINTER && *timeout)
-		*timeout = (greg_t)rm_deadline_rest_pointer(tid);
-}
-
-#define SYSCALL_LEN 2
-
-void rm_leave_handler(const ucontext_t *context, const void *fpstate, uint64_t xfeatures,
-	uintptr_t pc, long nr) __attribute__((noreturn));
-extern const char rm_leave_begin[], rm_leave_load[], rm_leave_jump[];
-
-/* What stub.S counts on. */
-_Static_assert(offsetof(ucontext_t, uc_mcontext.gregs) == 40, "struct ucontext");
-_Static_assert(offsetof(ucontext_t, uc_sigmask) == 296, "struct ucontext");
-_Static_assert(REG_R8 == 0 && REG_RDI == 8 && REG_RSP == 15 && REG_EFL == 17, "struct ucontext");
-
-static bool has_shadow_stack(void)
-{
-	uint64_t ssp = 0;
-
-	__asm__("rdsspq %0" : "+r"(ssp)); /* does nothing where there is none */
-	return ssp;
-}
-
-/*
- * Whether rm_restart_leave can do without sigreturn, which alone restores shadow stacks and
- * SS_AUTODISARM stacks.
- */
-static bool can_leave(const ucontext_t *uc)
-{
-	return uc->uc_mcontext.fpregs && !has_shadow_stack() &&
-	       !((unsigned int)uc->uc_stack.ss_flags & (1U << 31));
+		*timeout = rm_deadline_rest_pointer(tid);
 }
 
 /*
@@ -225,13 +189,13 @@ static bool can_leave(const ucontext_t *uc)
  */
 #define PATIENCE 3
 
-static bool is_starving(const greg_t *regs, int tid)
+static bool is_starving(const ucontext_t *uc, int tid)
 {
 	static struct {
 		_Atomic uint64_t call;
 		_Atomic unsigned int tries;
 	} counts[64];
-	const uint64_t call = (uint64_t)regs[REG_RSP] ^ (uint64_t)tid;
+	const uint64_t call = (uint64_t)rm_context_stack(uc) ^ (uint64_t)tid;
 	const unsigned int i = (unsigned int)tid % RM_ARRAY_LEN(counts);
 
 	if (atomic_exchange(&counts[i].call, call) != call)
@@ -243,10 +207,10 @@ static bool is_starving(const greg_t *regs, int tid)
  * The call itself, with every signal blocked: the next stop waits for it (rm_obey_inside()), and so
  * does what comes for the program, as if it had come a little later.
  */
-static long allocate_here(const greg_t *regs)
+static long allocate_here(const struct rm_call *call)
 {
-	return rm_syscall(SYS_fallocate, (long)argument(regs, 1), (long)argument(regs, 2),
-		(long)argument(regs, 3), (long)argument(regs, 4), 0, 0);
+	return rm_syscall(SYS_fallocate, (long)call->args[0], (long)call->args[1],
+		(long)call->args[2], (long)call->args[3], 0, 0);
 }
 
 static bool is_due(const ucontext_t *uc)
@@ -259,14 +223,16 @@ static bool is_due(const ucontext_t *uc)
  * other (ERESTARTSYS, signal(7)). Not those that it begins again in any case (ERESTARTNOINTR:
  * clone, futexes with priority inheritance).
  */
-static bool is_ended_by_handlers(const greg_t *regs)
+static bool is_ended_by_handlers(const struct rm_call *call)
 {
-	switch (regs[REG_RAX]) {
+	switch (call->nr) {
+#ifdef SYS_open
+	case SYS_open:
+#endif
 	case SYS_read:
 	case SYS_readv:
 	case SYS_write:
 	case SYS_writev:
-	case SYS_open:
 	case SYS_openat:
 	case SYS_wait4:
 	case SYS_waitid:
@@ -285,10 +251,10 @@ static bool is_ended_by_handlers(const greg_t *regs)
 	case SYS_getrandom:
 		return true;
 	case SYS_fcntl:
-		return argument(regs, 2) == F_SETLKW || argument(regs, 2) == 38 /* F_OFD_SETLKW */;
+		return call->args[1] == F_SETLKW || call->args[1] == 38 /* F_OFD_SETLKW */;
 	case SYS_futex:
-		return (argument(regs, 2) & FUTEX_CMD_MASK) == FUTEX_WAIT ||
-		       (argument(regs, 2) & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+		return (call->args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
+		       (call->args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
 	default:
 		return false;
 	}
@@ -315,157 +281,116 @@ static uint64_t those_that_end(uint64_t signals)
  */
 static bool end_instead(ucontext_t *uc)
 {
-	static const uint8_t syscall_insn[SYSCALL_LEN] = {0x0f, 0x05};
-	greg_t *regs = uc->uc_mcontext.gregs;
+	struct rm_call call;
 
-	if (!is_ended_by_handlers(regs) || regs[REG_RCX] != regs[REG_RIP] + SYSCALL_LEN ||
-		memcmp((const void *)regs[REG_RIP], syscall_insn, SYSCALL_LEN) ||
+	if (!rm_call_find_turned_back(uc, &call) || !is_ended_by_handlers(&call) ||
 		!rm_due_here(those_that_end(rm_due_signals(uc))))
 		return false;
-	regs[REG_RAX] = -EINTR;
-	regs[REG_RIP] += SYSCALL_LEN;
-	rm_call_is_over(regs);
+	rm_call_skip(uc, -EINTR);
+	rm_call_is_over(uc);
 	return true;
 }
 
-/*
- * Whether the thread is about to execute restart_syscall: the kernel has turned it back itself,
- * after a signal that had no handler or on the way out of rm_restart_leave, and ours came in
- * between. The number tells: nothing else uses it.
- */
-static bool is_restarting(const greg_t *regs)
+/* Who has noted the timeout has noted the first argument as well. */
+static bool make_whole(struct rm_call *call, const struct wait *wait, int tid)
 {
-	static const uint8_t syscall_insn[SYSCALL_LEN] = {0x0f, 0x05};
-	const uintptr_t pc = (uintptr_t)regs[REG_RIP], rcx = (uintptr_t)regs[REG_RCX];
+	const uint64_t timeout = wait->arg ? call->args[wait->arg - 1] : 0;
 
-	return regs[REG_RAX] == SYS_restart_syscall && (rcx == pc || rcx == pc + SYSCALL_LEN) &&
-	       !memcmp((const void *)pc, syscall_insn, SYSCALL_LEN);
+	if (!call->whole && (wait->kind == TIMEOUT_MS || wait->kind == TIMEOUT_POINTER) &&
+		rm_deadline_is_known(tid, wait->kind == TIMEOUT_MS ? (uint32_t)timeout : timeout)) {
+		call->args[0] = rm_deadline_first(tid);
+		call->whole = true;
+	}
+	return call->whole;
 }
 
 bool rm_restart_wait(void *context)
 {
 	ucontext_t *uc = context;
-	greg_t *regs = uc->uc_mcontext.gregs;
 	const int tid = rm_sys_gettid();
 	const struct wait *wait;
+	struct rm_call call;
 	enum way way;
-	int nr;
 
-	if (is_restarting(regs))
-		return can_leave(uc);
+	if (rm_restart_is_leaving(uc))
+		return true;
+	/*
+	 * The kernel has turned it back itself, after a signal that had no handler or on the way
+	 * out of rm_restart_leave, and ours came in between.
+	 */
+	if (rm_call_is_restarting(uc))
+		return rm_restart_can_leave(uc);
 	if (end_instead(uc))
 		return false;
-	if (regs[REG_RAX] != -EINTR)
+	if (rm_call_result(uc) != -EINTR || !rm_call_find(uc, &call))
 		return false;
-	nr = rm_call_number(regs);
-	wait = find_wait(nr);
-	way = wait ? way_on(regs, wait, tid) : WAY_NONE;
-	if (way == WAY_NONE)
+	wait = find_wait(call.nr);
+	way = wait ? way_on(&call, wait, tid) : WAY_NONE;
+	if (way == WAY_NONE || (way == WAY_AGAIN && !make_whole(&call, wait, tid)))
 		return false;
 	if (is_due(uc)) {
-		rm_call_is_over(regs);
+		rm_call_is_over(uc);
 		return false;
 	}
 	if (way == WAY_BLOCK)
-		return can_leave(uc);
+		return rm_restart_can_leave(uc);
 	rm_stat_add(RM_STAT_RESTARTED, 1);
-	if (wait->kind == ALLOCATE && is_starving(regs, tid)) {
-		regs[REG_RAX] = allocate_here(regs);
-		if (regs[REG_RAX] != -EINTR)
+	if (wait->kind == ALLOCATE && is_starving(uc, tid)) {
+		rm_call_set_result(uc, allocate_here(&call));
+		if (rm_call_result(uc) != -EINTR)
 			return false;
 	}
-	put_rest(regs, wait, tid);
-	regs[REG_RAX] = nr;
-	regs[REG_RIP] -= SYSCALL_LEN;
+	put_rest(&call, wait, tid);
+	rm_call_again(uc, &call);
 	return false;
 }
+
+#if defined(__x86_64__)
+
+#define ERESTARTNOHAND 514 /* the kernel's own, include/linux/errno.h: only tracers see it */
 
 bool rm_restart_traced(int tid, struct user_regs_struct *regs)
 {
 	const struct wait *wait = find_wait((long)regs->orig_rax);
-	greg_t arguments[NGREG] = {[REG_RDI] = (greg_t)regs->rdi,
-		[REG_RSI] = (greg_t)regs->rsi,
-		[REG_RDX] = (greg_t)regs->rdx,
-		[REG_R10] = (greg_t)regs->r10,
-		[REG_R8] = (greg_t)regs->r8,
-		[REG_R9] = (greg_t)regs->r9};
+	struct rm_call call = {(int)regs->orig_rax, true,
+		{regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9}};
 
-	if ((long)regs->rax != -EINTR || !wait || way_on(arguments, wait, tid) != WAY_AGAIN)
+	if ((long)regs->rax != -EINTR || !wait || way_on(&call, wait, tid) != WAY_AGAIN)
 		return false;
-	put_rest(arguments, wait, tid);
-	regs->rdx = (unsigned long)arguments[REG_RDX];
-	regs->r10 = (unsigned long)arguments[REG_R10];
-	regs->r8 = (unsigned long)arguments[REG_R8];
+	put_rest(&call, wait, tid);
+	regs->rdx = call.args[2];
+	regs->r10 = call.args[3];
+	regs->r8 = call.args[4];
 	regs->rax = (unsigned long)-ERESTARTNOHAND;
 	return true;
 }
 
-RM_LEFT_EARLY void rm_restart_leave(void *context)
-{
-	enum { SOFTWARE_BYTES = 464, XSTATE_MAGIC = 0x46505853 };
-	const ucontext_t *uc = context;
-	const char *fpstate = (const char *)uc->uc_mcontext.fpregs;
-	const greg_t *regs = uc->uc_mcontext.gregs;
-	struct {
-		uint32_t magic, extended_size;
-		uint64_t xfeatures;
-	} software;
-
-	memcpy(&software, fpstate + SOFTWARE_BYTES, sizeof(software));
-	rm_stat_add(RM_STAT_RESTARTED, 1);
-	/*
-	 * It opens the mask: from there on a signal of the program finds us as it would find the
-	 * context itself.
-	 */
-	rm_leave_handler(uc, fpstate, software.magic == XSTATE_MAGIC ? software.xfeatures : 0,
-		(uintptr_t)regs[REG_RIP] - (is_restarting(regs) ? 0 : SYSCALL_LEN),
-		SYS_restart_syscall);
-}
-
-void *rm_restart_was_leaving(void *context)
-{
-	ucontext_t *uc = context;
-	greg_t *regs = uc->uc_mcontext.gregs;
-	const uintptr_t pc = (uintptr_t)regs[REG_RIP];
-
-	if (pc >= (uintptr_t)rm_leave_begin && pc < (uintptr_t)rm_leave_load)
-		return (void *)regs[REG_RBX];
-	if (pc >= (uintptr_t)rm_leave_load && pc < (uintptr_t)rm_leave_jump)
-		return (char *)regs[REG_R11] - offsetof(ucontext_t, uc_mcontext.gregs);
-	if (pc == (uintptr_t)rm_leave_jump) {
-		/*
-		 * The old frame may be overwritten, but this context is what it was but for these.
-		 */
-		regs[REG_RCX] = regs[REG_RIP] = regs[REG_RCX] + SYSCALL_LEN;
-		regs[REG_RAX] = -EINTR;
-	}
-	return context;
-}
-
 #else
 
-bool rm_restart_wait(void *context)
-{
-	(void)context;
-	return false;
-}
-
+/*
+ * The kernel does not look at the registers again to tell whether the call is begun anew or ended
+ * by a handler: a handler of the program that runs as the thread is let go does not end it.
+ */
 bool rm_restart_traced(int tid, struct user_regs_struct *regs)
 {
-	(void)tid;
-	(void)regs;
-	return false;
-}
+	const struct wait *wait;
+	struct rm_call call;
+	ucontext_t uc;
 
-void rm_restart_leave(void *context)
-{
-	(void)context;
-	__builtin_unreachable();
-}
-
-void *rm_restart_was_leaving(void *context)
-{
-	return context;
+	uc.uc_mcontext.pc = regs->pc;
+	uc.uc_mcontext.sp = regs->sp;
+	uc.uc_mcontext.pstate = regs->pstate;
+	memcpy(uc.uc_mcontext.regs, regs->regs, sizeof(regs->regs));
+	if (rm_call_result(&uc) != -EINTR || !rm_call_find(&uc, &call))
+		return false;
+	wait = find_wait(call.nr);
+	if (!wait || way_on(&call, wait, tid) != WAY_AGAIN || !make_whole(&call, wait, tid))
+		return false;
+	put_rest(&call, wait, tid);
+	rm_call_again(&uc, &call);
+	regs->pc = uc.uc_mcontext.pc;
+	memcpy(regs->regs, uc.uc_mcontext.regs, sizeof(regs->regs));
+	return true;
 }
 
 #endif

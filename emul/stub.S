@@ -127,6 +127,7 @@ rm_sigreturn:
 	.type rm_syscall, %function
 rm_syscall:
 	.cfi_startproc
+	mov	x9, x1			/* call-code.c */
 	mov	x8, x0
 	mov	x0, x1
 	mov	x1, x2
@@ -159,6 +160,68 @@ rm_clone:
 	svc	#0
 1:	ret
 	.size rm_clone, . - rm_clone
+
+	/*
+	 * rm_go_on(open, closed): restart_syscall with the signal mask "open", and "closed" before and after it: its
+	 * result. Where it is interrupted by the next stop's handler rm_go_on_again(context) begins it anew, with what
+	 * x19, x21 and the stack pointer were in the interrupted context; all else that functions keep is on the stack
+	 * (leave.c).
+	 */
+	.globl rm_go_on, rm_go_on_again, rm_go_on_begin, rm_go_on_made
+	.hidden rm_go_on, rm_go_on_again, rm_go_on_begin, rm_go_on_made
+	.type rm_go_on, %function
+	.type rm_go_on_again, %function
+rm_go_on_again:
+	ldr	x1, [x0, #256]		/* mcontext_t: sp */
+	ldr	x19, [x0, #160]		/* x19 */
+	ldr	x21, [x0, #176]		/* x21 */
+	mov	sp, x1
+	b	rm_go_on_begin
+	.size rm_go_on_again, . - rm_go_on_again
+rm_go_on:
+	stp	x29, x30, [sp, #-160]!
+	mov	x29, sp
+	stp	x19, x20, [sp, #16]
+	stp	x21, x22, [sp, #32]
+	stp	x23, x24, [sp, #48]
+	stp	x25, x26, [sp, #64]
+	stp	x27, x28, [sp, #80]
+	stp	d8, d9, [sp, #96]
+	stp	d10, d11, [sp, #112]
+	stp	d12, d13, [sp, #128]
+	stp	d14, d15, [sp, #144]
+	mov	x19, x0
+	mov	x21, x1
+rm_go_on_begin:
+	mov	x0, #2			/* SIG_SETMASK */
+	mov	x1, x19
+	mov	x2, #0
+	mov	x3, #8
+	mov	x8, #135		/* rt_sigprocmask */
+	svc	#0
+	mov	x8, #128		/* restart_syscall */
+	svc	#0
+rm_go_on_made:
+	mov	x20, x0
+	mov	x0, #2
+	mov	x1, x21
+	mov	x2, #0
+	mov	x3, #8
+	mov	x8, #135
+	svc	#0
+	mov	x0, x20
+	ldp	d14, d15, [sp, #144]
+	ldp	d12, d13, [sp, #128]
+	ldp	d10, d11, [sp, #112]
+	ldp	d8, d9, [sp, #96]
+	ldp	x27, x28, [sp, #80]
+	ldp	x25, x26, [sp, #64]
+	ldp	x23, x24, [sp, #48]
+	ldp	x21, x22, [sp, #32]
+	ldp	x19, x20, [sp, #16]
+	ldp	x29, x30, [sp], #160
+	ret
+	.size rm_go_on, . - rm_go_on
 
 	.globl rm_sigreturn
 	.hidden rm_sigreturn

@@ -14,15 +14,13 @@
  */
 #include "emul/timed.h"
 
-#if defined(__x86_64__)
-
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <ucontext.h>
 
-#include "emul/call-number.h"
+#include "emul/call.h"
 #include "emul/deadline.h"
 #include "emul/due.h"
 #include "emul/handler-wait.h"
@@ -30,8 +28,7 @@
 #include "emul/stats.h"
 #include "emul/sys.h"
 
-#define SYSCALL_LEN 2
-#define NS_PER_S    1000000000ULL
+#define NS_PER_S 1000000000ULL
 
 /* What the call waits for; 0: it is none of these. */
 static short events_of(int nr)
@@ -65,26 +62,24 @@ static bool may_be_polled(int fd)
 void rm_timed_go_on(void *context)
 {
 	ucontext_t *uc = context;
-	greg_t *regs = uc->uc_mcontext.gregs;
-	const int fd = (int)regs[REG_RDI];
+	struct rm_call call;
 	struct rm_wait wait;
 	struct timespec timeout;
 	uint64_t rest;
 	short events;
 	long ready;
-	int nr, tid;
+	int fd, tid;
 
-	if (regs[REG_RAX] != -EINTR)
+	if (rm_call_result(uc) != -EINTR || !rm_call_find(uc, &call) || !call.whole)
 		return;
+	fd = (int)call.args[0];
 	tid = rm_sys_gettid();
-	if (!rm_deadline_is_known(tid, (unsigned int)fd))
-		return;
-	nr = rm_call_number(regs);
-	events = events_of(nr);
-	if (!events || (nr == SYS_connect && !may_be_polled(fd)))
+	events = events_of(call.nr);
+	if (!events || !rm_deadline_is_known(tid, (unsigned int)fd) ||
+		(call.nr == SYS_connect && !may_be_polled(fd)))
 		return;
 	if (rm_due_here(rm_due_signals(uc))) {
-		rm_call_is_over(regs);
+		rm_call_is_over(uc);
 		return;
 	}
 	if (!rm_wait_begin(&wait, uc))
@@ -94,23 +89,12 @@ void rm_timed_go_on(void *context)
 	ready = rm_wait_for(&wait, fd, events, &timeout);
 	rm_wait_end(&wait);
 	if (ready < 0) {
-		rm_call_is_over(regs);
+		rm_call_is_over(uc);
 		return;
 	}
 	rm_stat_add(RM_STAT_RESTARTED, 1);
-	if (ready) {
-		regs[REG_RAX] = nr;
-		regs[REG_RIP] -= SYSCALL_LEN;
-	} else {
-		regs[REG_RAX] = nr == SYS_connect ? -EINPROGRESS : -EAGAIN;
-	}
+	if (ready)
+		rm_call_again(uc, &call);
+	else
+		rm_call_set_result(uc, call.nr == SYS_connect ? -EINPROGRESS : -EAGAIN);
 }
-
-#else
-
-void rm_timed_go_on(void *context)
-{
-	(void)context;
-}
-
-#endif

@@ -60,7 +60,7 @@ EXPORT int setsockopt(int fd, int level, int name, const void *value, unsigned i
 		uint64_t ns_ = timed ? rm_sockopt_timeout(fd, receive) : 0;                        \
 		if (!ns_)                                                                          \
 			return call;                                                               \
-		rm_deadline_begin(&outer_, (unsigned int)(fd), ns_);                               \
+		rm_deadline_begin(&outer_, (uint64_t)(fd), (unsigned int)(fd), ns_);               \
 		result_ = call;                                                                    \
 		rm_deadline_end(&outer_);                                                          \
 		return result_;                                                                    \

@@ -68,6 +68,7 @@ syscall:
 	ldrb	w8, [x8, x0]
 	cbnz	w8, 4f
 3:
+	mov	x9, x1			/* emul/call-code.c */
 	mov	x8, x0
 	mov	x0, x1
 	mov	x1, x2

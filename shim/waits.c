@@ -40,11 +40,11 @@ static bool read_timeout(const struct timespec *timeout, uint64_t *ns)
 	return true;
 }
 
-#define NOTED(argument, ns, call)                                                                  \
+#define NOTED(first, argument, ns, call)                                                           \
 	do {                                                                                       \
 		struct rm_deadline outer_;                                                         \
 		__typeof__(call) result_;                                                          \
-		rm_deadline_begin(&outer_, argument, ns);                                          \
+		rm_deadline_begin(&outer_, first, argument, ns);                                   \
 		result_ = call;                                                                    \
 		rm_deadline_end(&outer_);                                                          \
 		return result_;                                                                    \
@@ -54,7 +54,7 @@ EXPORT int epoll_wait(int epoll, struct epoll_event *events, int max, int timeou
 {
 	if (timeout <= 0 || rm_shim_state == RM_SHIM_PASS)
 		return rm_next_epoll_wait(epoll, events, max, timeout);
-	NOTED((unsigned int)timeout, (uint64_t)timeout * NS_PER_MS,
+	NOTED((uint64_t)epoll, (unsigned int)timeout, (uint64_t)timeout * NS_PER_MS,
 		rm_next_epoll_wait(epoll, events, max, timeout));
 }
 
@@ -63,7 +63,7 @@ EXPORT int epoll_pwait(
 {
 	if (timeout <= 0 || rm_shim_state == RM_SHIM_PASS)
 		return rm_next_epoll_pwait(epoll, events, max, timeout, mask);
-	NOTED((unsigned int)timeout, (uint64_t)timeout * NS_PER_MS,
+	NOTED((uint64_t)epoll, (unsigned int)timeout, (uint64_t)timeout * NS_PER_MS,
 		rm_next_epoll_pwait(epoll, events, max, timeout, mask));
 }
 
@@ -74,7 +74,8 @@ EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int max,
 
 	if (!read_timeout(timeout, &ns))
 		return rm_next_epoll_pwait2(epoll, events, max, timeout, mask);
-	NOTED((uintptr_t)timeout, ns, rm_next_epoll_pwait2(epoll, events, max, timeout, mask));
+	NOTED((uint64_t)epoll, (uintptr_t)timeout, ns,
+		rm_next_epoll_pwait2(epoll, events, max, timeout, mask));
 }
 
 EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespec *timeout)
@@ -83,7 +84,7 @@ EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespe
 
 	if (!read_timeout(timeout, &ns))
 		return rm_next_semtimedop(id, ops, n, timeout);
-	NOTED((uintptr_t)timeout, ns, rm_next_semtimedop(id, ops, n, timeout));
+	NOTED((uint64_t)id, (uintptr_t)timeout, ns, rm_next_semtimedop(id, ops, n, timeout));
 }
 
 EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
@@ -92,5 +93,5 @@ EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
 
 	if (!read_timeout(timeout, &ns))
 		return rm_next_sigtimedwait(set, info, timeout);
-	NOTED((uintptr_t)timeout, ns, rm_next_sigtimedwait(set, info, timeout));
+	NOTED((uintptr_t)set, (uintptr_t)timeout, ns, rm_next_sigtimedwait(set, info, timeout));
 }

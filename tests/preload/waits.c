@@ -211,6 +211,10 @@ static int w_sigtimedwait(void)
 	return result(sigtimedwait(&set, NULL, &wait_time));
 }
 
+#ifndef SYS_epoll_wait /* arm64 has none: libc's is the other one */
+#define SYS_epoll_wait SYS_epoll_pwait
+#endif
+
 static const struct {
 	const char *name;
 	int (*wait)(void);

@@ -118,6 +118,7 @@ static void do_syscalls(void)
 }
 
 /* clone by syscall(2): as fork, and with the memory shared and a stack of its own. */
+#ifdef __x86_64__
 static volatile int child_was_here;
 
 static void child_on_own_stack(void)
@@ -125,6 +126,7 @@ static void child_on_own_stack(void)
 	child_was_here = 1;
 	syscall(SYS_exit, 7L);
 }
+#endif
 
 static void do_clone(void)
 {

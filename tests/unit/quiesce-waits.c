@@ -4,11 +4,11 @@
  * (emul/quiesce.c, restart.c): none of the waits may end because of it; also if the threads block
  * every signal by the raw call and are stopped by ptrace. Waits with a relative time
  * that the kernel does not update are not among them; they may end with EINTR (restart.c says why).
- * In a process of its own. Needs /proc/self/task; x86-64, elsewhere nothing is restarted.
+ * In a process of its own. Needs /proc/self/task.
  */
 #include "tests/unit/unit.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,7 +150,7 @@ static long w_sigsuspend(void)
 	sigemptyset(&s);
 	return sigsuspend(&s);
 }
-static long w_semop(void)
+__attribute__((unused)) static long w_semop(void)
 {
 	struct sembuf s = {0, -1, 0};
 	return semop(semid, &s, 1);
@@ -206,7 +206,9 @@ static const struct wait {
 	{"pause", w_pause},
 	{"sigwait", w_sigwait},
 	{"sigsuspend", w_sigsuspend},
+#if defined(__x86_64__) /* glibc's on arm64 leaves no trace of the first argument */
 	{"semop", w_semop},
+#endif
 	{"msgrcv", w_msgrcv},
 	{"waitpid", w_waitpid},
 	{"nanosleep", w_sleep},
@@ -318,7 +320,7 @@ int main(void)
 
 int main(void)
 {
-	return unit_skip_all("waits are restarted on x86-64 only");
+	return unit_skip_all("waits are not restarted here");
 }
 
 #endif

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <ucontext.h>
 
+#include "emul/leave.h"
 #include "emul/restart.h"
 
 extern const char rm_leave_begin[], rm_leave_jump[];

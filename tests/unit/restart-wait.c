@@ -210,7 +210,7 @@ static void noted_waits(void **state)
 	long before = 5000;
 
 	(void)state;
-	rm_deadline_begin(&outermost, 5000, 5000000000ULL);
+	rm_deadline_begin(&outermost, 0, 5000, 5000000000ULL);
 	for (int i = 0; i < 3; i++) {
 		make_context(&uc, assemble(SHAPE_EPOLL, SYS_epoll_pwait), -EINTR,
 			(long[6]){3, P, 8, before, 0, 8});
@@ -222,7 +222,7 @@ static void noted_waits(void **state)
 	}
 	assert_in_range(before, 1, 4999);
 	/* another wait, of a handler's, and the one that it interrupted */
-	rm_deadline_begin(&outer, (uintptr_t)&length, 5000000000ULL);
+	rm_deadline_begin(&outer, 0, (uintptr_t)&length, 5000000000ULL);
 	make_context(
 		&uc, assemble(SHAPE_PLAIN, SYS_epoll_wait), -EINTR, (long[6]){3, P, 8, before});
 	assert_int_equal(NO, restarts(&uc, SYS_epoll_wait));
@@ -248,7 +248,7 @@ static void noted_waits(void **state)
 		&uc, assemble(SHAPE_PLAIN, SYS_epoll_wait), -EINTR, (long[6]){3, P, 8, before});
 	assert_int_equal(NO, restarts(&uc, SYS_epoll_wait));
 	/* over, and not yet told so */
-	rm_deadline_begin(&outer, 1, 1000000);
+	rm_deadline_begin(&outer, 0, 1, 1000000);
 	usleep(3000);
 	make_context(&uc, assemble(SHAPE_PLAIN, SYS_epoll_wait), -EINTR, (long[6]){3, P, 8, 1});
 	assert_false(rm_restart_wait(&uc));
