@@ -77,7 +77,7 @@ built_with() { # FOLDER
 	done
 	(cd "$work/emul" && "$@" -fPIC -fvisibility=hidden -c "$RM_SRC"/emul/*.c "$RM_SRC/emul/stub.S" &&
 		cd ../shim && "$@" -fPIC -fvisibility=hidden -c "$RM_SRC"/shim/*.c "$RM_SRC/shim/syscall.S" &&
-		"$@" -shared -Wl,-z,defs "-Wl,--version-script=$RM_SRC/shim/preload.map" -o ../preload.so \
+		"$@" -shared -Wl,-z,defs,-z,now "-Wl,--version-script=$RM_SRC/shim/preload.map" -o ../preload.so \
 			../emul/*.o ./*.o -ldl &&
 		cd ../tests && echo >none.c && "$@" -c none.c && build_tests "$@") >"$work/log" 2>&1
 	built $? "$libc: the preload and its tests are built"
