@@ -2,9 +2,9 @@
 /*
  * What the code around a system call of arm64 tells of it.
  *
- * The first argument: the kernel puts the result where it was, and keeps it from signal handlers. But where it came
- * from is in most cases still there: the call has changed no other register. So the code in front
- * of it is read backwards to the instruction that gave it to x0. If that took it from a register
+ * The first argument: the kernel puts the result where it was, and keeps it from signal handlers.
+ * But where it came from is in most cases still there: the call has changed no other register. So
+ * the code in front of it is read backwards to the instruction that gave it to x0. If that took it from a register
  * that was given something else on the way to the call, whoever else had it from there before is
  * looked for; the preload's syscall(2) (shim/syscall.S) and rm_syscall put it aside so.
  *
@@ -45,9 +45,8 @@ static int64_t sign(uint32_t bits, unsigned int width)
 static bool decode(uint32_t insn, struct given *g)
 {
 	const unsigned int rd = insn & 31, rn = insn >> 5 & 31, rm = insn >> 16 & 31;
-	const bool wide = insn >> 31;
 
-	*g = (struct given){.to = rd, .too = ZERO, .from = rn, .half = !wide};
+	*g = (struct given){.to = rd, .too = ZERO, .from = rn, .half = !(insn >> 31)};
 	if ((insn & 0x7fe0ffe0) == 0x2a0003e0) { /* mov (register) */
 		g->how = COPY;
 		g->from = rm;
@@ -73,7 +72,7 @@ static bool decode(uint32_t insn, struct given *g)
 		g->half = false;
 		g->too = insn >> 10 & 31;
 		g->number = sign(insn >> 15 & 0x7f, 7) * 8;
-	} else if ((insn & 0xff800000) == 0x91000000 && !(insn >> 22 & 1)) { /* add, a number */
+	} else if ((insn & 0xffc00000) == 0x91000000) { /* add, a number */
 		g->how = SUM;
 		g->number = insn >> 10 & 0xfff;
 	} else if ((insn & 0x9f000000) == 0x90000000) { /* adrp */

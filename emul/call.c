@@ -97,11 +97,6 @@ void rm_call_is_over(ucontext_t *uc)
 	uc->uc_mcontext.gregs[REG_RCX] = 0;
 }
 
-uintptr_t rm_context_pc(const ucontext_t *uc)
-{
-	return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
-}
-
 uintptr_t rm_context_stack(const ucontext_t *uc)
 {
 	return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
@@ -187,11 +182,6 @@ void rm_call_is_over(ucontext_t *uc)
 {
 	if (rm_call_flags_are_dead(uc->uc_mcontext.pc))
 		uc->uc_mcontext.pstate |= OVER;
-}
-
-uintptr_t rm_context_pc(const ucontext_t *uc)
-{
-	return uc->uc_mcontext.pc;
 }
 
 uintptr_t rm_context_stack(const ucontext_t *uc)

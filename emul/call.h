@@ -50,7 +50,6 @@ void rm_call_skip(ucontext_t *uc, long result);
  */
 void rm_call_is_over(ucontext_t *uc);
 
-uintptr_t rm_context_pc(const ucontext_t *uc);
 uintptr_t rm_context_stack(const ucontext_t *uc);
 
 #endif

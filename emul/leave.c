@@ -122,7 +122,7 @@ _Static_assert(offsetof(mcontext_t, regs) == 8 && offsetof(mcontext_t, sp) == 25
 /* At rm_go_on_made restart_syscall has returned. */
 bool rm_restart_is_leaving(const ucontext_t *uc)
 {
-	const uintptr_t pc = rm_context_pc(uc);
+	const uintptr_t pc = uc->uc_mcontext.pc;
 
 	return pc >= (uintptr_t)rm_go_on_begin &&
 	       (pc < (uintptr_t)rm_go_on_made ||
